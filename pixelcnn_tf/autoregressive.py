@@ -1,0 +1,127 @@
+"""What every model of the family offers to trainer, evaluation, samplers and export."""
+
+import keras
+import tensorflow as tf
+
+from pixelcnn_tf.random import example_seeds
+
+
+class AutoregressiveModel(keras.Model):
+    """A network that maps images to the parameters of a distribution for every pixel, each
+    pixel's computed from the pixels before it in raster order alone.
+
+    Args:
+      image_shape: `(H, W, C)`.
+      num_classes: number of classes of a class-conditional model, or None.
+      num_levels: number of levels per channel, see `pixelcnn_tf.levels`.
+
+    Attributes:
+      likelihood: a `pixelcnn_tf.likelihood.Likelihood`, set by the subclass.
+    """
+
+    def __init__(self, image_shape, num_classes=None, num_levels=256, **kwargs):
+        super().__init__(**kwargs)
+        if len(image_shape) != 3 or any(int(n) != n or n < 1 for n in image_shape):
+            raise ValueError(f"image_shape={image_shape!r}: must be (H, W, C), all at least 1")
+        if num_classes is not None and num_classes < 1:
+            raise ValueError(f"num_classes={num_classes!r}: must be at least 1, or None")
+        self.image_shape = tuple(int(n) for n in image_shape)
+        self.num_classes = num_classes
+        self.num_levels = num_levels
+        self.seed_generator = None
+
+    def check_images(self, images):
+        """Returns `images` as a tensor.
+
+        Raises:
+          ValueError: unless they are floats `[B, H, W, C]` of this model's `image_shape`.
+        """
+        images = tf.convert_to_tensor(images)
+        if not images.dtype.is_floating:
+            raise ValueError(
+                f"images of dtype {images.dtype.name}: must be floats in [-1, 1]; "
+                "pixelcnn_tf.levels.levels_to_input converts integer levels"
+            )
+        if images.shape.rank != 4 or tuple(images.shape[1:]) != self.image_shape:
+            raise ValueError(
+                f"images of shape {images.shape}: this model takes [B, "
+                f"{', '.join(map(str, self.image_shape))}]"
+            )
+        return tf.cast(images, self.compute_dtype)
+
+    def conditioning(self, labels):
+        """The conditioning vector h `[B, num_classes]` of labels, or None.
+
+        Args:
+          labels: integer classes `[B]`, 0 ... num_classes - 1, or already vectors
+            `[B, num_classes]` (floats); None for an unconditional model.
+
+        Raises:
+          ValueError: if labels are given to an unconditional model or missing for a
+            conditional one, if their shape is wrong, or (when executing eagerly) if a label
+            is out of range.
+        """
+        if self.num_classes is None:
+            if labels is not None:
+                raise ValueError("labels given, but the model was built with num_classes=None")
+            return None
+        if labels is None:
+            raise ValueError(f"labels missing: the model has num_classes={self.num_classes}")
+        labels = tf.convert_to_tensor(labels)
+        if labels.dtype.is_floating:
+            if labels.shape.rank != 2 or labels.shape[1] != self.num_classes:
+                raise ValueError(
+                    f"labels of shape {labels.shape}: vectors must be [B, {self.num_classes}]"
+                )
+            return tf.cast(labels, self.compute_dtype)
+        if labels.shape.rank != 1:
+            raise ValueError(f"labels of shape {labels.shape}: integer classes must be [B]")
+        if tf.executing_eagerly():
+            wrong = tf.boolean_mask(labels, (labels < 0) | (labels >= self.num_classes))
+            if len(wrong):
+                raise ValueError(
+                    f"labels: {wrong[0].numpy()} is not in 0 ... {self.num_classes - 1}"
+                )
+        return tf.one_hot(labels, self.num_classes, dtype=self.compute_dtype)
+
+    def seeds_for(self, images, seed):
+        """Seeds `[B, 2]` for the images of a batch.
+
+        Args:
+          images: `[B, H, W, C]`.
+          seed: `[B, 2]`, used as it is; one seed for the batch, int or `[2]`; or None, which
+            draws from a Keras `SeedGenerator`: new at each call, but neither in checkpoints nor
+            different between replicas. Give seeds wherever a run must be reproducible.
+        """
+        if seed is None:
+            if self.seed_generator is None:
+                self.seed_generator = keras.random.SeedGenerator(0)
+            seed = tf.cast(self.seed_generator.next(), tf.int32)
+        elif not isinstance(seed, int):
+            seed = tf.convert_to_tensor(seed)
+            if seed.shape.rank == 2:
+                return seed
+        return example_seeds(seed, tf.shape(images)[0])
+
+    def sample_pixels(self, images, labels, uniforms, quantize=True, temperature=1.0):
+        """Samples every pixel given the pixels before it in `images`, in one pass.
+
+        Args:
+          images: `[B, H, W, C]` in [-1, 1].
+          labels: as for `conditioning`.
+          uniforms: `[B, H, W, likelihood.num_uniforms]`.
+          quantize: round to the nearest level.
+          temperature: see `Likelihood.sample`.
+
+        Returns:
+          `[B, H, W, C]`: what each pixel would be if all before it were as in `images`.
+        """
+        parameters = self(images, labels)
+        return self.likelihood.sample(parameters, uniforms, quantize, temperature)
+
+    def get_config(self):
+        return super().get_config() | {
+            "image_shape": self.image_shape,
+            "num_classes": self.num_classes,
+            "num_levels": self.num_levels,
+        }

@@ -1,0 +1,48 @@
+"""Dropout with explicit randomness: keyed per example, or given masks.
+
+Keras' own Dropout keeps hidden state that is not in a checkpoint and draws the same mask on
+every replica. Here a mask is a function of (example's seed, number of the block), so a
+resumed run and a run on more replicas drop the same units.
+"""
+
+import tensorflow as tf
+
+from pixelcnn_tf.random import fold_in, uniform_per_example
+
+
+class Dropout:
+    """One forward pass's dropout: `block()` gives each residual block, in order, its own.
+
+    Args:
+      dropout_p: share of units dropped, 0 <= dropout_p < 1; the kept ones are multiplied by
+        `1 / (1 - dropout_p)` (official `tf.nn.dropout(c1, keep_prob=1 - dropout_p)`).
+      seeds: int32 `[B, 2]`, one seed an example.
+      masks: instead of `seeds`: a sequence of 0/1 arrays `[B, H, W, C]`, one for each gated
+        residual block in call order.
+    """
+
+    def __init__(self, dropout_p, seeds=None, masks=None):
+        self.dropout_p = dropout_p
+        self.seeds = seeds
+        self.masks = masks
+        self.num_blocks = 0
+
+    def block(self):
+        """Returns the function `x -> dropped x` of the next residual block."""
+        number = self.num_blocks
+        self.num_blocks += 1
+
+        def drop(x):
+            if self.masks is not None:
+                if number >= len(self.masks):
+                    raise ValueError(
+                        f"dropout_masks: {len(self.masks)} given, but the network has more "
+                        "gated residual blocks"
+                    )
+                keep = tf.cast(self.masks[number], tf.bool)
+            else:
+                noise = uniform_per_example(fold_in(self.seeds, number), x.shape[1:])
+                keep = noise >= self.dropout_p
+            return tf.where(keep, x / (1.0 - self.dropout_p), tf.zeros_like(x))
+
+        return drop

@@ -1,0 +1,49 @@
+"""Integer intensity levels <-> the values in [-1, 1] that the network sees.
+
+An image has `num_levels` grey levels per channel, 0 ... num_levels - 1 (256 for 8-bit
+images). Level k stands at `(k - half) / half` with `half = (num_levels - 1) / 2`; for 256
+levels this is the official `(x - 127.5) / 127.5` (`train.py`). Both directions are exact:
+`input_to_levels(levels_to_input(k)) == k` for every level.
+"""
+
+import numpy as np
+import tensorflow as tf
+
+MAX_NUM_LEVELS = 65536  # 16-bit images; beyond it float32 cannot tell neighbours apart
+
+
+def check_num_levels(num_levels):
+    """Returns `num_levels` as an int. Raises ValueError unless it lies in 2 ... 65536."""
+    if int(num_levels) != num_levels or not 2 <= num_levels <= MAX_NUM_LEVELS:
+        raise ValueError(f"num_levels={num_levels!r}: must be an integer, 2 to {MAX_NUM_LEVELS}")
+    return int(num_levels)
+
+
+def half_bin(num_levels):
+    """Half the width of one level's bin in [-1, 1]: `1 / (num_levels - 1)` (1/255 for 8 bit)."""
+    return 1.0 / (num_levels - 1)
+
+
+def level_values(num_levels=256):
+    """The value of every level, float32 `[num_levels]`, ascending from -1 to 1.
+
+    Computed in float64 and rounded once, as the official `train.py` does in numpy.
+    """
+    half = (num_levels - 1) / 2
+    return ((np.arange(num_levels) - half) / half).astype(np.float32)
+
+
+def levels_to_input(levels, num_levels=256):
+    """Maps integer levels 0 ... num_levels - 1 (any shape) to float32 values in [-1, 1]."""
+    return tf.gather(tf.constant(level_values(num_levels)), tf.cast(levels, tf.int32))
+
+
+def input_to_levels(x, num_levels=256):
+    """Maps values in [-1, 1] (any float shape) to the nearest level, int32, clipped to range."""
+    half = (num_levels - 1) / 2
+    return tf.cast(tf.clip_by_value(tf.round(x * half + half), 0, num_levels - 1), tf.int32)
+
+
+def round_to_level(x, num_levels=256):
+    """Rounds values in [-1, 1] to the nearest level's value, keeping shape and dtype."""
+    return tf.cast(levels_to_input(input_to_levels(x, num_levels), num_levels), x.dtype)

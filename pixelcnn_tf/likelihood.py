@@ -1,0 +1,56 @@
+"""What every model shares about its pixels: a likelihood scores and samples them.
+
+A model gives, for every pixel, the parameters of a distribution over its value; a
+`Likelihood` is that distribution. Trainer, evaluation, sampler and export know only this
+interface.
+"""
+
+import math
+
+import numpy as np
+import tensorflow as tf
+
+
+def bits_per_dim(nats, image_shape):
+    """Converts nats an image to bits a dimension (sub-pixel): `nats / (H W C ln 2)`."""
+    return nats / (math.prod(image_shape) * np.log(2.0))
+
+
+class Likelihood:
+    """A distribution over pixels.
+
+    Attributes:
+      metric: name of the score that is reported, "bits_per_dim" for a true likelihood.
+      num_levels: number of levels per channel.
+      num_parameters: channels of the network's output.
+      num_uniforms: uniform random numbers that one pixel's sample consumes.
+    """
+
+    metric = "bits_per_dim"
+
+    def log_prob(self, images, parameters):
+        """Log-probability of each pixel given its parameters, `[B, H, W]`, nats, float32."""
+        raise NotImplementedError
+
+    def loss(self, images, parameters):
+        """The training loss of each image, `[B]`: nats for a true likelihood.
+
+        Args:
+          images: `[B, H, W, C]`, level values in [-1, 1].
+          parameters: the model's output.
+        """
+        return -tf.reduce_sum(self.log_prob(images, parameters), axis=[1, 2])
+
+    def sample(self, parameters, uniforms, quantize=True, temperature=1.0):
+        """Samples each pixel.
+
+        Args:
+          parameters: the model's output.
+          uniforms: `[B, H, W, num_uniforms]`, uniform in [1e-5, 1 - 1e-5].
+          quantize: round to the nearest level.
+          temperature: > 0; 1 is the model, smaller is less varied.
+
+        Returns:
+          `[B, H, W, C]`, values in [-1, 1].
+        """
+        raise NotImplementedError

@@ -1,0 +1,54 @@
+"""Polyak averaging: the exponential moving average of the parameters.
+
+Evaluation and sampling use it (official flag `polyak_decay`,
+`tf.train.ExponentialMovingAverage`). The average lives in the variables of a second model of
+the same configuration, so whatever scores or samples a model takes the averaged one as it is.
+"""
+
+import tensorflow as tf
+
+
+class PolyakAverage:
+    """Keeps `averaged_model`'s variables at the moving average of `model`'s.
+
+    `s <- s - (1 - polyak_decay) (s - p)`, constant decay, no debiasing, as the official code.
+    Deviation (see BUILD_NOTES.md): it starts from the initialised values and is fed after each
+    step. Works under `tf.distribute`: call both methods in cross-replica context.
+
+    Args:
+      model: the model that is trained.
+      averaged_model: another of the same configuration; its variables are overwritten.
+      polyak_decay: weight of the past, 0 <= polyak_decay < 1.
+
+    Raises:
+      ValueError: if the decay is out of range or the models' variables differ in shape.
+    """
+
+    def __init__(self, model, averaged_model, polyak_decay=0.9995):
+        if not 0.0 <= polyak_decay < 1.0:
+            raise ValueError(f"polyak_decay={polyak_decay!r}: must be at least 0 and below 1")
+        self.pairs = [
+            (shadow.value, variable.value)
+            for shadow, variable in zip(
+                averaged_model.trainable_variables, model.trainable_variables, strict=True
+            )
+        ]
+        for shadow, variable in self.pairs:
+            if shadow.shape != variable.shape:
+                raise ValueError(f"{variable.name}: {variable.shape} against {shadow.shape}")
+        self.polyak_decay = polyak_decay
+
+    def start(self):
+        """Copies the model's current values into the average."""
+        for shadow, variable in self.pairs:
+            shadow.assign(variable)
+
+    def update(self):
+        """Feeds the model's current values into the average. May run inside a `tf.function`."""
+        extended = tf.distribute.get_strategy().extended
+
+        def feed(shadow, variable):
+            shadow.assign_sub((1.0 - self.polyak_decay) * (shadow - variable))
+
+        for shadow, variable in self.pairs:
+            extended.update(shadow, feed, args=(variable,))

@@ -1,0 +1,82 @@
+"""Weight normalisation with data-dependent initialisation (Salimans & Kingma 2016).
+
+Every convolution of the network is `y = (g * V / ||V||) conv x + b`: the direction `V` and
+the length `g` of each output channel's kernel are separate parameters. Before training, one
+batch sets `g` and `b` so that each channel's pre-activation has mean 0 and standard deviation
+`init_scale` over that batch.
+"""
+
+import keras
+import tensorflow as tf
+
+V_STDDEV = 0.05  # official nn.py: random_normal_initializer(0, 0.05), for V and hw
+INIT_EPSILON = 1e-10  # official nn.py: inside the root of the variance in the init pass
+
+
+class WeightNormLayer(keras.layers.Layer):
+    """Base of the weight-normalised layers: owns `V`, `g`, `b` and the init pass.
+
+    A subclass creates its variables with `add_weight_norm` in `build` and defines
+    `linear(x, kernel)`, the linear map up to (and without) the bias, and, where the official
+    code crops its output, `crop(y)`.
+
+    Args:
+      filters: number of output channels.
+      init_scale: standard deviation of the pre-activation after the init pass.
+    """
+
+    def __init__(self, filters, init_scale=1.0, **kwargs):
+        super().__init__(**kwargs)
+        self.filters = filters
+        self.init_scale = init_scale
+
+    def add_weight_norm(self, shape, norm_axes, filter_axis):
+        """Creates V ~ N(0, 0.05) of `shape`, g = 1 and b = 0 of `[filters]`.
+
+        Args:
+          shape: shape of the kernel.
+          norm_axes: axes of the kernel over which one output channel's norm is taken.
+          filter_axis: axis of the kernel that counts the output channels.
+        """
+        self.norm_axes = tuple(norm_axes)
+        self.g_shape = [self.filters if axis == filter_axis else 1 for axis in range(len(shape))]
+        # autocast=False: the normalisation is computed in the variables' own precision,
+        # whatever the compute dtype; `kernel` casts its result.
+        normal = keras.initializers.RandomNormal(0.0, V_STDDEV)
+        self.V = self.add_weight(shape=shape, initializer=normal, name="V", autocast=False)
+        self.g = self.add_weight(
+            shape=[self.filters], initializer="ones", name="g", autocast=False
+        )
+        self.b = self.add_weight(
+            shape=[self.filters], initializer="zeros", name="b", autocast=False
+        )
+
+    def kernel(self):
+        """The effective kernel `g * V / ||V||` in the compute dtype, shaped like `V`."""
+        direction = tf.nn.l2_normalize(tf.convert_to_tensor(self.V), axis=self.norm_axes)
+        kernel = tf.reshape(tf.convert_to_tensor(self.g), self.g_shape) * direction
+        return tf.cast(kernel, self.compute_dtype)
+
+    def bias(self):
+        """`b` in the compute dtype, `[filters]`."""
+        return tf.cast(tf.convert_to_tensor(self.b), self.compute_dtype)
+
+    def linear(self, x, kernel):
+        raise NotImplementedError
+
+    def crop(self, y):
+        return y
+
+    def call(self, x, init=False):
+        """`linear(x) + b`; with `init=True` (eager) first sets g and b from the batch `x`."""
+        y = self.linear(x, self.kernel()) + self.bias()
+        if init:
+            mean, variance = tf.nn.moments(y, axes=list(range(y.shape.rank - 1)))
+            scale = self.init_scale / tf.sqrt(variance + INIT_EPSILON)
+            self.g.assign(self.g * tf.cast(scale, self.g.dtype))
+            self.b.assign(self.b - tf.cast(mean * scale, self.b.dtype))
+            y = self.linear(x, self.kernel()) + self.bias()
+        return self.crop(y)
+
+    def get_config(self):
+        return super().get_config() | {"filters": self.filters, "init_scale": self.init_scale}
