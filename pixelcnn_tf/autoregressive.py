@@ -28,7 +28,12 @@ class AutoregressiveModel(keras.Model):
         self.image_shape = tuple(int(n) for n in image_shape)
         self.num_classes = num_classes
         self.num_levels = num_levels
-        self.seed_generator = None
+
+    def __call__(self, images, labels=None, **options):
+        # Keras takes only tensors as positional arguments; labels may be a list or an array.
+        if labels is not None:
+            labels = tf.convert_to_tensor(labels)
+        return super().__call__(images, labels, **options)
 
     def check_images(self, images):
         """Returns `images` as a tensor.
@@ -90,13 +95,11 @@ class AutoregressiveModel(keras.Model):
         Args:
           images: `[B, H, W, C]`.
           seed: `[B, 2]`, used as it is; one seed for the batch, int or `[2]`; or None, which
-            draws from a Keras `SeedGenerator`: new at each call, but neither in checkpoints nor
-            different between replicas. Give seeds wherever a run must be reproducible.
+            draws from TensorFlow's global generator: new at each call, and not reproducible
+            across a resume. Give seeds wherever a run must be.
         """
         if seed is None:
-            if self.seed_generator is None:
-                self.seed_generator = keras.random.SeedGenerator(0)
-            seed = tf.cast(self.seed_generator.next(), tf.int32)
+            seed = tf.random.uniform([2], tf.int32.min, tf.int32.max, tf.int32)
         elif not isinstance(seed, int):
             seed = tf.convert_to_tensor(seed)
             if seed.shape.rank == 2:

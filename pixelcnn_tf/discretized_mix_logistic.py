@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from pixelcnn_tf.levels import check_num_levels, half_bin, round_to_level
 from pixelcnn_tf.likelihood import Likelihood
+from pixelcnn_tf.random import as_seed
 
 LOG_SCALE_MIN = -7.0  # official nn.py: log_scales = tf.maximum(..., -7.)
 EDGE = 0.999  # official nn.py: x < -0.999 is the lowest level, x > 0.999 the highest
@@ -91,14 +92,10 @@ def conditional_means(x, parameters):
     if coeffs is None:
         return means
     red, green = x[..., 0, None], x[..., 1, None]  # [..., 1]
-    return tf.stack(
-        [
-            means[..., 0, :],
-            means[..., 1, :] + coeffs[..., 0, :] * red,
-            means[..., 2, :] + coeffs[..., 1, :] * red + coeffs[..., 2, :] * green,
-        ],
-        axis=-2,
-    )
+    of_green = means[..., 1, :] + coeffs[..., 0, :] * red
+    of_blue = means[..., 2, :] + coeffs[..., 1, :] * red + coeffs[..., 2, :] * green
+    of_red = tf.broadcast_to(means[..., 0, :], tf.shape(of_green))
+    return tf.stack([of_red, of_green, of_blue], axis=-2)
 
 
 def log_prob(x, parameters, num_levels=256):
@@ -198,8 +195,6 @@ def sample_from_discretized_mix_logistic(
       ValueError: unless exactly one of `seed` and `noise` is given, or if the last axis of `l`
         does not fit `nr_mix`.
     """
-    from pixelcnn_tf.random import as_seed
-
     l = tf.convert_to_tensor(l)  # noqa: E741
     if (seed is None) == (noise is None):
         raise ValueError("give either seed or noise=(u_mix, u_logistic), not both or neither")

@@ -5,6 +5,8 @@ likelihood: each pixel's head turns noise into samples, and the loss compares th
 data by the generalised energy distance 2 E|x - y|^1.5 - E|y - y'|^1.5 (Szekely & Rizzo).
 """
 
+import math
+
 import keras
 import tensorflow as tf
 
@@ -94,6 +96,7 @@ class EnergyDistance(Likelihood):
     """
 
     metric = "energy_distance"
+    has_temperature = False
     num_parameters = None
     num_uniforms = NUM_NOISE
 
@@ -106,9 +109,11 @@ class EnergyDistance(Likelihood):
     def loss(self, images, parameters):
         return energy_distance(images, parameters, sum_all=False)
 
+    def score(self, loss, image_shape):
+        """Energy distance a sub-pixel."""
+        return loss / math.prod(image_shape)
+
     def sample(self, parameters, uniforms=None, quantize=True, temperature=1.0):
         """The first of the head's samples (official `sample_from_model`)."""
-        if temperature != 1.0:
-            raise ValueError("temperature: an energy-distance model has none, use 1.0")
         sample = parameters[0]
         return round_to_level(sample, self.num_levels) if quantize else sample

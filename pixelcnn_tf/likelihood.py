@@ -7,26 +7,27 @@ interface.
 
 import math
 
-import numpy as np
 import tensorflow as tf
 
 
 def bits_per_dim(nats, image_shape):
     """Converts nats an image to bits a dimension (sub-pixel): `nats / (H W C ln 2)`."""
-    return nats / (math.prod(image_shape) * np.log(2.0))
+    return nats / (math.prod(image_shape) * math.log(2.0))
 
 
 class Likelihood:
     """A distribution over pixels.
 
     Attributes:
-      metric: name of the score that is reported, "bits_per_dim" for a true likelihood.
+      metric: name of what `score` gives, "bits_per_dim" for a true likelihood.
+      has_temperature: whether `sample` takes a temperature other than 1.
       num_levels: number of levels per channel.
       num_parameters: channels of the network's output.
       num_uniforms: uniform random numbers that one pixel's sample consumes.
     """
 
     metric = "bits_per_dim"
+    has_temperature = True
 
     def log_prob(self, images, parameters):
         """Log-probability of each pixel given its parameters, `[B, H, W]`, nats, float32."""
@@ -40,6 +41,10 @@ class Likelihood:
           parameters: the model's output.
         """
         return -tf.reduce_sum(self.log_prob(images, parameters), axis=[1, 2])
+
+    def score(self, loss, image_shape):
+        """The reported score of a mean loss an image: bits/dim for a true likelihood."""
+        return bits_per_dim(loss, image_shape)
 
     def sample(self, parameters, uniforms, quantize=True, temperature=1.0):
         """Samples each pixel.

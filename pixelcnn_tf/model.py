@@ -214,7 +214,7 @@ class PixelCNNPlusPlus(AutoregressiveModel):
           labels: classes `[B]` (or vectors `[B, num_classes]`) of a conditional model.
           training: apply dropout.
           seed: for dropout and the energy head's noise: `[B, 2]` int32 (one seed an example),
-            or one int or `[2]` for the batch; None draws one from a Keras SeedGenerator.
+            or one int or `[2]` for the batch; None draws from TensorFlow's global generator.
           dropout_masks: instead of random ones: 0/1 arrays, one for each gated residual block
             in call order; implies `training`.
           noise: instead of random noise for the energy head, `[K * B, H, W, 4]` in [-1, 1].

@@ -12,7 +12,7 @@ from pixelcnn_tf.discretized_mix_logistic import UNIFORM_MARGIN
 from pixelcnn_tf.random import example_seeds, uniform_per_example
 
 METHODS = ("naive",)
-_SAMPLERS = weakref.WeakKeyDictionary()  # model -> {(quantize,): compiled row function}
+_COMPILED = weakref.WeakKeyDictionary()  # model -> {quantize: its compiled row function}
 
 
 def pixel_uniforms(model, seeds):
@@ -53,15 +53,17 @@ def _check_method(method):
         raise ValueError(f"method={method!r}: must be one of {', '.join(METHODS)}")
 
 
-def _check_temperature(temperature):
+def _check_temperature(temperature, model):
     if not temperature > 0:
         raise ValueError(f"temperature={temperature}: must be above 0")
-    return float(temperature)
+    if temperature != 1.0 and not model.likelihood.has_temperature:
+        raise ValueError(f"temperature={temperature}: this model has none, only 1 is allowed")
+    return tf.constant(temperature, tf.float32)
 
 
 def _run(model, images, mask, labels, uniforms, quantize, temperature, progress):
     """Fills in the pixels where `mask` `[B, H, W]` is False; see `complete`."""
-    compiled = _SAMPLERS.setdefault(model, {})
+    compiled = _COMPILED.setdefault(model, {})
     if quantize not in compiled:
         compiled[quantize] = _naive_row_function(weakref.proxy(model), quantize)
     fill_row = compiled[quantize]
@@ -112,7 +114,7 @@ def complete(
       ValueError: for arguments that do not fit the model or each other.
     """
     _check_method(method)
-    temperature = tf.constant(_check_temperature(temperature))
+    temperature = _check_temperature(temperature, model)
     images = tf.cast(model.check_images(images), tf.float32)
     num = images.shape[0]
     mask = tf.cast(tf.convert_to_tensor(mask), tf.bool)

@@ -1,0 +1,54 @@
+"""No output sees its own pixel or a later one in raster order, by gradient at every position."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from pixelcnn_tf import PixelCNNPlusPlus, data_dependent_init
+
+HEIGHT, WIDTH = 8, 4
+
+
+def dependencies(model, labels):
+    """Boolean `[H * W, H * W]`: whether the output at pixel i depends on the pixel j."""
+    images = tf.random.stateless_uniform([1, *model.image_shape], [1, 2], -1.0, 1.0)
+    noise = tf.random.stateless_uniform([10, HEIGHT, WIDTH, 4], [3, 4], -1.0, 1.0)
+    with tf.GradientTape() as tape:
+        tape.watch(images)
+        outputs = model(images, labels, noise=noise)
+        if model.energy_distance:
+            outputs = tf.transpose(outputs, [1, 2, 3, 0, 4])  # [1, H, W, K, C]
+        outputs = tf.reshape(outputs, [HEIGHT * WIDTH, -1])
+        # Weights of both signs, so that a dependence cannot cancel out.
+        summed = tf.reduce_sum(outputs * tf.random.stateless_normal(outputs.shape, [5, 6]), axis=1)
+    jacobian = tape.jacobian(summed, images).numpy()  # [H * W, 1, H, W, C]
+    return np.abs(jacobian).reshape(HEIGHT * WIDTH, HEIGHT * WIDTH, -1).max(axis=-1) > 0
+
+
+@pytest.mark.parametrize("nonlinearity", ["concat_elu", "elu", "relu"])
+@pytest.mark.parametrize("num_classes", [None, 3])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_only_earlier_pixels_are_seen(nonlinearity, num_classes, channels):
+    model = PixelCNNPlusPlus(
+        (HEIGHT, WIDTH, channels),
+        nr_resnet=1,
+        nr_filters=6,
+        nr_logistic_mix=2,
+        resnet_nonlinearity=nonlinearity,
+        num_classes=num_classes,
+    )
+    labels = [1] if num_classes else None
+    images = tf.random.stateless_uniform([8, *model.image_shape], [7, 8], -1.0, 1.0)
+    data_dependent_init(model, images, labels * 8 if labels else None)
+    seen = dependencies(model, labels)
+    assert not np.triu(seen).any()
+    # The test can fail: a pixel does see the one to its left and the one above it.
+    at = np.arange(HEIGHT * WIDTH)
+    inner = at[(at % WIDTH > 0) & (at >= WIDTH)]
+    assert seen[inner, inner - 1].all() and seen[inner, inner - WIDTH].all()
+
+
+def test_energy_model_sees_only_earlier_pixels():
+    model = PixelCNNPlusPlus((HEIGHT, WIDTH, 3), nr_resnet=1, nr_filters=4, energy_distance=True)
+    seen = dependencies(model, None)
+    assert not np.triu(seen).any() and seen.any()

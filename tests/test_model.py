@@ -1,0 +1,197 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from pixelcnn_tf import PixelCNNPlusPlus, data_dependent_init
+from pixelcnn_tf.gated_resnet import GATE_INIT_SCALE, GatedResnet
+from pixelcnn_tf.model import add_ones_channel
+from pixelcnn_tf.nonlinearities import concat_elu
+from pixelcnn_tf.shifted_convolutions import Nin, down_shift, right_shift
+from pixelcnn_tf.weight_norm import WeightNormLayer
+
+TINY = dict(nr_resnet=1, nr_filters=4, nr_logistic_mix=2)
+
+
+def random_images(*shape, seed=1):
+    return tf.random.stateless_uniform(shape, [seed, 0], -1.0, 1.0)
+
+
+def test_shifts():
+    x = tf.reshape(tf.range(1.0, 13.0), [1, 3, 4, 1])
+    expected = np.zeros([3, 4])
+    expected[1:] = x[0, :-1, :, 0]
+    np.testing.assert_array_equal(down_shift(x)[0, :, :, 0], expected)
+    expected = np.zeros([3, 4])
+    expected[:, 1:] = x[0, :, :-1, 0]
+    np.testing.assert_array_equal(right_shift(x)[0, :, :, 0], expected)
+
+
+def test_concat_elu():
+    x = np.array([[-2.0, 3.0]], np.float32)
+    expected = [[np.expm1(-2.0), 3.0, 2.0, np.expm1(-3.0)]]
+    np.testing.assert_allclose(concat_elu(x), expected, rtol=1e-6)
+
+
+def test_output_does_not_depend_on_the_length_of_v():
+    layer = Nin(5)
+    x = random_images(2, 4, 4, 3)
+    before = layer(x)
+    layer.V.assign(layer.V * 3.0)
+    np.testing.assert_allclose(layer(x), before, atol=1e-6)
+    layer.g.assign(layer.g * 2.0)
+    np.testing.assert_allclose(layer(x), 2.0 * before, atol=1e-6)
+
+
+
+@pytest.mark.parametrize("num_classes", [None, 4])
+def test_moments_after_initialisation(num_classes, monkeypatch):
+    model = PixelCNNPlusPlus((8, 8, 3), **TINY, num_classes=num_classes)
+    images = random_images(6, 8, 8, 3)
+    labels = tf.constant([0, 1, 2, 3, 0, 1]) if num_classes else None
+    data_dependent_init(model, images, labels, dropout=False)
+
+    seen = []
+    crop = WeightNormLayer.crop
+    # `crop` receives the pre-activation as the init pass measures it.
+    for cls in [WeightNormLayer, *all_subclasses(WeightNormLayer)]:
+        if "crop" in vars(cls):
+            original = vars(cls)["crop"]
+
+            def recorded(self, y, original=original):
+                seen.append((self, y))
+                return original(self, y)
+
+            monkeypatch.setattr(cls, "crop", recorded)
+    assert crop is not WeightNormLayer.crop
+    model(images, labels)
+    assert len(seen) == 57
+    for layer, y in seen:
+        mean, variance = tf.nn.moments(y, axes=[0, 1, 2])
+        np.testing.assert_allclose(mean, 0.0, atol=1e-4)
+        np.testing.assert_allclose(tf.sqrt(variance), layer.init_scale, rtol=1e-3)
+    scales = [layer.init_scale for layer, _ in seen]
+    assert scales.count(GATE_INIT_SCALE) == 16  # one in each gated residual block
+
+
+def all_subclasses(cls):
+    return [s for child in cls.__subclasses__() for s in [child, *all_subclasses(child)]]
+
+
+def test_init_leaves_v_and_applies_dropout_by_default():
+    images = random_images(6, 8, 8, 3)
+    results = []
+    for dropout in (True, False):
+        keras.utils.set_random_seed(3)
+        model = PixelCNNPlusPlus((8, 8, 3), **TINY)
+        before = model.u_up[0][0].conv_in.V.numpy()
+        data_dependent_init(model, images, dropout=dropout)
+        np.testing.assert_array_equal(model.u_up[0][0].conv_in.V, before)
+        results.append(model.u_up[0][0].conv_gate.g.numpy())
+    assert np.abs(results[0] - results[1]).max() > 1e-3
+
+
+@pytest.mark.parametrize("channels, outputs", [(1, 6), (3, 20)])
+def test_output_shape_of_non_square_images(channels, outputs):
+    model = PixelCNNPlusPlus((12, 8, channels), **TINY)
+    assert model(random_images(3, 12, 8, channels)).shape == [3, 12, 8, outputs]
+
+
+def test_dropout_is_keyed_by_example():
+    model = PixelCNNPlusPlus((8, 8, 1), **TINY)
+    images = random_images(4, 8, 8, 1)
+    seeds = tf.constant([[1, 2], [3, 4], [5, 6], [7, 8]])
+    together = model(images, training=True, seed=seeds)
+    halves = [model(images[i : i + 2], training=True, seed=seeds[i : i + 2]) for i in (0, 2)]
+    np.testing.assert_allclose(together, tf.concat(halves, axis=0), atol=1e-5)
+    other = model(images, training=True, seed=seeds + 1)
+    assert np.abs(together - other).max() > 1e-2
+    assert np.abs(together - model(images)).max() > 1e-2
+
+
+def test_dropout_keeps_the_expected_share_and_mean():
+    block = GatedResnet(64, "vertical")
+    x = random_images(8, 16, 16, 64)
+    block(x)
+    from pixelcnn_tf.dropout import Dropout
+    from pixelcnn_tf.random import example_seeds
+
+    for dropout_p in (0.2, 0.5):
+        dropped = Dropout(dropout_p, example_seeds(1, 8)).block()(tf.ones([8, 16, 16, 64]))
+        values = np.unique(dropped)
+        np.testing.assert_allclose(values, [0.0, 1.0 / (1.0 - dropout_p)], rtol=1e-6)
+        np.testing.assert_allclose(np.mean(dropped == 0), dropout_p, atol=0.01)
+
+
+def test_training_without_a_seed_draws_a_new_mask_each_time():
+    model = PixelCNNPlusPlus((8, 8, 1), **TINY)
+    images = random_images(2, 8, 8, 1)
+    first, second = model(images, training=True), model(images, training=True)
+    assert np.abs(first - second).max() > 1e-3
+
+
+def test_config_round_trip():
+    model = PixelCNNPlusPlus(
+        (8, 12, 1), **TINY, resnet_nonlinearity="elu", dropout_p=0.2, num_classes=3, num_levels=17
+    )
+    copy = PixelCNNPlusPlus.from_config(model.get_config())
+    assert copy.get_config() == model.get_config() | {"name": copy.name}
+    copy.set_weights(model.get_weights())
+    images = random_images(2, 8, 12, 1)
+    np.testing.assert_array_equal(copy(images, [0, 2]), model(images, [0, 2]))
+
+
+def test_keras_save_and_load(tmp_path):
+    model = PixelCNNPlusPlus((8, 8, 1), **TINY)
+    path = tmp_path / "model.keras"
+    model.save(path)
+    loaded = keras.saving.load_model(path)
+    images = random_images(2, 8, 8, 1)
+    np.testing.assert_array_equal(loaded(images), model(images))
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (dict(image_shape=(30, 30, 3)), "divisible by 4"),
+        (dict(image_shape=(8, 8, 2)), "1 or 3 channels"),
+        (dict(image_shape=(8, 8)), "image_shape"),
+        (dict(image_shape=(8, 8, 3), nr_resnet=0), "nr_resnet=0"),
+        (dict(image_shape=(8, 8, 3), dropout_p=1.0), "dropout_p=1.0"),
+        (dict(image_shape=(8, 8, 3), resnet_nonlinearity="gelu"), "gelu"),
+        (dict(image_shape=(8, 8, 3), num_levels=1), "num_levels=1"),
+        (dict(image_shape=(8, 8, 3), num_classes=0), "num_classes=0"),
+    ],
+)
+def test_bad_arguments_are_named(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        PixelCNNPlusPlus(**arguments)
+
+
+def test_bad_inputs_are_named():
+    model = PixelCNNPlusPlus((8, 8, 1), **TINY)
+    conditional = PixelCNNPlusPlus((8, 8, 1), **TINY, num_classes=3)
+    images = random_images(2, 8, 8, 1)
+    with pytest.raises(ValueError, match="must be floats"):
+        model(tf.zeros([2, 8, 8, 1], tf.uint8))
+    with pytest.raises(ValueError, match="this model takes"):
+        model(random_images(2, 8, 12, 1))
+    with pytest.raises(ValueError, match="num_classes=None"):
+        model(images, [0, 1])
+    with pytest.raises(ValueError, match="labels missing"):
+        conditional(images)
+    with pytest.raises(ValueError, match="3 is not in 0 ... 2"):
+        conditional(images, [0, 3])
+
+
+def test_mixed_precision_computes_in_bfloat16_and_keeps_float32_variables():
+    model = PixelCNNPlusPlus((8, 8, 1), **TINY, dtype="mixed_bfloat16")
+    assert {v.dtype for v in model.trainable_variables} == {"float32"}
+    assert model(random_images(2, 8, 8, 1)).dtype == tf.bfloat16
+
+
+def test_ones_channel():
+    image = random_images(1, 4, 4, 3)
+    padded = add_ones_channel(image)
+    np.testing.assert_array_equal(padded[..., :3], image)
+    np.testing.assert_array_equal(padded[..., 3], np.ones([1, 4, 4]))

@@ -1,0 +1,212 @@
+"""The configuration of a run: all that is needed to rebuild the model and continue."""
+
+import dataclasses
+import json
+import os
+
+from train.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """One field a flag (see `train/flags.py`). Defaults are those of the official `train.py`."""
+
+    # data
+    dataset: str = "digits"
+    data_dir: str = ""
+    workdir: str = ""
+    config: str = "paper"
+    # model
+    nr_resnet: int = 5
+    nr_filters: int = 160
+    nr_logistic_mix: int = 10
+    resnet_nonlinearity: str = "concat_elu"
+    class_conditional: bool = False
+    energy_distance: bool = False
+    # optimisation
+    learning_rate: float = 0.001
+    lr_decay: float = 0.999995
+    batch_size: int = 16
+    init_batch_size: int = 16
+    dropout_p: float = 0.5
+    polyak_decay: float = 0.9995
+    max_epochs: int = 5000
+    max_steps: int = 0
+    seed: int = 1
+    # output
+    num_samples: int = 16
+    save_interval: int = 20
+    eval_interval: int = 1
+    checkpoint_interval: int = 1000
+    log_interval: int = 50
+
+    def replace(self, **changes):
+        return dataclasses.replace(self, **changes)
+
+
+HELP = {
+    "dataset": "digits (built in), a tfds name such as cifar10, folder:/path, or a .npz file",
+    "data_dir": "where tfds data sets are or go; default: tfds' own folder",
+    "workdir": "folder of this run; default: runs/<dataset>-<config>",
+    "config": "preset; a flag given by hand wins over it",
+    "nr_resnet": "residual blocks per stage of the model",
+    "nr_filters": "filters across the model",
+    "nr_logistic_mix": "logistic components in the mixture",
+    "resnet_nonlinearity": "concat_elu, elu or relu",
+    "class_conditional": "condition the model on the labels",
+    "energy_distance": "train with the energy distance instead of the likelihood",
+    "learning_rate": "base learning rate",
+    "lr_decay": "learning rate decay, applied every step",
+    "batch_size": "batch size per replica (GPU)",
+    "init_batch_size": "images for the data-dependent initialisation",
+    "dropout_p": "dropout strength, 0 is none",
+    "polyak_decay": "decay of the moving average of the parameters",
+    "max_epochs": "epochs to run",
+    "max_steps": "steps to run; 0: no limit but max_epochs",
+    "seed": "random seed",
+    "num_samples": "samples in each grid; 0: none",
+    "save_interval": "every how many epochs to write samples and a checkpoint; 0: only at the end",
+    "eval_interval": "every how many epochs to evaluate on the test set; 0: only at the end",
+    "checkpoint_interval": "every how many steps to write a checkpoint in between; 0: never",
+    "log_interval": "every how many steps to write the training numbers",
+}
+
+# What may differ when a run is continued: where it is and how long, not what it computes.
+MAY_CHANGE = {
+    "data_dir",
+    "workdir",
+    "config",
+    "max_epochs",
+    "max_steps",
+    "num_samples",
+    "save_interval",
+    "eval_interval",
+    "checkpoint_interval",
+    "log_interval",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Preset:
+    """A named set of flags, and what it costs."""
+
+    changes: dict
+    about: str
+
+
+PRESETS = {
+    "tiny": Preset(
+        dict(
+            nr_resnet=1,
+            nr_filters=24,
+            nr_logistic_mix=5,
+            dropout_p=0.3,
+            learning_rate=0.003,
+            lr_decay=0.9995,
+            batch_size=32,
+            init_batch_size=100,
+            polyak_decay=0.995,
+            max_epochs=20,
+        ),
+        "TINY_ABOUT",
+    ),
+    "small": Preset(
+        dict(
+            nr_resnet=2,
+            nr_filters=32,
+            nr_logistic_mix=5,
+            dropout_p=0.1,
+            learning_rate=0.002,
+            init_batch_size=100,
+            polyak_decay=0.995,
+        ),
+        "SMALL_ABOUT",
+    ),
+    "paper": Preset({}, "PAPER_ABOUT"),
+}
+
+
+def from_values(values):
+    """Builds a `Config` of the flags given by hand (a dict), over those of its preset.
+
+    Raises:
+      UserError: for an unknown preset or a value out of range.
+    """
+    name = values.get("config", Config.config)
+    if name not in PRESETS:
+        raise UserError(f"--config={name}: must be one of {', '.join(PRESETS)}")
+    config = Config(**(PRESETS[name].changes | values))
+    if not config.workdir:
+        plain = config.dataset.replace("folder:", "").strip("/").replace("/", "-")
+        config = config.replace(workdir=os.path.join("runs", f"{plain}-{name}"))
+    check(config)
+    return config
+
+
+def check(config):
+    """Raises UserError, naming flag, value and what is allowed, for a value out of range."""
+
+    def require(field, allowed, ok):
+        if not ok:
+            raise UserError(f"--{field}={getattr(config, field)}: must be {allowed}")
+
+    for field in ("nr_resnet", "nr_filters", "nr_logistic_mix", "batch_size", "init_batch_size"):
+        require(field, "at least 1", getattr(config, field) >= 1)
+    for field in ("max_epochs", "log_interval"):
+        require(field, "at least 1", getattr(config, field) >= 1)
+    for field in ("max_steps", "num_samples", "save_interval", "eval_interval"):
+        require(field, "at least 0", getattr(config, field) >= 0)
+    require("checkpoint_interval", "at least 0", config.checkpoint_interval >= 0)
+    require("learning_rate", "above 0", config.learning_rate > 0)
+    require("lr_decay", "above 0 and at most 1", 0 < config.lr_decay <= 1)
+    require("dropout_p", "at least 0 and below 1", 0 <= config.dropout_p < 1)
+    require("polyak_decay", "at least 0 and below 1", 0 <= config.polyak_decay < 1)
+    require("seed", "from 0 to 2147483647", 0 <= config.seed < 2**31)
+    names = ("concat_elu", "elu", "relu")
+    require("resnet_nonlinearity", f"one of {', '.join(names)}", config.resnet_nonlinearity in names)
+
+
+def path_in(workdir):
+    return os.path.join(workdir, "config.json")
+
+
+def save(config):
+    """Writes `config.json` in the run's folder, whole or not at all."""
+    path = path_in(config.workdir)
+    with open(path + ".tmp", "w") as file:
+        json.dump(dataclasses.asdict(config), file, indent=2)
+        file.write("\n")
+    os.replace(path + ".tmp", path)
+
+
+def load(workdir):
+    """Reads the `config.json` of a run.
+
+    Raises:
+      UserError: if there is none, or it is not one of ours.
+    """
+    try:
+        with open(path_in(workdir)) as file:
+            return Config(**json.load(file)).replace(workdir=workdir)
+    except FileNotFoundError:
+        raise UserError(f"--workdir={workdir}: no run here (config.json is missing)") from None
+    except (ValueError, TypeError) as error:
+        raise UserError(f"{path_in(workdir)}: not a configuration ({error})") from None
+
+
+def refuse_another(config):
+    """Raises UserError, naming the fields, if the workdir holds a run that computes otherwise."""
+    if not os.path.exists(path_in(config.workdir)):
+        return
+    saved = load(config.workdir)
+    differing = [
+        f"{field.name} (there {getattr(saved, field.name)!r}, here {getattr(config, field.name)!r})"
+        for field in dataclasses.fields(Config)
+        if field.name not in MAY_CHANGE
+        and getattr(saved, field.name) != getattr(config, field.name)
+    ]
+    if differing:
+        raise UserError(
+            f"--workdir={config.workdir} holds a run with another configuration: "
+            f"{', '.join(differing)}; use another --workdir or the same flags"
+        )

@@ -1,0 +1,43 @@
+"""Scores a run on every test image: `python -m train.evaluate --workdir=...`."""
+
+from absl import flags
+
+from train.errors import UserError, run
+
+FLAGS = flags.FLAGS
+
+
+def define():
+    flags.DEFINE_string("workdir", "", "folder of the run")
+    flags.DEFINE_string("data_dir", "", "where tfds data sets are, if elsewhere than in training")
+    flags.DEFINE_integer("batch_size", 0, "images a batch and replica; 0: as in training")
+
+
+def main(_):
+    if FLAGS.batch_size < 0:
+        raise UserError(f"--batch_size={FLAGS.batch_size}: must be at least 0")
+    from train.evaluation import make_evaluate
+    from train.published import table
+    from train.restore import load_run
+    from train.strategy import make_strategy
+
+    strategy = make_strategy()
+    with strategy.scope():
+        config, dataset, model, averaged, step = load_run(FLAGS.workdir, FLAGS.data_dir)
+    batch_size = (FLAGS.batch_size or config.batch_size) * strategy.num_replicas_in_sync
+    print(f"{FLAGS.workdir}, step {step}: {dataset.test.num_examples:,} test images", flush=True)
+    rows = []
+    for name, scored in (("averaged", averaged), ("raw", model)):
+        loss = make_evaluate(scored, strategy)(dataset.test, batch_size)
+        score = float(scored.likelihood.score(loss, scored.image_shape))
+        metric = scored.likelihood.metric
+        unit = "nats an image, " if metric == "bits_per_dim" else "an image, "
+        print(f"{name} parameters: {loss:.3f} {unit}{score:.4f} {metric}", flush=True)
+        rows.append((f"{name} parameters", score))
+    if metric == "bits_per_dim":
+        print(table(config.dataset, rows, dataset.note))
+
+
+if __name__ == "__main__":
+    define()
+    run(main)

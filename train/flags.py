@@ -1,0 +1,33 @@
+"""absl flags, one for each field of `Config`."""
+
+import dataclasses
+
+from absl import flags
+
+from train.config import HELP, PRESETS, Config, from_values
+
+_DEFINE = {
+    str: flags.DEFINE_string,
+    int: flags.DEFINE_integer,
+    float: flags.DEFINE_float,
+    bool: flags.DEFINE_bool,
+}
+
+
+def define():
+    """Defines the flags. The presets, with size, cost and expected score, are in `--help`."""
+    for field in dataclasses.fields(Config):
+        text = HELP[field.name]
+        if field.name == "config":
+            text += ". " + " ".join(f"{name}: {preset.about}" for name, preset in PRESETS.items())
+        _DEFINE[field.type](field.name, field.default, text)
+
+
+def to_config():
+    """The `Config` of the parsed flags. Raises UserError for a value out of range."""
+    given = {
+        field.name: flags.FLAGS[field.name].value
+        for field in dataclasses.fields(Config)
+        if flags.FLAGS[field.name].present
+    }
+    return from_values(given)

@@ -1,0 +1,48 @@
+"""Samples from a run: `python -m train.sample --workdir=... --num_samples=16`."""
+
+import os
+
+from absl import flags
+
+from train.errors import UserError, run
+
+FLAGS = flags.FLAGS
+
+
+def define():
+    flags.DEFINE_string("workdir", "", "folder of the run")
+    flags.DEFINE_string("data_dir", "", "where tfds data sets are, if elsewhere than in training")
+    flags.DEFINE_string("output", "", "files to write, without extension; default: in the workdir")
+    flags.DEFINE_integer("num_samples", 16, "number of images")
+    flags.DEFINE_integer("label", None, "class of all images (class-conditional models)")
+    flags.DEFINE_integer("seed", 1, "random seed")
+    flags.DEFINE_float("temperature", 1.0, "below 1: less varied than the model")
+    flags.DEFINE_bool("averaged", True, "use the averaged parameters, not the raw ones")
+
+
+def main(_):
+    if FLAGS.num_samples < 1:
+        raise UserError(f"--num_samples={FLAGS.num_samples}: must be at least 1")
+    if not FLAGS.temperature > 0:
+        raise UserError(f"--temperature={FLAGS.temperature}: must be above 0")
+    from train.restore import load_run
+    from train.samples import write_samples
+
+    _, _, raw, averaged, step = load_run(FLAGS.workdir, FLAGS.data_dir)
+    model = averaged if FLAGS.averaged else raw
+    labels = None
+    if FLAGS.label is not None:
+        if model.num_classes is None:
+            raise UserError(f"--label={FLAGS.label}: the model is not class-conditional")
+        if not 0 <= FLAGS.label < model.num_classes:
+            raise UserError(f"--label={FLAGS.label}: must be from 0 to {model.num_classes - 1}")
+        labels = [FLAGS.label] * FLAGS.num_samples
+    path = FLAGS.output or os.path.join(FLAGS.workdir, "samples", f"sample_{step:07d}")
+    write_samples(
+        model, FLAGS.num_samples, FLAGS.seed, path, labels, temperature=FLAGS.temperature
+    )
+
+
+if __name__ == "__main__":
+    define()
+    run(main)
