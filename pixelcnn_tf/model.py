@@ -204,9 +204,7 @@ class PixelCNNPlusPlus(AutoregressiveModel):
         assert not u_skips and not ul_skips
         return run(self.head, ul)
 
-    def call(
-        self, images, labels=None, training=False, seed=None, dropout_masks=None, noise=None
-    ):
+    def call(self, images, labels=None, training=False, seed=None, dropout_masks=None, noise=None):
         """The parameters of every pixel's distribution.
 
         Args:

@@ -143,6 +143,4 @@ class Nin(WeightNormLayer):
 
     def linear(self, x, kernel):
         flat = tf.reshape(x, [-1, x.shape[-1]])
-        return tf.reshape(
-            tf.matmul(flat, kernel), [tf.shape(x)[0], *x.shape[1:-1], self.filters]
-        )
+        return tf.reshape(tf.matmul(flat, kernel), [tf.shape(x)[0], *x.shape[1:-1], self.filters])

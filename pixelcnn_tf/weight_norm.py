@@ -44,9 +44,7 @@ class WeightNormLayer(keras.layers.Layer):
         # whatever the compute dtype; `kernel` casts its result.
         normal = keras.initializers.RandomNormal(0.0, V_STDDEV)
         self.V = self.add_weight(shape=shape, initializer=normal, name="V", autocast=False)
-        self.g = self.add_weight(
-            shape=[self.filters], initializer="ones", name="g", autocast=False
-        )
+        self.g = self.add_weight(shape=[self.filters], initializer="ones", name="g", autocast=False)
         self.b = self.add_weight(
             shape=[self.filters], initializer="zeros", name="b", autocast=False
         )

@@ -43,7 +43,6 @@ def test_output_does_not_depend_on_the_length_of_v():
     np.testing.assert_allclose(layer(x), 2.0 * before, atol=1e-6)
 
 
-
 @pytest.mark.parametrize("num_classes", [None, 4])
 def test_moments_after_initialisation(num_classes, monkeypatch):
     model = PixelCNNPlusPlus((8, 8, 3), **TINY, num_classes=num_classes)

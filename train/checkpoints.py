@@ -73,7 +73,7 @@ class Checkpoints:
                 else:
                     status.assert_existing_objects_matched().expect_partial()
                 return step
-            except (tf.errors.OpError, ValueError, AssertionError) as error:
+            except Exception as error:  # TensorFlow's readers raise half a dozen types
                 reason = str(getattr(error, "message", error)).splitlines()[0][:150]
                 print(f"checkpoint {path} cannot be read ({reason})", flush=True)
                 if step != steps[0]:

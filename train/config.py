@@ -163,7 +163,9 @@ def check(config):
     require("polyak_decay", "at least 0 and below 1", 0 <= config.polyak_decay < 1)
     require("seed", "from 0 to 2147483647", 0 <= config.seed < 2**31)
     names = ("concat_elu", "elu", "relu")
-    require("resnet_nonlinearity", f"one of {', '.join(names)}", config.resnet_nonlinearity in names)
+    require(
+        "resnet_nonlinearity", f"one of {', '.join(names)}", config.resnet_nonlinearity in names
+    )
 
 
 def path_in(workdir):

@@ -92,7 +92,8 @@ def load_npz(path):
     if not os.path.exists(path):
         raise UserError(f"--dataset={path}: no such file")
     try:
-        with np.load(path, allow_pickle=False) as file:
+        # Opened here, since np.load leaves a damaged file open.
+        with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:
             arrays = {key: file[key] for key in file.files}
     except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
         raise UserError(f"--dataset={path}: not a readable .npz file ({error})") from None

@@ -2,7 +2,7 @@
 
 import sys
 
-from absl import app
+from absl import app, logging
 
 
 class UserError(Exception):
@@ -16,6 +16,7 @@ def run(main):
         if len(argv) > 1:
             print(f"error: unknown argument {argv[1]!r}: flags begin with --", file=sys.stderr)
             return 2
+        logging.set_verbosity(logging.ERROR)  # tfds and TensorFlow tell much by absl
         try:
             return main(argv)
         except UserError as error:

@@ -50,14 +50,13 @@ def _image_folder(name, root):
     """Files and labels of the tfds.ImageFolder layout: `{split: [(path, label)]}`, classes."""
     import tensorflow_datasets as tfds
 
-    try:
-        builder = tfds.ImageFolder(root)
-    except Exception as error:  # tfds asserts on a folder without splits
+    builder = tfds.ImageFolder(root)
+    available = builder.info.splits
+    if not available:
         raise UserError(
             f"--dataset={name}: holds neither images ({', '.join(EXTENSIONS)}) nor "
-            f"split/class/image folders ({str(error).splitlines()[0] if str(error) else 'empty'})"
-        ) from None
-    available = builder.info.splits
+            "split/class/image folders"
+        )
     test = next((split for split in TEST_SPLITS if split in available), None)
     if "train" not in available or test is None:
         raise UserError(

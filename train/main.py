@@ -3,6 +3,7 @@
 The same command again continues a run that was interrupted.
 """
 
+import contextlib
 import math
 import os
 import tempfile
@@ -197,8 +198,10 @@ class Window:
         for number, loss in enumerate(self.losses, start=step - len(self.losses) + 1):
             if not math.isfinite(float(loss)):
                 steps = self.trainer.checkpoints.steps()
-                kept = f"the last good checkpoint is that of step {steps[-1]}" if steps else (
-                    "there is no checkpoint yet"
+                kept = (
+                    f"the last good checkpoint is that of step {steps[-1]}"
+                    if steps
+                    else ("there is no checkpoint yet")
                 )
                 raise UserError(
                     f"the loss is {float(loss)} at step {number}; {kept}. Try a smaller "
@@ -225,7 +228,13 @@ class Window:
 
 
 def main(_):
-    train(flags.to_config())
+    config = flags.to_config()
+    try:
+        train(config)
+    except UserError:
+        with contextlib.suppress(OSError):
+            os.rmdir(config.workdir)  # if nothing was written to it
+        raise
 
 
 if __name__ == "__main__":

@@ -105,9 +105,7 @@ class Progress:
             return
         done = step - self.start_step
         left = (self.total - step) * (time.monotonic() - self.start_time) / max(done, 1)
-        self.line(
-            f"epoch {epoch}, step {step}/{self.total}, {numbers}, {duration(left)} left"
-        )
+        self.line(f"epoch {epoch}, step {step}/{self.total}, {numbers}, {duration(left)} left")
 
     def close(self):
         if self.bar is not None:

@@ -38,9 +38,7 @@ def main(_):
             raise UserError(f"--label={FLAGS.label}: must be from 0 to {model.num_classes - 1}")
         labels = [FLAGS.label] * FLAGS.num_samples
     path = FLAGS.output or os.path.join(FLAGS.workdir, "samples", f"sample_{step:07d}")
-    write_samples(
-        model, FLAGS.num_samples, FLAGS.seed, path, labels, temperature=FLAGS.temperature
-    )
+    write_samples(model, FLAGS.num_samples, FLAGS.seed, path, labels, temperature=FLAGS.temperature)
 
 
 if __name__ == "__main__":

@@ -35,15 +35,18 @@ def load_tfds(name, data_dir="", in_memory_bytes=IN_MEMORY_BYTES):
     import tensorflow_datasets as tfds
 
     data_dir = os.path.abspath(os.path.expanduser(data_dir)) if data_dir else None
-    try:
-        builder = tfds.builder(name, data_dir=data_dir)
-    except (tfds.core.registered.DatasetNotFoundError, ValueError) as error:
-        close = difflib.get_close_matches(name, tfds.list_builders(), n=3)
+    known = tfds.list_builders(with_community_datasets=False)  # no network
+    if name.split("/")[0].split(":")[0] not in known:
+        close = difflib.get_close_matches(name, known, n=3)
         hint = f"did you mean {', '.join(close)}? " if close else ""
         raise UserError(
             f"--dataset={name}: no such data set; {hint}Allowed are digits, folder:/path, a .npz "
-            f"file, or a tensorflow-datasets name ({str(error).splitlines()[0][:100]})"
-        ) from None
+            "file, or a tensorflow-datasets name"
+        )
+    try:
+        builder = tfds.builder(name, data_dir=data_dir)
+    except (tfds.core.registered.DatasetNotFoundError, ValueError) as error:
+        raise UserError(f"--dataset={name}: {str(error).splitlines()[0][:200]}") from None
     prepare(builder, name)
 
     image_key, label_key = _features(tfds, builder, name)
@@ -136,7 +139,7 @@ def prepare(builder, name):
         return
     data_root = str(builder.data_path).split(f"{os.sep}{builder.name}{os.sep}")[0]
     manual_dir = os.path.join(data_root, "downloads", "manual")
-    urls = list(builder.url_infos)
+    urls = _urls(builder)
     by_hand = (
         f"To provide it offline, copy the prepared folder {os.path.join(builder.name, '...')} of "
         f"another machine into {data_root}"
@@ -161,6 +164,15 @@ def prepare(builder, name):
             f"--dataset={name}: could not be prepared in {builder.data_path} ({first_line}). "
             f"{by_hand}"
         ) from error
+
+
+def _urls(builder):
+    """The files that the builder downloads; of a config such as "32x32" only its own."""
+    urls = list(builder.url_infos)
+    if builder.builder_config is None:
+        return urls
+    size = builder.builder_config.name.split("x")[0]
+    return [url for url in urls if size in os.path.basename(url)] or urls
 
 
 def _network_problem(urls):

@@ -95,9 +95,7 @@ class Trainer:
         images = levels_to_input(batch["images"], self.model.num_levels)
         variables = self.model.trainable_variables
         with tf.GradientTape() as tape:
-            parameters = self.model(
-                images, self._labels(batch), training=True, seed=batch["seeds"]
-            )
+            parameters = self.model(images, self._labels(batch), training=True, seed=batch["seeds"])
             # The official loss: a sum over the batch, which Adam's epsilon refers to.
             loss = tf.reduce_sum(self.model.likelihood.loss(images, parameters))
         self.optimizer.apply(tape.gradient(loss, variables), variables)

@@ -1,0 +1,34 @@
+# Everything from a machine with Python and make: `make demo`, `make test`.
+PYTHON ?= python3
+VENV ?= .venv
+RUN = $(VENV)/bin/python
+
+.PHONY: demo test slow lint format clean
+
+$(VENV)/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(RUN) -m pip install --quiet --upgrade pip
+	$(RUN) -m pip install --quiet -c constraints.txt -e '.[dev]'
+	touch $@
+
+# Trains on real handwritten digits; the samples are the .png in runs/digits-tiny/samples.
+demo: $(VENV)/installed
+	$(RUN) -m train.main --dataset=digits --config=tiny --workdir=runs/digits-tiny
+
+test: $(VENV)/installed
+	$(RUN) -m pytest
+
+# The checks that take minutes each.
+slow: $(VENV)/installed
+	$(RUN) -m pytest -m slow
+
+lint: $(VENV)/installed
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+
+format: $(VENV)/installed
+	$(RUN) -m ruff check --fix .
+	$(RUN) -m ruff format .
+
+clean:
+	rm -rf $(VENV) runs build *.egg-info

@@ -1,0 +1,89 @@
+import dataclasses
+import subprocess
+import sys
+
+import pytest
+
+from train import config as configuration
+from train.config import HELP, PRESETS, Config, from_values
+from train.errors import UserError
+
+
+def test_defaults_are_the_official_ones():
+    config = from_values({})
+    official = dict(
+        nr_resnet=5,
+        nr_filters=160,
+        nr_logistic_mix=10,
+        resnet_nonlinearity="concat_elu",
+        learning_rate=0.001,
+        lr_decay=0.999995,
+        batch_size=16,
+        init_batch_size=16,
+        dropout_p=0.5,
+        max_epochs=5000,
+        polyak_decay=0.9995,
+        save_interval=20,
+        seed=1,
+    )
+    assert {key: getattr(config, key) for key in official} == official
+
+
+def test_flags_by_hand_win_over_the_preset():
+    config = from_values({"config": "tiny", "nr_filters": 7})
+    assert config.nr_filters == 7
+    assert config.nr_resnet == PRESETS["tiny"].changes["nr_resnet"]
+
+
+def test_every_field_has_help_and_every_preset_valid_fields():
+    names = {field.name for field in dataclasses.fields(Config)}
+    assert set(HELP) == names
+    assert configuration.MAY_CHANGE <= names
+    for preset in PRESETS.values():
+        assert set(preset.changes) <= names
+
+
+@pytest.mark.parametrize(
+    "values, message",
+    [
+        ({"config": "huge"}, "--config=huge"),
+        ({"dropout_p": 1.0}, "--dropout_p=1.0"),
+        ({"nr_resnet": 0}, "--nr_resnet=0"),
+        ({"learning_rate": -1.0}, "--learning_rate=-1.0"),
+        ({"resnet_nonlinearity": "gelu"}, "--resnet_nonlinearity=gelu"),
+        ({"eval_interval": -1}, "--eval_interval=-1"),
+        ({"polyak_decay": 1.5}, "--polyak_decay=1.5"),
+    ],
+)
+def test_bad_values_are_named(values, message):
+    with pytest.raises(UserError, match=message):
+        from_values(values)
+
+
+def test_saved_and_loaded(tmp_path):
+    config = from_values({"workdir": str(tmp_path), "nr_filters": 3})
+    configuration.save(config)
+    assert configuration.load(str(tmp_path)) == config
+    configuration.refuse_another(config.replace(max_epochs=7, data_dir="elsewhere"))
+    with pytest.raises(UserError, match=r"nr_filters \(there 3, here 4\)"):
+        configuration.refuse_another(config.replace(nr_filters=4))
+    with pytest.raises(UserError, match="class_conditional"):
+        configuration.refuse_another(config.replace(class_conditional=True))
+    (tmp_path / "config.json").write_text('{"nr_fil')
+    with pytest.raises(UserError, match="not a configuration"):
+        configuration.load(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["--config=huge"], "error: --config=huge: must be one of tiny, small, paper"),
+        (["stray"], "unknown argument 'stray'"),
+        (["--nr_filters=many"], "nr_filters"),
+    ],
+)
+def test_bad_flags_end_before_tensorflow_is_imported(arguments, message):
+    command = [sys.executable, "-m", "train.main", *arguments]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert result.returncode != 0 and message in result.stderr
+    assert "Traceback" not in result.stderr and "oneDNN" not in result.stderr

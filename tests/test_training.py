@@ -1,0 +1,343 @@
+"""Runs of the whole program on the built-in digits, small enough for seconds each."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from pixelcnn_tf import PixelCNNPlusPlus, PolyakAverage, discretized_mix_logistic_loss
+from pixelcnn_tf.levels import levels_to_input
+from train import data
+from train.checkpoints import Checkpoints
+from train.config import from_values
+from train.errors import UserError
+from train.evaluation import make_evaluate
+from train.main import Window, train
+from train.metrics import MetricsLog, duration, read
+from train.published import table
+from train.restore import load_run
+from train.training import Trainer
+
+MINI = dict(
+    config="tiny",
+    nr_filters=4,
+    nr_logistic_mix=2,
+    batch_size=50,  # 29 steps an epoch
+    init_batch_size=20,
+    max_steps=6,
+    log_interval=1,
+    checkpoint_interval=2,
+    eval_interval=0,
+    num_samples=2,
+)
+
+
+def mini(workdir, **changes):
+    return from_values(MINI | {"workdir": str(workdir)} | changes)
+
+
+def run_training(config):
+    """`train`, as in a new process: the names of layers decide the order of some sums, so only
+    runs with the same names are equal to the last bit."""
+    keras.utils.clear_session()
+    return train(config)
+
+
+def flags_of(config):
+    names = [*MINI, "workdir", "learning_rate"]
+    return [f"--{name}={getattr(config, name)}" for name in names]
+
+
+def final_arrays(workdir):
+    latest = tf.train.latest_checkpoint(os.path.join(workdir, "checkpoints"))
+    reader = tf.train.load_checkpoint(latest)
+    return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
+
+
+def assert_same_arrays(actual, expected):
+    assert actual.keys() == expected.keys()
+    for name, value in expected.items():
+        if name.endswith("VARIABLE_VALUE"):
+            np.testing.assert_array_equal(actual[name], value, err_msg=name)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """An undisturbed run: its folder and scores."""
+    workdir = tmp_path_factory.mktemp("run")
+    return workdir, run_training(mini(workdir))
+
+
+def test_run_leaves_what_it_promises(finished):
+    workdir, scores = finished
+    assert json.loads((workdir / "config.json").read_text())["nr_filters"] == 4
+    rows = read(workdir / "metrics.jsonl")
+    trained = [row for row in rows if "train/bits_per_dim" in row]
+    assert [row["step"] for row in trained] == [1, 2, 3, 4, 5, 6]
+    np.testing.assert_allclose(trained[2]["learning_rate"], 0.003 * 0.9995**3, rtol=1e-6)
+    tested = [row for row in rows if "test/bits_per_dim" in row]
+    assert [row["step"] for row in tested] == [6]
+    assert tested[0]["test/bits_per_dim"] == scores["averaged"]
+    assert tested[0]["test/bits_per_dim_raw"] == scores["raw"]
+    with np.load(workdir / "samples" / "step_0000006.npz") as file:
+        assert file["images"].shape == (2, 8, 8, 1) and file["images"].max() <= 16
+    picture = tf.io.decode_png(tf.io.read_file(str(workdir / "samples" / "step_0000006.png")))
+    assert picture.shape[-1] == 1
+    assert any("tfevents" in name for name in os.listdir(workdir / "tensorboard"))
+
+
+def test_checkpoint_holds_every_number(finished):
+    workdir, _ = finished
+    _, _, model, averaged, step = load_run(str(workdir))
+    assert step == 6
+    arrays = final_arrays(workdir)
+    sizes = {
+        part: sum(value.size for name, value in arrays.items() if name.startswith(part + "/"))
+        for part in ("parameters", "averages", "optimizer")
+    }
+    count = model.count_params()
+    # Adam: two moments a parameter, the step and the learning rate.
+    assert sizes == {"parameters": count, "averages": count, "optimizer": 2 * count + 2}
+
+
+def test_average_is_the_exponential_one():
+    def make():
+        return PixelCNNPlusPlus((4, 4, 1), nr_resnet=1, nr_filters=2, nr_logistic_mix=1)
+
+    model, averaged = make(), make()
+    average = PolyakAverage(model, averaged, polyak_decay=0.9)
+    average.start()
+    expected = [v.numpy() for v in model.trainable_variables]
+    for step in range(3):
+        for variable in model.trainable_variables:
+            variable.assign_add(tf.ones(variable.shape) * (step + 1))
+        average.update()
+        expected = [
+            0.9 * e + 0.1 * v.numpy()
+            for e, v in zip(expected, model.trainable_variables, strict=True)
+        ]
+    for shadow, value in zip(averaged.trainable_variables, expected, strict=True):
+        np.testing.assert_allclose(shadow, value, rtol=1e-5, atol=1e-6)
+
+
+def test_evaluation_counts_every_image_once(finished):
+    workdir, scores = finished
+    _, dataset, model, averaged, _ = load_run(str(workdir))
+    for name, scored in (("averaged", averaged), ("raw", model)):
+        images = levels_to_input(dataset.test.images, 17)
+        nats = discretized_mix_logistic_loss(images, scored(images), False, num_levels=17)
+        np.testing.assert_allclose(scores[name], np.mean(nats) / (64 * np.log(2)), rtol=1e-5)
+
+
+def test_scores_do_not_depend_on_the_batch_size(finished):
+    workdir, _ = finished
+    _, dataset, model, _, _ = load_run(str(workdir))
+    evaluate = make_evaluate(model, tf.distribute.get_strategy())
+    np.testing.assert_allclose(evaluate(dataset.test, 7), evaluate(dataset.test, 300), rtol=1e-5)
+
+
+def test_two_replicas_equal_one(tmp_path):
+    """The same global batch on one device and on two: same loss, parameters and scores."""
+    dataset = data.load("digits")
+    mirrored = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    one = tf.distribute.OneDeviceStrategy("CPU:0")
+    results = []
+    for strategy, batch_size in ((one, 20), (mirrored, 10)):
+        trainer = Trainer(mini(tmp_path, batch_size=batch_size), dataset, strategy)
+        trainer.initialize()
+        batches = strategy.experimental_distribute_dataset(dataset.train.epoch(0, 20, seed=1))
+        losses = [float(trainer.train_step(batch)) for batch, _ in zip(batches, range(4))]
+        evaluate = make_evaluate(trainer.averaged_model, strategy)
+        weights = [v.numpy() for v in trainer.model.trainable_variables]
+        averages = [v.numpy() for v in trainer.averaged_model.trainable_variables]
+        results.append((losses, evaluate(dataset.test, 64), weights, averages))
+    (losses, score, weights, averages), other = results
+    np.testing.assert_allclose(other[0], losses, rtol=1e-4)
+    np.testing.assert_allclose(other[1], score, rtol=1e-4)
+    for mine, theirs in zip(weights + averages, other[2] + other[3], strict=True):
+        assert np.linalg.norm(mine - theirs) <= 1e-3 * max(np.linalg.norm(mine), 1e-2)
+
+
+def run_and_kill(config, at_line=None):
+    """Runs the program; kills it with -9 once a line of its output holds `at_line`."""
+    command = [sys.executable, "-m", "train.main", *flags_of(config)]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        for line in process.stdout:
+            if at_line and at_line in line:
+                process.send_signal(signal.SIGKILL)
+                break
+        errors = process.stderr.read()
+        process.wait()
+    assert process.returncode == (-signal.SIGKILL if at_line else 0), errors
+
+
+def test_killed_run_continues_to_the_same_parameters(finished, tmp_path):
+    workdir, _ = finished
+    config = mini(tmp_path)
+    run_and_kill(config, at_line="starting at step 0")
+    run_and_kill(config, at_line="step 3/6")
+    run_and_kill(config, at_line="step 5/6")
+    run_and_kill(config)
+    assert_same_arrays(final_arrays(tmp_path), final_arrays(workdir))
+
+    def comparable(rows):
+        return [{k: v for k, v in row.items() if k != "images_per_sec"} for row in rows]
+
+    assert comparable(read(tmp_path / "metrics.jsonl")) == comparable(
+        read(workdir / "metrics.jsonl")
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(3))
+def test_run_killed_at_many_points_continues_to_the_same_parameters(tmp_path, seed):
+    longer = dict(max_steps=40, checkpoint_interval=3, eval_interval=1, save_interval=1)
+    undisturbed = mini(tmp_path / "a", **longer)
+    run_and_kill(undisturbed)
+    config = mini(tmp_path / "b", **longer)
+    for step in sorted(np.random.default_rng(seed).choice(40, size=4, replace=False)):
+        run_and_kill(config, at_line=f"step {step + 1}/40" if step else "starting at")
+    run_and_kill(config)
+    assert_same_arrays(final_arrays(tmp_path / "b"), final_arrays(tmp_path / "a"))
+
+
+def copy_run(source, target):
+    import shutil
+
+    shutil.copytree(source, target, dirs_exist_ok=True)
+    return Checkpoints(str(target), *[load_run(str(source))[i] for i in (2, 3)])
+
+
+@pytest.mark.parametrize("damage", ["truncated", "missing shard", "empty index"])
+def test_damaged_checkpoint_falls_back_to_the_one_before(finished, tmp_path, capsys, damage):
+    workdir, _ = finished
+    checkpoints = copy_run(workdir, tmp_path)
+    assert checkpoints.steps() == [2, 4, 6]
+    shard = tmp_path / "checkpoints" / "step-6.data-00000-of-00001"
+    if damage == "truncated":
+        shard.write_bytes(shard.read_bytes()[: shard.stat().st_size // 2])
+    elif damage == "missing shard":
+        shard.unlink()
+    else:
+        (tmp_path / "checkpoints" / "step-6.index").write_bytes(b"")
+    assert checkpoints.restore_latest() == 4
+    output = capsys.readouterr().out
+    assert "step-6 cannot be read" in output and "falling back" in output
+    # The continued run ends as the undisturbed one did.
+    run_training(mini(tmp_path))
+    assert_same_arrays(final_arrays(tmp_path), final_arrays(workdir))
+
+
+def test_no_readable_checkpoint_is_no_new_start(finished, tmp_path):
+    workdir, _ = finished
+    checkpoints = copy_run(workdir, tmp_path)
+    for path in (tmp_path / "checkpoints").glob("*.data-*"):
+        path.write_bytes(b"")
+    with pytest.raises(UserError, match="none of the 3 checkpoints"):
+        checkpoints.restore_latest()
+
+
+def test_another_configuration_is_refused(finished):
+    workdir, _ = finished
+    with pytest.raises(UserError, match=r"class_conditional \(there False, here True\)"):
+        train(mini(workdir, class_conditional=True))
+
+
+def test_metrics_after_the_checkpoint_and_half_lines_are_dropped(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    path.write_text('{"step": 1}\n{"step": 2}\n{"step": 3}\n{"step": 4, "tr')
+    log = MetricsLog(str(tmp_path), step=2)
+    log.write(3, value=1.0)
+    log.close()
+    assert [row["step"] for row in read(path)] == [1, 2, 3]
+    assert path.read_text().endswith("\n")
+
+
+@pytest.mark.parametrize("options", [dict(class_conditional=True), dict(energy_distance=True)])
+def test_conditional_and_energy_runs(tmp_path, options, capsys):
+    scores = train(mini(tmp_path, max_steps=2, **options))
+    assert np.isfinite(scores["averaged"])
+    name = "energy_distance" if "energy_distance" in options else "bits/dim"
+    assert name in capsys.readouterr().out
+
+
+def test_infinite_loss_stops_and_keeps_the_checkpoint(finished, tmp_path):
+    workdir, _ = finished
+    copy_run(workdir, tmp_path)
+    before = final_arrays(tmp_path)
+    config = mini(tmp_path, max_steps=12)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Trainer, "train_step", lambda self, batch: tf.constant(np.nan, tf.float32))
+        with pytest.raises(UserError) as error:
+            train(config)
+    assert "nan at step 7" in str(error.value) and "step 6" in str(error.value)
+    assert "--learning_rate" in str(error.value)
+    assert_same_arrays(final_arrays(tmp_path), before)
+
+
+def test_window_names_the_step_of_the_infinite_loss(finished):
+    class Stub:
+        checkpoints = Checkpoints.__new__(Checkpoints)
+        config = from_values({})
+
+    Stub.checkpoints.directory = "/nonexistent"
+    window = Window(Stub, None, None)
+    for loss in (1.0, 2.0, np.inf, 3.0):
+        window.add(loss)
+    with pytest.raises(UserError, match="inf at step 9; there is no checkpoint yet"):
+        window.check(10)
+
+
+def test_mistakes_are_told(tmp_path):
+    arrays = np.zeros([30, 8, 8, 1], np.uint8)
+    path = str(tmp_path / "set.npz")
+    np.savez(path, x_train=arrays, x_test=arrays)
+    with pytest.raises(UserError, match="has no labels"):
+        train(mini(tmp_path / "a", dataset=path, class_conditional=True))
+    with pytest.raises(UserError, match="only 30 images"):
+        train(mini(tmp_path / "b", dataset=path))
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="not writable"):
+        train(mini(tmp_path / "file" / "run"))
+    with pytest.raises(UserError, match="no run here"):
+        load_run(str(tmp_path / "nothing"))
+
+
+def run_program(name, *arguments):
+    command = [sys.executable, "-m", f"train.{name}", *arguments]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+def test_evaluate_and_sample_programs(finished, tmp_path):
+    workdir, scores = finished
+    result = run_program("evaluate", f"--workdir={workdir}")
+    assert result.returncode == 0, result.stderr
+    assert f"{scores['averaged']:.4f}  this run" in result.stdout
+    output = str(tmp_path / "grid")
+    result = run_program(
+        "sample", f"--workdir={workdir}", "--num_samples=2", "--seed=1", f"--output={output}"
+    )
+    assert result.returncode == 0, result.stderr
+    with np.load(output + ".npz") as file, np.load(workdir / "samples/step_0000006.npz") as old:
+        np.testing.assert_array_equal(file["images"], old["images"])
+    result = run_program("sample", f"--workdir={workdir}", "--label=3")
+    assert result.returncode == 2 and "not class-conditional" in result.stderr
+
+
+def test_published_table():
+    text = table("cifar10", [("averaged parameters", 2.95)], "scored on 761 images")
+    for part in ("2.9500  this run", "2.92  PixelCNN++", "2.80  Sparse", "note: scored on 761"):
+        assert part in text
+    assert "not comparable" in table("imagenet_resized/32x32", [], "")
+
+
+def test_duration():
+    assert [duration(s) for s in (4, 184, 7384, 93784)] == ["4s", "3m 4s", "2h 3m", "1d 2h"]
