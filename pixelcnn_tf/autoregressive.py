@@ -122,6 +122,10 @@ class AutoregressiveModel(keras.Model):
         parameters = self(images, labels)
         return self.likelihood.sample(parameters, uniforms, quantize, temperature)
 
+    def make_cached_sampler(self):
+        """The model's fast sampler (see `CachedSampler` for what it must offer), or None."""
+        return None
+
     def get_config(self):
         return super().get_config() | {
             "image_shape": self.image_shape,

@@ -252,6 +252,11 @@ class PixelCNNPlusPlus(AutoregressiveModel):
         samples = self(images, labels, noise=2.0 * uniforms - 1.0)  # [1, B, H, W, C]
         return self.likelihood.sample(samples, None, quantize, temperature)
 
+    def make_cached_sampler(self):
+        from pixelcnn_tf.cached_sampler import CachedSampler  # it imports this file
+
+        return CachedSampler(self)
+
     def get_config(self):
         return super().get_config() | {
             "nr_resnet": self.nr_resnet,

@@ -166,7 +166,8 @@ def test_sampler_given_noise(tier):
     np.testing.assert_allclose(sample, case["sample64"], atol=1e-5, rtol=0)
 
 
-def test_whole_pixel_loop_given_noise():
+@pytest.mark.parametrize("method", ["cached", "naive"])
+def test_whole_pixel_loop_given_noise(method):
     case = Case("ar_sampling")
     model = case.model(case.named(case["param"]))
     sample = sampling.sample(
@@ -175,7 +176,7 @@ def test_whole_pixel_loop_given_noise():
         seed=None,
         labels=case["label"],
         quantize=False,
-        method="naive",
+        method=method,
         noise=(case["u_mix"], case["u_logistic"]),
     )
     np.testing.assert_allclose(sample, case["sample64"], atol=1e-4, rtol=0)

@@ -4,9 +4,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pixelcnn_tf import PixelCNNPlusPlus, discretized_mix_logistic_loss, sampling
+from pixelcnn_tf import (
+    PixelCNNPlusPlus,
+    data_dependent_init,
+    discretized_mix_logistic_loss,
+    sampling,
+)
 from pixelcnn_tf.levels import level_values
 
+METHODS = pytest.mark.parametrize("method", ["cached", "naive"])
 TINY = dict(nr_resnet=1, nr_filters=4, nr_logistic_mix=2)
 
 
@@ -15,36 +21,148 @@ def model():
     return PixelCNNPlusPlus((8, 4, 3), **TINY)
 
 
-def test_image_does_not_depend_on_the_number_or_the_batch_size(model):
-    eight = sampling.sample(model, 8, seed=3, batch_size=5)
-    three = sampling.sample(model, 3, seed=3)
+@METHODS
+def test_image_does_not_depend_on_the_number_or_the_batch_size(model, method):
+    eight = sampling.sample(model, 8, seed=3, batch_size=5, method=method)
+    three = sampling.sample(model, 3, seed=3, method=method)
     np.testing.assert_array_equal(eight[:3], three)
-    assert np.abs(eight - sampling.sample(model, 8, seed=4)).max() > 0
+    assert np.abs(eight - sampling.sample(model, 8, seed=4, method=method)).max() > 0
 
 
-def test_samples_are_levels(model):
-    assert np.isin(sampling.sample(model, 2, seed=3), level_values()).all()
+@METHODS
+def test_samples_are_levels(model, method):
+    assert np.isin(sampling.sample(model, 2, seed=3, method=method), level_values()).all()
 
 
-def test_completion_keeps_given_pixels_and_samples_the_rest(model):
-    images = sampling.sample(model, 2, seed=3)
+@METHODS
+def test_completion_keeps_given_pixels_and_samples_the_rest(model, method):
+    images = sampling.sample(model, 2, seed=3, method=method)
     given = tf.random.stateless_uniform([2, 8, 4, 3], [1, 1], -1.0, 1.0)
     mask = np.zeros([8, 4], np.uint8)
     mask[:4] = 1
-    completed = sampling.complete(model, given, mask, seed=3)
+    completed = sampling.complete(model, given, mask, seed=3, method=method)
     np.testing.assert_array_equal(completed[:, :4], given[:, :4])
     assert np.abs(completed[:, 4:] - given[:, 4:]).max() > 0
-    nothing_given = sampling.complete(model, given, 0 * mask, seed=3)
+    nothing_given = sampling.complete(model, given, 0 * mask, seed=3, method=method)
     np.testing.assert_array_equal(nothing_given, images)
     # Given what was sampled under the same seed, the rest is as sampled.
-    again = sampling.complete(model, images, mask, seed=3)
+    again = sampling.complete(model, images, mask, seed=3, method=method)
     np.testing.assert_array_equal(again, images)
 
 
-def test_progress_counts_rows(model):
+@METHODS
+def test_progress_counts_rows(model, method):
     rows = []
-    sampling.sample(model, 3, seed=1, batch_size=2, progress=rows.append)
+    sampling.sample(model, 3, seed=1, batch_size=2, progress=rows.append, method=method)
     assert sum(rows) == 2 * 8
+
+
+CASES = {
+    "rgb": dict(image_shape=(8, 12, 3)),
+    "one channel, conditional": dict(image_shape=(12, 8, 1), num_classes=3, num_levels=17),
+    "elu": dict(image_shape=(8, 8, 3), resnet_nonlinearity="elu", nr_resnet=2),
+    "relu": dict(image_shape=(8, 8, 1), resnet_nonlinearity="relu"),
+    "energy": dict(image_shape=(8, 8, 3), energy_distance=True),
+}
+
+
+def trained_looking(dtype="float32", **arguments):
+    """A model with normalised activations and biases that are not zero."""
+    model = PixelCNNPlusPlus(**(TINY | arguments), dtype=dtype)
+    images = tf.random.stateless_uniform([6, *model.image_shape], [1, 2], -1.0, 1.0)
+    labels = np.arange(6) % 3 if model.num_classes else None
+    data_dependent_init(model, images, labels)
+    for i, variable in enumerate(model.trainable_variables):
+        if variable.name == "b":
+            variable.assign_add(0.3 * tf.random.stateless_normal(variable.shape, [i, 3]))
+    return model
+
+
+def assert_cached_equals_full_pass(model, batch, jit_compile=False):
+    labels = np.arange(batch) % 3 if model.num_classes else None
+    images = tf.random.stateless_uniform([batch, *model.image_shape], [5, 6], -1.0, 1.0)
+    sampler = model.make_cached_sampler()
+    by_row = tf.transpose(tf.cast(images, model.compute_dtype), [1, 2, 0, 3])
+    fill = tf.function(sampler.fill, jit_compile=jit_compile)
+    uniforms = tf.fill([*by_row.shape[:3], model.likelihood.num_uniforms], 0.5)
+    rows, parameters, _ = fill(
+        sampler.fold(),
+        sampler.conditions(model.conditioning(labels)),
+        sampler.start(batch),
+        by_row,
+        tf.ones_like(by_row[..., :1]),
+        uniforms,
+        tf.constant(0),
+        (False, 1.0, True),
+    )
+    np.testing.assert_array_equal(rows, by_row)
+    expected = model(images, labels)
+    bound = 1e-12 if model.compute_dtype == "float64" else 1e-4
+    np.testing.assert_allclose(tf.transpose(parameters, [2, 0, 1, 3]), expected, atol=bound, rtol=0)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("case", [name for name in CASES if name != "energy"])
+def test_cached_parameters_equal_the_full_pass_at_every_pixel(case, dtype):
+    assert_cached_equals_full_pass(trained_looking(dtype, **CASES[case]), batch=3)
+
+
+def test_cached_parameters_equal_the_full_pass_compiled_with_xla():
+    assert_cached_equals_full_pass(trained_looking(image_shape=(8, 8, 3)), 3, jit_compile=True)
+
+
+@pytest.mark.slow
+def test_cached_parameters_equal_the_full_pass_at_paper_size():
+    model = trained_looking(image_shape=(32, 32, 3), nr_resnet=5, nr_filters=160)
+    assert_cached_equals_full_pass(model, batch=3)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_both_samplers_give_the_same_images(case):
+    model = trained_looking(**CASES[case])
+    labels = [0, 1, 2] if model.num_classes else None
+    cached, naive = (
+        sampling.sample(model, 3, seed=7, labels=labels, method=method)
+        for method in ("cached", "naive")
+    )
+    np.testing.assert_array_equal(cached, naive)
+    assert len(np.unique(cached)) > 5
+    if model.likelihood.has_temperature:
+        cold, naive = (
+            sampling.sample(model, 3, seed=7, labels=labels, method=method, temperature=0.7)
+            for method in ("cached", "naive")
+        )
+        np.testing.assert_array_equal(cold, naive)
+        assert np.abs(cold - cached).max() > 0
+
+
+def test_unrounded_samples_agree():
+    model = trained_looking(image_shape=(8, 8, 3))
+    cached, naive = (
+        sampling.sample(model, 3, seed=7, quantize=False, method=method)
+        for method in ("cached", "naive")
+    )
+    np.testing.assert_allclose(cached, naive, atol=1e-4)
+
+
+def test_xla_gives_the_same_images_and_is_chosen_for_much_work_only():
+    model = trained_looking(image_shape=(8, 8, 1))
+    compiled, plain = (
+        sampling.sample(model, 3, seed=7, jit_compile=jit_compile) for jit_compile in (True, False)
+    )
+    np.testing.assert_array_equal(compiled, plain)
+    assert sampling._choose_run(model, None, 1, None)[1] is False
+    assert sampling._choose_run(model, None, 1000, None)[1] is True
+
+
+def test_weights_that_changed_are_seen():
+    model = trained_looking(image_shape=(8, 8, 1))
+    before = sampling.sample(model, 2, seed=7)
+    for variable in model.trainable_variables:
+        variable.assign(variable * 1.3)
+    after = sampling.sample(model, 2, seed=7)
+    assert np.abs(after - before).max() > 0
+    np.testing.assert_array_equal(after, sampling.sample(model, 2, seed=7, method="naive"))
 
 
 def test_conditional_model_follows_its_labels():
@@ -66,8 +184,9 @@ def test_energy_model_samples():
         sampling.sample(model, 3, seed=1, temperature=0.5)
 
 
+@METHODS
 @pytest.mark.parametrize("shape", [(4, 4, 1)])
-def test_sampled_images_follow_the_exact_probabilities(shape):
+def test_sampled_images_follow_the_exact_probabilities(shape, method):
     """Chi-square over all 2^16 images of 4x4 with 2 levels, grouped by the last 5 pixels."""
     model = PixelCNNPlusPlus(shape, **TINY, num_levels=2)
     for variable in model.trainable_variables:  # a model with strong dependences
@@ -88,7 +207,7 @@ def test_sampled_images_follow_the_exact_probabilities(shape):
 
     count = 4000
     given = np.repeat(start, count, axis=0)
-    sampled = sampling.complete(model, given, mask, seed=9, batch_size=count).numpy()
+    sampled = sampling.complete(model, given, mask, seed=9, batch_size=count, method=method).numpy()
     place = ((sampled.reshape(count, 16)[:, -free:] + 1) / 2) @ 2 ** np.arange(free)[::-1]
     observed = np.bincount(place.astype(int), minlength=len(endings))
     expected = count * probabilities

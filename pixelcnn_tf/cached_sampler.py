@@ -1,0 +1,458 @@
+"""The cached sampler: each value of the network computed once (after Ramachandran et al. 2017,
+"Fast Generation for Convolutional Autoregressive Models").
+
+It walks the network's one definition, `PixelCNNPlusPlus.walk`, twice for every row:
+
+- `RowPass`, once a row, runs the vertical stream and prepares the horizontal one;
+- `PixelPass`, once a pixel, runs what is left of the horizontal stream, and samples the pixel.
+
+The stages at half and quarter resolution have something to do only in every second or fourth
+row and column. So the loops go over groups of 4 rows and, inside, 4 columns; which stages are
+active in each of the 4 x 4 phases is decided when the function is traced.
+"""
+
+import tensorflow as tf
+
+from pixelcnn_tf.gated_resnet import GatedResnet
+from pixelcnn_tf.incremental_layers import (
+    HorizontalDoubleSteps,
+    HorizontalHalveSteps,
+    HorizontalInputSteps,
+    HorizontalResnetSteps,
+    Value,
+    VerticalDoubleSteps,
+    VerticalHalveSteps,
+    VerticalInputSteps,
+    VerticalResnetSteps,
+    steps_of,
+)
+from pixelcnn_tf.model import NUM_STAGES, MixtureHead
+from pixelcnn_tf.nonlinearities import get_nonlinearity
+
+PERIOD = 2 ** (NUM_STAGES - 1)  # rows and columns after which the phases repeat
+
+
+class Plan:
+    """What a walk of the network tells: its layers, their steps and resolutions.
+
+    The horizontal layers' prepared values are kept side by side in one tensor a level, likewise
+    the values that the next row needs, so that a pixel costs one read and one write a level.
+
+    Args:
+      model: a `PixelCNNPlusPlus`.
+
+    Attributes:
+      steps: layer -> its steps.
+      level: layer -> level of its output: 0 is full, 1 half, 2 quarter resolution.
+      name: layer -> name in the nested structures of weights and state.
+      nonlinearity: that of the residual blocks.
+      prepared: `prepared[level]`, list of horizontal layers whose row step prepares that level.
+      cached: `cached[level]`, list of horizontal layers that need the level's row above.
+    """
+
+    def __init__(self, model):
+        self.nonlinearity = get_nonlinearity(model.resnet_nonlinearity)
+        width = self.nonlinearity(tf.zeros([1, 1])).shape[-1]
+        self.steps, self.level, self.name, self.head = {}, {}, {}, model.head
+        self.prepared = [[] for _ in range(NUM_STAGES)]
+        self.cached = [[] for _ in range(NUM_STAGES)]
+
+        def run(layer, x_level, a=None):
+            if layer is model.head:
+                return None
+            steps = self.steps[layer] = steps_of(layer, width)
+            self.name[layer] = f"{len(self.name):03}"
+            change = {VerticalHalveSteps: 1, HorizontalHalveSteps: 1}
+            change |= {VerticalDoubleSteps: -1, HorizontalDoubleSteps: -1}
+            level = self.level[layer] = x_level + change.get(type(steps), 0)
+            if hasattr(steps, "prepared_sizes"):
+                self.prepared[level].append(layer)
+            if hasattr(steps, "cached_sizes"):
+                self.cached[x_level].append(layer)
+            return level
+
+        model.walk(0, run)
+
+    def sizes(self, layers, kind):
+        """Channels of each layer's values, in the order in which they stand side by side."""
+        return [size for layer in layers for size in getattr(self.steps[layer], kind)]
+
+    def unpack(self, tensor, layers, kind):
+        """Splits a level's tensor `[..., sum of sizes]` into `{layer: tuple of its values}`."""
+        parts = iter(tf.split(tensor, self.sizes(layers, kind), axis=-1) if layers else ())
+        return {
+            layer: tuple(next(parts) for _ in getattr(self.steps[layer], kind)) for layer in layers
+        }
+
+
+def pack(values, layers):
+    """The inverse of `Plan.unpack`."""
+    return tf.concat([part for layer in layers for part in values[layer]], axis=-1)
+
+
+class RowPass:
+    """The `run` that does a row's share of every layer.
+
+    Args:
+      plan: `Plan`.
+      weights: layer -> folded weights.
+      conditions: gated block -> `[B, 2 * F]`, or None.
+      state: `{"vertical": {layer: ...}, "cached": [...], "image": (row above, row above that)}`.
+      phase: row number modulo 4.
+      not_first: 0.0 in row 0, else 1.0.
+
+    Attributes:
+      prepared: horizontal layer -> tuple of `[W, B, C]`, for `PixelPass`.
+      vertical: the new state of the vertical stream.
+    """
+
+    def __init__(self, plan, weights, conditions, state, phase, not_first):
+        self.plan = plan
+        self.weights = weights
+        self.conditions = conditions
+        self.image = state["image"]
+        self.cached = {}
+        for layers, tensor in zip(plan.cached, state["cached"], strict=True):
+            self.cached |= plan.unpack(tensor, layers, "cached_sizes")
+        self.vertical = dict(state["vertical"])
+        self.phase = phase
+        self.not_first = not_first
+        self.prepared = {}
+
+    def active(self, level):
+        """Whether this row has a row of its own at a level."""
+        return self.phase % 2**level == 0
+
+    def __call__(self, layer, x, a=None):
+        if layer is self.plan.head:
+            return None
+        steps, w, level = self.plan.steps[layer], self.weights[layer], self.plan.level[layer]
+        name = self.plan.name[layer]
+        if isinstance(steps, VerticalHalveSteps):
+            # x is at the higher resolution; its row is needed again when the next one is halved.
+            if x is None:
+                return None
+            above, self.vertical[name] = self.vertical[name], x.raw
+            return self._value(steps.row(w, above, x.raw)) if self.active(level) else None
+        if isinstance(steps, VerticalDoubleSteps):
+            if x is not None:
+                self.vertical[name] = x.raw
+            if not self.active(level):
+                return None
+            return self._value(steps.row(w, self.vertical[name], self.phase // 2**level % 2))
+        if not self.active(level):
+            return None
+        if isinstance(steps, VerticalInputSteps):
+            above, before = self.image
+            return self._value(steps.row(w, (before, above), self.not_first))
+        if isinstance(steps, VerticalResnetSteps):
+            skip = a[0] if a else None
+            condition = self.conditions.get(layer)
+            value, self.vertical[name] = steps.row(w, self.vertical[name], x, skip, condition)
+            return value
+
+        if isinstance(steps, HorizontalInputSteps):
+            self.prepared[layer] = (steps.row(w, self.image[0], self.not_first),)
+        elif isinstance(steps, HorizontalResnetSteps):
+            u, condition = a[0], self.conditions.get(layer)
+            self.prepared[layer] = steps.row(w, self.cached[layer], u, condition)
+        elif isinstance(steps, HorizontalHalveSteps):
+            self.prepared[layer] = (steps.row(w, *self.cached[layer]),)
+        elif isinstance(steps, HorizontalDoubleSteps):
+            if not self.active(level + 1):  # else the pixel pass computes it
+                self.prepared[layer] = (steps.row(w, *self.cached[layer]),)
+        return None
+
+    def _value(self, raw):
+        return Value(raw, self.plan.nonlinearity)
+
+
+class PixelPass:
+    """The `run` that does a pixel's share of every layer.
+
+    Args:
+      plan: `Plan`.
+      weights: layer -> folded weights.
+      prepared: horizontal layer -> tuple of the pixel's slices `[B, C]`.
+      left: horizontal layer -> its cached values at the pixel to the left.
+      left_pixel: the image's pixel to the left with its one, `[B, C + 1]`.
+      head: function that applies the head to `[B, F]`.
+      row_phase, column_phase: row and column modulo 4.
+
+    Attributes:
+      cached: horizontal layer -> what the pixels to the right and below need.
+    """
+
+    def __init__(
+        self, plan, weights, prepared, left, left_pixel, head, row_phase, column_phase
+    ):
+        self.plan = plan
+        self.weights = weights
+        self.prepared = prepared
+        self.left = left
+        self.left_pixel = left_pixel
+        self.head = head
+        self.row_phase = row_phase
+        self.column_phase = column_phase
+        self.cached = {}
+
+    def active(self, level):
+        """Whether this pixel has a pixel of its own at a level."""
+        return self.row_phase % 2**level == 0 and self.column_phase % 2**level == 0
+
+    def __call__(self, layer, x, a=None):
+        if layer is self.plan.head:
+            return self.head(x.raw)
+        steps, w, level = self.plan.steps[layer], self.weights[layer], self.plan.level[layer]
+        if isinstance(steps, HorizontalHalveSteps):
+            if x is None:
+                return None
+            self.cached[layer] = (x.raw,)
+            if not self.active(level):
+                return None
+            return self._value(
+                steps.pixel(w, *self.prepared[layer], *self.left[layer], x.raw)
+            )
+        if isinstance(steps, HorizontalDoubleSteps):
+            if x is not None:
+                self.cached[layer] = (x.raw,)
+            if not self.active(level):
+                return None
+            if self.row_phase // 2**level % 2:
+                return self._value(self.prepared[layer][0])
+            low = x.raw if x is not None else self.left[layer][0]
+            return self._value(steps.pixel(w, low, self.column_phase // 2**level % 2))
+        if not self.active(level):
+            return None
+        if isinstance(steps, HorizontalInputSteps):
+            return self._value(steps.pixel(w, *self.prepared[layer], self.left_pixel))
+        if isinstance(steps, HorizontalResnetSteps):
+            skip = a[1] if len(a) > 1 else None
+            value, self.cached[layer] = steps.pixel(
+                w, self.prepared[layer], self.left[layer], x, skip
+            )
+            return value
+        return None  # the vertical stream is the row pass's
+
+    def _value(self, raw):
+        return Value(raw, self.plan.nonlinearity)
+
+
+class CachedSampler:
+    """Fills in the pixels of images for one model; see `pixelcnn_tf.sampling.complete`.
+
+    Args:
+      model: a `PixelCNNPlusPlus`.
+    """
+
+    period = PERIOD  # rows are filled in groups of so many
+
+    def __init__(self, model):
+        self.model = model
+        self.plan = Plan(model)
+
+    def fold(self):
+        """The normalised weights of every layer, a nested dict of tensors."""
+        weights = {self.plan.name[layer]: steps.fold() for layer, steps in self.plan.steps.items()}
+        if isinstance(self.plan.head, MixtureHead):
+            nin = self.plan.head.nin
+            weights["head"] = {"matrix": nin.kernel(), "bias": nin.bias()}
+        return weights
+
+    def conditions(self, h):
+        """What the conditioning vector `[B, num_classes]` adds in each gated block, `[B, 2 F]`."""
+        if h is None:
+            return {}
+        return {
+            self.plan.name[layer]: layer.condition(h)
+            for layer in self.plan.steps
+            if isinstance(layer, GatedResnet)
+        }
+
+    def start(self, batch):
+        """The state before the first row, all zeros: outside the image lies padding."""
+        _, width, channels = self.model.image_shape
+        dtype = self.model.compute_dtype
+        plan = self.plan
+
+        def row(level, size):
+            return tf.zeros([width // 2**level, batch, size], dtype)
+
+        vertical = {}
+        for layer, steps in plan.steps.items():
+            level, name = plan.level[layer], plan.name[layer]
+            if isinstance(steps, VerticalResnetSteps):
+                vertical[name] = steps.start(lambda size, level=level: row(level, size))
+            elif isinstance(steps, VerticalHalveSteps):
+                vertical[name] = row(level - 1, layer.filters)
+            elif isinstance(steps, VerticalDoubleSteps):
+                vertical[name] = row(level + 1, layer.filters)
+        cached = [
+            row(level, sum(plan.sizes(layers, "cached_sizes")))
+            for level, layers in enumerate(plan.cached)
+        ]
+        image = row(0, channels + 1), row(0, channels + 1)
+        return {"vertical": vertical, "cached": cached, "image": image}
+
+    @tf.autograph.experimental.do_not_convert  # nothing to convert; tracing is 3 times faster
+    def fill(self, weights, conditions, state, images, mask, uniforms, first_row, options):
+        """Fills in some rows of a batch of images.
+
+        Args:
+          weights: of `fold`.
+          conditions: of `conditions`.
+          state: of `start`, or of the rows before.
+          images: `[R, W, B, C]`, R divisible by 4.
+          mask: `[R, W, B, 1]`, 1 where the pixel is given.
+          uniforms: `[R, W, B, likelihood.num_uniforms]`.
+          first_row: number of the first of these rows in the image, divisible by 4.
+          options: `(quantize, temperature, keep_parameters)`; the last also returns the
+            distribution's parameters at every pixel, for tests.
+
+        Returns:
+          `(rows [R, W, B, C], parameters [R, W, B, P] or None, state)`.
+        """
+        plan = self.plan
+        num_rows, batch = images.shape[0], tf.shape(images)[2]
+        weights = {layer: weights[name] for layer, name in plan.name.items()} | {
+            plan.head: weights.get("head")
+        }
+        conditions = {
+            layer: conditions[name] for layer, name in plan.name.items() if name in conditions
+        }
+
+        def group(index, rows, parameters, state):
+            for phase in range(PERIOD):
+                row = index * PERIOD + phase
+                not_first = tf.cast(first_row + row > 0, self.model.compute_dtype)
+                row_pass = RowPass(plan, weights, conditions, state, phase, not_first)
+                self.model.walk(None, row_pass)
+                given = images[row], mask[row], uniforms[row]
+                pixels, outputs, cached = self._row(weights, row_pass, batch, given, options)
+                rows = rows.write(row, pixels)
+                parameters = [array.write(row, outputs) for array in parameters]
+                with_ones = tf.concat([pixels, tf.ones_like(pixels[..., :1])], axis=-1)
+                state = {
+                    "vertical": row_pass.vertical,
+                    "cached": [
+                        new if new is not None else old
+                        for new, old in zip(cached, state["cached"], strict=True)
+                    ],
+                    "image": (tf.cast(with_ones, self.model.compute_dtype), state["image"][0]),
+                }
+            return index + 1, rows, parameters, state
+
+        keep = options[2]
+        start = (
+            tf.constant(0),
+            tf.TensorArray(images.dtype, num_rows),
+            [tf.TensorArray(self.model.compute_dtype, num_rows)] if keep else [],
+            state,
+        )
+        _, rows, parameters, state = tf.while_loop(
+            lambda index, *_: index < num_rows // PERIOD, group, start
+        )
+        rows = tf.ensure_shape(rows.stack(), images.shape)
+        return rows, parameters[0].stack() if keep else None, state
+
+    def _row(self, weights, row_pass, batch, given, options):
+        """Samples a row: `(pixels [W, B, C], parameters [W, B, P] or None, cached)`.
+
+        `cached` has a tensor `[W, B, ...]` for each level that this row has a row of its own at,
+        else None.
+        """
+        plan, dtype = self.plan, self.model.compute_dtype
+        quantize, temperature, keep = options
+        images, mask, uniforms = given
+        width, channels = images.shape[0], images.shape[-1]
+        levels = [level for level in range(NUM_STAGES) if row_pass.active(level)]
+        prepared_layers = [
+            [layer for layer in plan.prepared[level] if layer in row_pass.prepared]
+            for level in levels
+        ]
+        prepared = [pack(row_pass.prepared, layers) for layers in prepared_layers]
+        sizes = {
+            layer: plan.steps[layer].cached_sizes for level in levels for layer in plan.cached[level]
+        }
+        names = {plan.name[layer]: layer for layer in sizes}
+
+        def group(index, pixels, parameters, cached, left, left_pixel):
+            for phase in range(PERIOD):
+                column = index * PERIOD + phase
+                active = [i for i, level in enumerate(levels) if phase % 2**level == 0]
+                slices = {}
+                for i in active:
+                    packed = tf.gather(prepared[i], column // 2 ** levels[i])
+                    slices |= plan.unpack(packed, prepared_layers[i], "prepared_sizes")
+                noise = tf.gather(uniforms, column)
+                outputs = {}
+
+                def head(ul, noise=noise, outputs=outputs):
+                    outputs["parameters"] = parameters_of = self._head(weights, ul, noise)
+                    return self.model.likelihood.sample(
+                        parameters_of, noise, quantize, temperature
+                    )
+
+                pixel_pass = PixelPass(
+                    plan,
+                    weights,
+                    slices,
+                    {names[name]: value for name, value in left.items()},
+                    left_pixel,
+                    head,
+                    row_pass.phase,
+                    phase,
+                )
+                sample = self.model.walk(None, pixel_pass)
+                sample = tf.reshape(tf.cast(sample, images.dtype), [-1, channels])
+                pixel = tf.where(
+                    tf.gather(mask, column) > 0, tf.gather(images, column), sample
+                )
+                pixels = pixels.write(column, pixel)
+                parameters = [array.write(column, outputs["parameters"]) for array in parameters]
+                for i in active:
+                    packed = pack(pixel_pass.cached, plan.cached[levels[i]])
+                    cached[i] = cached[i].write(column // 2 ** levels[i], packed)
+                left = left | {
+                    plan.name[layer]: value for layer, value in pixel_pass.cached.items()
+                }
+                one = tf.ones_like(pixel[:, :1])
+                left_pixel = tf.cast(tf.concat([pixel, one], axis=-1), dtype)
+            return index + 1, pixels, parameters, cached, left, left_pixel
+
+        start = (
+            tf.constant(0),
+            tf.TensorArray(images.dtype, width),
+            [tf.TensorArray(dtype, width)] if keep else [],
+            [tf.TensorArray(dtype, width // 2**level) for level in levels],
+            {
+                plan.name[layer]: tuple(tf.zeros([batch, size], dtype) for size in layer_sizes)
+                for layer, layer_sizes in sizes.items()
+            },
+            tf.zeros([batch, channels + 1], dtype),
+        )
+        _, pixels, parameters, cached, _, _ = tf.while_loop(
+            lambda index, *_: index < width // PERIOD, group, start
+        )
+
+        def finished(array, size, level):
+            return tf.ensure_shape(array.stack(), [width // 2**level, images.shape[1], size])
+
+        stacked = [None] * NUM_STAGES
+        for level, array in zip(levels, cached, strict=True):
+            size = sum(plan.sizes(plan.cached[level], "cached_sizes"))
+            stacked[level] = finished(array, size, level)
+        return (
+            finished(pixels, channels, 0),
+            parameters[0].stack() if keep else None,
+            stacked,
+        )
+
+    def _head(self, weights, ul, noise):
+        """The head at one pixel: `[B, F]` -> its parameters, `[B, P]`."""
+        head = self.plan.head
+        if isinstance(head, MixtureHead):
+            w = weights[head]
+            return tf.matmul(tf.nn.elu(ul), w["matrix"]) + w["bias"]
+        noise = tf.cast(2.0 * noise - 1.0, ul.dtype)
+        return head(ul[:, None, None, :], noise=noise[:, None, None, :])
