@@ -183,9 +183,7 @@ class PixelPass:
       cached: horizontal layer -> what the pixels to the right and below need.
     """
 
-    def __init__(
-        self, plan, weights, prepared, left, left_pixel, head, row_phase, column_phase
-    ):
+    def __init__(self, plan, weights, prepared, left, left_pixel, head, row_phase, column_phase):
         self.plan = plan
         self.weights = weights
         self.prepared = prepared
@@ -210,9 +208,7 @@ class PixelPass:
             self.cached[layer] = (x.raw,)
             if not self.active(level):
                 return None
-            return self._value(
-                steps.pixel(w, *self.prepared[layer], *self.left[layer], x.raw)
-            )
+            return self._value(steps.pixel(w, *self.prepared[layer], *self.left[layer], x.raw))
         if isinstance(steps, HorizontalDoubleSteps):
             if x is not None:
                 self.cached[layer] = (x.raw,)
@@ -371,9 +367,8 @@ class CachedSampler:
             for level in levels
         ]
         prepared = [pack(row_pass.prepared, layers) for layers in prepared_layers]
-        sizes = {
-            layer: plan.steps[layer].cached_sizes for level in levels for layer in plan.cached[level]
-        }
+        cached_layers = [layer for level in levels for layer in plan.cached[level]]
+        sizes = {layer: plan.steps[layer].cached_sizes for layer in cached_layers}
         names = {plan.name[layer]: layer for layer in sizes}
 
         def group(index, pixels, parameters, cached, left, left_pixel):
@@ -389,9 +384,7 @@ class CachedSampler:
 
                 def head(ul, noise=noise, outputs=outputs):
                     outputs["parameters"] = parameters_of = self._head(weights, ul, noise)
-                    return self.model.likelihood.sample(
-                        parameters_of, noise, quantize, temperature
-                    )
+                    return self.model.likelihood.sample(parameters_of, noise, quantize, temperature)
 
                 pixel_pass = PixelPass(
                     plan,
@@ -405,9 +398,7 @@ class CachedSampler:
                 )
                 sample = self.model.walk(None, pixel_pass)
                 sample = tf.reshape(tf.cast(sample, images.dtype), [-1, channels])
-                pixel = tf.where(
-                    tf.gather(mask, column) > 0, tf.gather(images, column), sample
-                )
+                pixel = tf.where(tf.gather(mask, column) > 0, tf.gather(images, column), sample)
                 pixels = pixels.write(column, pixel)
                 parameters = [array.write(column, outputs["parameters"]) for array in parameters]
                 for i in active:

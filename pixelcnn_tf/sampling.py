@@ -69,9 +69,7 @@ class _NaiveRun:
         mask = mask[..., None]
         images = tf.where(mask, images, tf.zeros_like(images))
         for row in range(images.shape[1]):
-            images = self.fill_row(
-                images, mask, h, uniforms, self.temperature, tf.constant(row)
-            )
+            images = self.fill_row(images, mask, h, uniforms, self.temperature, tf.constant(row))
             if progress is not None:
                 progress(1)
         return images

@@ -19,6 +19,7 @@ from train.checkpoints import Checkpoints
 from train.config import from_values
 from train.errors import UserError
 from train.evaluation import make_evaluate
+from train.grid import grid
 from train.main import Window, train
 from train.metrics import MetricsLog, duration, read
 from train.published import table
@@ -331,6 +332,34 @@ def test_evaluate_and_sample_programs(finished, tmp_path):
         np.testing.assert_array_equal(file["images"], old["images"])
     result = run_program("sample", f"--workdir={workdir}", "--label=3")
     assert result.returncode == 2 and "not class-conditional" in result.stderr
+
+
+def test_completion_program(finished, tmp_path):
+    workdir, _ = finished
+    output = str(tmp_path / "completed")
+    result = run_program(
+        "sample",
+        f"--workdir={workdir}",
+        "--complete=top",
+        "--num_samples=3",
+        "--num_completions=2",
+        f"--output={output}",
+    )
+    assert result.returncode == 0, result.stderr
+    with np.load(output + ".npz") as file:
+        assert file["images"].shape == (6, 8, 8, 1)
+        np.testing.assert_array_equal(file["images"][:, :4], file["originals"][:, :4])
+        np.testing.assert_array_equal(file["originals"][::2], data.load("digits").test.images[:3])
+    picture = tf.io.decode_png(tf.io.read_file(output + ".png"))
+    assert picture.shape == [3 * 66 + 2, 4 * 66 + 2, 1]  # original, given, two completions
+
+
+def test_grid_places():
+    images = np.arange(5, dtype=np.uint8)[:, None, None, None] * np.ones([1, 64, 64, 1], np.uint8)
+    across, down = grid(images, columns=3), grid(images, rows=3)
+    assert across.shape == (2 * 66 + 2, 3 * 66 + 2, 1) and down.shape == (3 * 66 + 2, 134, 1)
+    assert across[10, 150] == 2 and across[100, 10] == 3 and across[100, 150] == 255
+    assert down[150, 10] == 2 and down[10, 100] == 3 and down[150, 100] == 255
 
 
 def test_published_table():

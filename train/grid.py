@@ -15,17 +15,26 @@ def to_uint8(levels, num_levels):
     return np.round(np.asarray(levels) * (255.0 / (num_levels - 1))).astype(np.uint8)
 
 
-def grid(images, columns=None):
-    """Arranges uint8 images `[N, H, W, C]` in rows, on white; returns uint8 `[H', W', C]`."""
+def grid(images, columns=None, rows=None):
+    """Arranges uint8 images `[N, H, W, C]` on white; returns uint8 `[H', W', C]`.
+
+    Row by row with `columns` images in each (default: about a square), or, given `rows`, column by
+    column: image i in row `i % rows`.
+    """
     num, height, width, channels = images.shape
-    columns = columns or math.ceil(math.sqrt(num))
-    rows = math.ceil(num / columns)
     scale = max(1, math.ceil(MIN_SIDE / max(height, width)))
     images = images.repeat(scale, axis=1).repeat(scale, axis=2)
+    if rows:
+        columns = math.ceil(num / rows)
+        places = [(i % rows, i // rows) for i in range(num)]
+    else:
+        columns = columns or math.ceil(math.sqrt(num))
+        rows = math.ceil(num / columns)
+        places = [(i // columns, i % columns) for i in range(num)]
     height, width = height * scale + GAP, width * scale + GAP
     canvas = np.full((rows * height + GAP, columns * width + GAP, channels), 255, np.uint8)
-    for i, image in enumerate(images):
-        top, left = GAP + (i // columns) * height, GAP + (i % columns) * width
+    for image, (row, column) in zip(images, places, strict=True):
+        top, left = GAP + row * height, GAP + column * width
         canvas[top : top + height - GAP, left : left + width - GAP] = image
     return canvas
 

@@ -1,4 +1,7 @@
-"""Samples from a run: `python -m train.sample --workdir=... --num_samples=16`."""
+"""Samples from a run: `python -m train.sample --workdir=... --num_samples=16`.
+
+With `--complete=top` (or `left`) that half of test images is given, and the rest is sampled.
+"""
 
 import os
 
@@ -13,7 +16,9 @@ def define():
     flags.DEFINE_string("workdir", "", "folder of the run")
     flags.DEFINE_string("data_dir", "", "where tfds data sets are, if elsewhere than in training")
     flags.DEFINE_string("output", "", "files to write, without extension; default: in the workdir")
-    flags.DEFINE_integer("num_samples", 16, "number of images")
+    flags.DEFINE_integer("num_samples", 16, "number of images; with --complete: of originals")
+    flags.DEFINE_enum("complete", None, ["top", "left"], "complete test images, given this half")
+    flags.DEFINE_integer("num_completions", 6, "completions of each image")
     flags.DEFINE_integer("label", None, "class of all images (class-conditional models)")
     flags.DEFINE_integer("seed", 1, "random seed")
     flags.DEFINE_float("temperature", 1.0, "below 1: less varied than the model")
@@ -25,10 +30,14 @@ def main(_):
         raise UserError(f"--num_samples={FLAGS.num_samples}: must be at least 1")
     if not FLAGS.temperature > 0:
         raise UserError(f"--temperature={FLAGS.temperature}: must be above 0")
+    if FLAGS.num_completions < 1:
+        raise UserError(f"--num_completions={FLAGS.num_completions}: must be at least 1")
+    if FLAGS.complete and FLAGS.label is not None:
+        raise UserError("--label: --complete takes the labels of the test images; use only one")
     from train.restore import load_run
     from train.samples import write_samples
 
-    _, _, raw, averaged, step = load_run(FLAGS.workdir, FLAGS.data_dir)
+    _, dataset, raw, averaged, step = load_run(FLAGS.workdir, FLAGS.data_dir)
     model = averaged if FLAGS.averaged else raw
     labels = None
     if FLAGS.label is not None:

@@ -1,4 +1,4 @@
-"""Samples of a model as files: a picture and the numbers."""
+"""Samples and completions of a model as files: a picture and the numbers."""
 
 import os
 import time
@@ -6,9 +6,41 @@ import time
 import numpy as np
 
 from pixelcnn_tf import sampling
-from pixelcnn_tf.levels import input_to_levels
+from pixelcnn_tf.levels import input_to_levels, levels_to_input
 from train.grid import grid, to_uint8, write_npz, write_png
 from train.metrics import duration
+
+BATCH_SIZE = 64  # images sampled at a time, whatever the number asked for
+QUIET_SECONDS = 5  # sampling tells how far it is at most this often
+NOT_GIVEN = 127  # grey of the pixels that a completion was not given
+
+
+class RowProgress:
+    """Tells how many rows of all batches are sampled; pass it as `progress`."""
+
+    def __init__(self, model, num_samples, say):
+        self.total = -(-num_samples // BATCH_SIZE) * model.image_shape[0]
+        self.say = say
+        self.done = 0
+        self.told = time.monotonic()
+
+    def __call__(self, rows):
+        self.done += rows
+        if time.monotonic() - self.told > QUIET_SECONDS:
+            self.told = time.monotonic()
+            self.say(f"sampling: {self.done} of {self.total} rows")
+
+
+def _finish(model, images, begin, path, arrays, make_picture, say):
+    """Writes `<path>.npz` and `<path>.png`; returns the picture."""
+    levels = input_to_levels(images, model.num_levels).numpy()
+    levels = levels.astype(np.uint8 if model.num_levels <= 256 else np.uint16)
+    picture = make_picture(to_uint8(levels, model.num_levels))
+    os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+    write_npz(path + ".npz", images=levels, num_levels=model.num_levels, **arrays)
+    write_png(path + ".png", picture)
+    say(f"{len(levels)} samples in {duration(time.monotonic() - begin)}: {path}.png, .npz")
+    return picture
 
 
 def write_samples(model, num_samples, seed, path, labels=None, temperature=1.0, say=print):
@@ -23,7 +55,7 @@ def write_samples(model, num_samples, seed, path, labels=None, temperature=1.0, 
       seed: int.
       path: without extension.
       labels: classes `[N]`; default for a conditional model: 0, 1, 2, ... in turn, as in the
-        official `train.py`.
+        official `train.py`, and the grid has one row a class.
       temperature: see `pixelcnn_tf.sampling.complete`.
       say: function that takes a line of text.
 
@@ -31,15 +63,73 @@ def write_samples(model, num_samples, seed, path, labels=None, temperature=1.0, 
       The grid, uint8 `[H', W', C]`.
     """
     begin = time.monotonic()
+    rows = None
     if labels is None and model.num_classes:
         labels = np.arange(num_samples) % model.num_classes
-    images = sampling.sample(model, num_samples, seed, labels, temperature=temperature)
-    levels = input_to_levels(images, model.num_levels).numpy()
-    levels = levels.astype(np.uint8 if model.num_levels <= 256 else np.uint16)
-    os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
-    picture = grid(to_uint8(levels, model.num_levels))
-    arrays = {} if labels is None else {"labels": np.asarray(labels, np.int32)}
-    write_npz(path + ".npz", images=levels, num_levels=model.num_levels, seed=seed, **arrays)
-    write_png(path + ".png", picture)
-    say(f"{num_samples} samples in {duration(time.monotonic() - begin)}: {path}.png, .npz")
-    return picture
+        rows = min(num_samples, model.num_classes)
+    images = sampling.sample(
+        model,
+        num_samples,
+        seed,
+        labels,
+        temperature=temperature,
+        batch_size=BATCH_SIZE,
+        progress=RowProgress(model, num_samples, say),
+    )
+    arrays = {"seed": seed}
+    if labels is not None:
+        arrays["labels"] = np.asarray(labels, np.int32)
+    return _finish(model, images, begin, path, arrays, lambda x: grid(x, rows=rows), say)
+
+
+def given_mask(part, image_shape):
+    """`[H, W]` of 0 and 1: the upper ("top") or the left half ("left") of the image is given."""
+    height, width, _ = image_shape
+    mask = np.zeros([height, width], np.uint8)
+    mask[: height // 2 if part == "top" else height, : width // 2 if part == "left" else width] = 1
+    return mask
+
+
+def write_completions(
+    model, dataset, part, num_images, num_completions, seed, path, temperature=1.0, say=print
+):
+    """Completes test images; writes `<path>.png` and `<path>.npz`.
+
+    A row of the picture: the original, what was given (the rest grey), the completions.
+
+    Args:
+      model: an `AutoregressiveModel`.
+      dataset: the run's `Dataset`; its first test images are completed.
+      part: "top" or "left", see `given_mask`.
+      num_images: how many images.
+      num_completions: how many completions of each.
+      seed, path, temperature, say: as for `write_samples`.
+
+    Returns:
+      The picture, uint8 `[H', W', C]`.
+    """
+    begin = time.monotonic()
+    batch = next(iter(dataset.test.in_order(num_images)))
+    originals = np.repeat(batch["images"].numpy(), num_completions, axis=0)
+    labels = np.repeat(batch["labels"].numpy(), num_completions) if model.num_classes else None
+    mask = given_mask(part, model.image_shape)
+    completed = sampling.complete(
+        model,
+        levels_to_input(originals, model.num_levels),
+        mask,
+        seed,
+        labels,
+        temperature=temperature,
+        batch_size=BATCH_SIZE,
+        progress=RowProgress(model, len(originals), say),
+    )
+
+    def make_picture(completions):
+        first = to_uint8(originals[::num_completions], model.num_levels)
+        given = np.where(mask[..., None] == 1, first, NOT_GIVEN).astype(np.uint8)
+        shape = [num_images, num_completions, *model.image_shape]
+        rows = np.concatenate([first[:, None], given[:, None], completions.reshape(shape)], axis=1)
+        return grid(rows.reshape(-1, *model.image_shape), columns=num_completions + 2)
+
+    arrays = {"seed": seed, "originals": originals, "mask": mask}
+    return _finish(model, completed, begin, path, arrays, make_picture, say)
