@@ -1,5 +1,7 @@
 """What every model of the family offers to trainer, evaluation, samplers and export."""
 
+import types
+
 import keras
 import tensorflow as tf
 
@@ -28,15 +30,17 @@ class AutoregressiveModel(keras.Model):
         self.image_shape = tuple(int(n) for n in image_shape)
         self.num_classes = num_classes
         self.num_levels = num_levels
+        # Compiled sampling functions (pixelcnn_tf.sampling); a namespace, which Keras leaves alone.
+        self.compiled = types.SimpleNamespace(functions={})
 
-    def __call__(self, images, labels=None, **options):
+    def __call__(self, images, labels=None, training=False, **options):
         # Keras takes only tensors as positional arguments; labels may be a list or an array.
         if labels is not None:
             labels = tf.convert_to_tensor(labels)
-        return super().__call__(images, labels, **options)
+        return super().__call__(images, labels, training=training, **options)
 
     def check_images(self, images):
-        """Returns `images` as a tensor.
+        """Returns `images` as a tensor of the dtype that they have.
 
         Raises:
           ValueError: unless they are floats `[B, H, W, C]` of this model's `image_shape`.
@@ -52,7 +56,7 @@ class AutoregressiveModel(keras.Model):
                 f"images of shape {images.shape}: this model takes [B, "
                 f"{', '.join(map(str, self.image_shape))}]"
             )
-        return tf.cast(images, self.compute_dtype)
+        return images
 
     def conditioning(self, labels):
         """The conditioning vector h `[B, num_classes]` of labels, or None.

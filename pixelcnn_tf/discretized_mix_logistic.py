@@ -17,7 +17,8 @@ from pixelcnn_tf.likelihood import Likelihood
 from pixelcnn_tf.random import as_seed
 
 LOG_SCALE_MIN = -7.0  # official nn.py: log_scales = tf.maximum(..., -7.)
-EDGE = 0.999  # official nn.py: x < -0.999 is the lowest level, x > 0.999 the highest
+EDGE = 0.999  # official nn.py: x < -0.999 is the lowest level, x > 0.999 the highest ...
+# ... for up to 1,000 levels; with more, half a bin below the highest.
 DENSITY_BELOW = 1e-5  # official nn.py: below this probability, density times bin width
 UNIFORM_MARGIN = 1e-5  # official nn.py: uniforms are drawn from [1e-5, 1 - 1e-5]
 # Not official: network outputs are clipped to this before use, so that squares of nothing and
@@ -130,8 +131,9 @@ def log_prob(x, parameters, num_levels=256):
 
     cdf_delta = tf.sigmoid(plus_in) - tf.sigmoid(min_in)
     log_probs = tf.where(cdf_delta > DENSITY_BELOW, log_cdf_delta, log_pdf_mid)
-    log_probs = tf.where(x[..., None] > EDGE, log_one_minus_cdf_min, log_probs)
-    log_probs = tf.where(x[..., None] < -EDGE, log_cdf_plus, log_probs)
+    edge = max(EDGE, 1.0 - half)
+    log_probs = tf.where(x[..., None] > edge, log_one_minus_cdf_min, log_probs)
+    log_probs = tf.where(x[..., None] < -edge, log_cdf_plus, log_probs)
 
     log_weights = tf.nn.log_softmax(parameters.logit_probs)
     return tf.reduce_logsumexp(tf.reduce_sum(log_probs, axis=-2) + log_weights, axis=-1)
@@ -189,7 +191,7 @@ def sample_from_discretized_mix_logistic(
       temperature: divides the component logits and multiplies the scales; 1 is the model.
 
     Returns:
-      `[..., C]`, values in [-1, 1], float32.
+      `[..., C]`, values in [-1, 1], float32 (float64 if `l` is).
 
     Raises:
       ValueError: unless exactly one of `seed` and `noise` is given, or if the last axis of `l`
@@ -207,6 +209,7 @@ def sample_from_discretized_mix_logistic(
         )
         noise = uniform[..., :nr_mix], uniform[..., nr_mix:]
     u_mix, u_logistic = (tf.cast(u, dtype) for u in noise)
+    temperature = tf.cast(temperature, dtype)
 
     gumbel = -tf.math.log(-tf.math.log(u_mix))
     component = tf.argmax(p.logit_probs / temperature + gumbel, axis=-1)

@@ -27,6 +27,14 @@ class Dropout:
         self.masks = masks
         self.num_blocks = 0
 
+    def finish(self):
+        """Raises ValueError if masks are left over."""
+        if self.masks is not None and len(self.masks) != self.num_blocks:
+            raise ValueError(
+                f"dropout_masks: {len(self.masks)} given, but the network has {self.num_blocks} "
+                "gated residual blocks"
+            )
+
     def block(self):
         """Returns the function `x -> dropped x` of the next residual block."""
         number = self.num_blocks

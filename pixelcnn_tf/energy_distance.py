@@ -40,7 +40,9 @@ def energy_distance(x, x_sample, sum_all=True):
     Raises:
       ValueError: with fewer than 2 samples.
     """
-    x = tf.cast(x, tf.float32) if x.dtype != tf.float64 else tf.convert_to_tensor(x)
+    x = tf.convert_to_tensor(x)
+    if x.dtype != tf.float64:
+        x = tf.cast(x, tf.float32)
     samples = [tf.cast(sample, x.dtype) for sample in tf.unstack(tf.convert_to_tensor(x_sample))]
     if len(samples) < 2:
         raise ValueError(f"x_sample: {len(samples)} samples an image given, at least 2 needed")
@@ -75,9 +77,9 @@ class EnergyHead(keras.layers.Layer):
     def call(self, ul, noise, init=False):
         """Maps `ul` `[B, H, W, F]` and noise `[K * B, H, W, 4]` in [-1, 1], sample-major as in
         the official code, to samples `[K, B, H, W, channels]` in (-1, 1)."""
-        num_samples = noise.shape[0] // ul.shape[0] if noise.shape[0] and ul.shape[0] else None
-        if num_samples is None:
-            num_samples = tf.shape(noise)[0] // tf.shape(ul)[0]
+        num_samples = NUM_SAMPLES  # unless both batch sizes are known and tell otherwise
+        if noise.shape[0] and ul.shape[0]:
+            num_samples = noise.shape[0] // ul.shape[0]
         features = self.nin_features(tf.nn.elu(ul), init=init)
         features = tf.tile(features, [num_samples, 1, 1, 1])
         hidden = features + self.nin_noise(noise, init=init)
@@ -116,4 +118,6 @@ class EnergyDistance(Likelihood):
     def sample(self, parameters, uniforms=None, quantize=True, temperature=1.0):
         """The first of the head's samples (official `sample_from_model`)."""
         sample = parameters[0]
+        if sample.dtype != tf.float64:
+            sample = tf.cast(sample, tf.float32)
         return round_to_level(sample, self.num_levels) if quantize else sample

@@ -90,7 +90,8 @@ class GatedResnet(keras.layers.Layer):
 
     def condition(self, h):
         """The projection of `h` that is added to `[a, b]`: `[B, 2 * filters]`."""
-        return tf.matmul(tf.cast(h, self.compute_dtype), self.hw)
+        hw = tf.cast(tf.convert_to_tensor(self.hw), self.compute_dtype)
+        return tf.matmul(tf.cast(h, self.compute_dtype), hw)
 
     def get_config(self):
         return super().get_config() | {

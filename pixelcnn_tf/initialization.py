@@ -1,5 +1,7 @@
 """Data-dependent initialisation (Salimans & Kingma 2016; official `init=True` pass)."""
 
+import tensorflow as tf
+
 from pixelcnn_tf.dropout import Dropout
 from pixelcnn_tf.model import ImagePass, add_ones_channel
 
@@ -26,7 +28,7 @@ def data_dependent_init(model, images, labels=None, dropout=True, seed=0, noise=
     Raises:
       ValueError: if images or labels do not fit the model.
     """
-    images = model.check_images(images)
+    images = tf.cast(model.check_images(images), model.compute_dtype)
     h = model.conditioning(labels)
     seeds = model.seeds_for(images, seed)
     drop = Dropout(model.dropout_p, seeds=seeds) if dropout and model.dropout_p > 0 else None

@@ -225,7 +225,7 @@ class PixelCNNPlusPlus(AutoregressiveModel):
         Raises:
           ValueError: if images or labels do not fit the model.
         """
-        images = self.check_images(images)
+        images = tf.cast(self.check_images(images), self.compute_dtype)
         h = self.conditioning(labels)
         dropout = None
         if dropout_masks is not None:
@@ -235,8 +235,10 @@ class PixelCNNPlusPlus(AutoregressiveModel):
             dropout = Dropout(self.dropout_p, seeds=seed)
         if self.energy_distance and noise is None:
             noise = self.draw_noise(images, seed)
-        run = ImagePass(h, dropout, noise)
-        return self.walk(add_ones_channel(images), run)
+        output = self.walk(add_ones_channel(images), ImagePass(h, dropout, noise))
+        if dropout is not None:
+            dropout.finish()
+        return output
 
     def draw_noise(self, images, seed):
         """Noise of the energy head, `[10 * B, H, W, 4]`, sample-major as in `model_spec`."""

@@ -7,8 +7,6 @@ Two samplers give the same images for the same seed, up to float rounding:
   (`train.py`) does; it is the reference.
 """
 
-import weakref
-
 import tensorflow as tf
 
 from pixelcnn_tf.discretized_mix_logistic import UNIFORM_MARGIN
@@ -20,7 +18,6 @@ METHODS = ("cached", "naive")
 # number of operations (benchmarks/sampling.py). The default counts on that.
 XLA_PAYS_FROM_PIXELS = 40_000
 XLA_PAYS_TO_FILTERS = 64
-_COMPILED = weakref.WeakKeyDictionary()  # model -> {options: compiled function}
 
 
 def pixel_uniforms(model, seeds):
@@ -42,18 +39,21 @@ def pixel_uniforms(model, seeds):
 def _naive_row_function(model, quantize):
     """Compiles: fill one row of a batch of images, one full pass of the network a pixel."""
 
-    @tf.function(reduce_retracing=True)
     def fill_row(images, mask, labels, uniforms, temperature, row):
         _, height, width, _ = images.shape
         here_row = tf.reshape(tf.range(height) == row, [1, height, 1, 1])
-        for column in tf.range(width):
+
+        def fill_pixel(column, images):
             here = here_row & tf.reshape(tf.range(width) == column, [1, 1, width, 1])
             proposal = model.sample_pixels(images, labels, uniforms, quantize, temperature)
             proposal = tf.cast(proposal, images.dtype)
-            images = tf.where(here & ~mask, proposal, images)
-        return images
+            return column + 1, tf.where(here & ~mask, proposal, images)
 
-    return fill_row
+        start = (tf.constant(0), images)
+        return tf.while_loop(lambda column, _: column < width, fill_pixel, start)[1]
+
+    # Autograph would keep the model alive, and there is nothing for it to convert.
+    return tf.function(fill_row, autograph=False)
 
 
 class _NaiveRun:
@@ -61,7 +61,7 @@ class _NaiveRun:
 
     def __init__(self, model, quantize, temperature, jit_compile):
         self.fill_row = _compiled(
-            model, ("naive", quantize), lambda proxy: _naive_row_function(proxy, quantize)
+            model, ("naive", quantize), lambda: _naive_row_function(model, quantize)
         )
         self.temperature = temperature
 
@@ -79,11 +79,9 @@ class _CachedRun:
     """Fills in a batch of images with the cached sampler; its weights are folded once."""
 
     def __init__(self, model, quantize, temperature, jit_compile):
-        self.sampler = _compiled(model, "cached", lambda proxy: proxy.make_cached_sampler())
+        self.sampler = sampler = _cached_sampler(model)
 
-        def make_fill(proxy):
-            sampler = self.sampler
-
+        def make_fill():
             def fill(weights, conditions, state, images, mask, uniforms, first_row, temperature):
                 options = (quantize, temperature, False)
                 rows, _, state = sampler.fill(
@@ -95,8 +93,7 @@ class _CachedRun:
 
         self.fill = _compiled(model, ("cached", quantize, jit_compile), make_fill)
         self.temperature = temperature
-        fold = _compiled(model, "fold", lambda proxy: tf.function(self.sampler.fold))
-        self.weights = fold()
+        self.weights = _compiled(model, "fold", lambda: tf.function(sampler.fold))()
 
     def __call__(self, images, mask, h, uniforms, progress):
         conditions = self.sampler.conditions(h)
@@ -128,23 +125,27 @@ class _CachedRun:
 
 
 def _compiled(model, key, make):
-    """`make(proxy of the model)`, made once for each model and key."""
-    functions = _COMPILED.setdefault(model, {})
+    """`make()`, made once for each model and key."""
+    functions = model.compiled.functions
     if key not in functions:
-        # A proxy, since a reference to the model among the values would keep it alive.
-        functions[key] = make(weakref.proxy(model))
+        functions[key] = make()
     return functions[key]
+
+
+def _cached_sampler(model):
+    """The model's cached sampler, or None."""
+    return _compiled(model, "sampler", model.make_cached_sampler)
 
 
 def _choose_run(model, method, num_batches, jit_compile):
     """The sampler's class, and whether to compile with XLA."""
     if method is None:
-        method = "cached" if model.make_cached_sampler() is not None else "naive"
+        method = "cached" if _cached_sampler(model) is not None else "naive"
     if method not in METHODS:
         raise ValueError(f"method={method!r}: must be one of {', '.join(METHODS)}, or None")
     if method == "naive":
         return _NaiveRun, False
-    if model.make_cached_sampler() is None:
+    if _cached_sampler(model) is None:
         raise ValueError(f"method='cached': {type(model).__name__} has no cached sampler")
     if jit_compile is None:
         height, width, _ = model.image_shape
@@ -189,21 +190,26 @@ def complete(
       quantize: round to the nearest level (False: the official unrounded values).
       method: "cached", "naive", or None for the faster that the model has.
       jit_compile: compile the cached sampler with XLA: it takes about half a minute and then
-        runs several times faster for narrow networks. None chooses by the work to do.
+        runs several times faster for narrow networks. None chooses by the work to do; the
+        naive sampler is never compiled with XLA.
       batch_size: images sampled at a time; bounds the memory.
       noise: instead of `seed`: uniforms `[N, H, W, likelihood.num_uniforms]`, or the pair
         `(u_mix, u_logistic)` of the official sampler.
       progress: called with the number of rows just finished, of each batch.
 
     Returns:
-      float32 `[N, H, W, C]` in [-1, 1].
+      float32 `[N, H, W, C]` in [-1, 1] (float64 from a float64 model); given pixels are as in
+      `images`, to the bit.
 
     Raises:
       ValueError: for arguments that do not fit the model or each other.
     """
     temperature = _check_temperature(temperature, model)
-    images = tf.cast(model.check_images(images), tf.float32)
+    images = model.check_images(images)
+    images = tf.cast(images, tf.float64 if model.compute_dtype == "float64" else tf.float32)
     num = images.shape[0]
+    if num < 1:
+        raise ValueError("images: none given, at least 1 needed")
     mask = tf.cast(tf.convert_to_tensor(mask), tf.bool)
     if mask.shape.rank == 2:
         mask = tf.repeat(mask[None], num, axis=0)
@@ -216,8 +222,12 @@ def complete(
         raise ValueError(f"labels: {h.shape[0]} given for {num} images")
     if noise is None:
         seeds = example_seeds(seed, num)
-    elif isinstance(noise, (tuple, list)):
-        noise = tf.concat(noise, axis=-1)
+    else:
+        if isinstance(noise, (tuple, list)):
+            noise = tf.concat(noise, axis=-1)
+        expected = [num, *model.image_shape[:2], model.likelihood.num_uniforms]
+        if list(noise.shape) != expected:
+            raise ValueError(f"noise of shape {list(noise.shape)}: must be {expected}")
 
     batch_size = min(batch_size, num)
     num_batches = -(-num // batch_size)

@@ -62,8 +62,9 @@ def test_bad_values_are_named(values, message):
 
 def test_saved_and_loaded(tmp_path):
     config = from_values({"workdir": str(tmp_path), "nr_filters": 3})
-    configuration.save(config)
-    assert configuration.load(str(tmp_path)) == config
+    data = configuration.DataDescription((8, 8, 1), 17, None)
+    configuration.save(config, data)
+    assert configuration.load(str(tmp_path)) == (config, data)
     configuration.refuse_another(config.replace(max_epochs=7, data_dir="elsewhere"))
     with pytest.raises(UserError, match=r"nr_filters \(there 3, here 4\)"):
         configuration.refuse_another(config.replace(nr_filters=4))

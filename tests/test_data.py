@@ -121,6 +121,16 @@ def test_damaged_npz_is_refused(tmp_path):
         path.write_bytes(whole[:size])
         with pytest.raises(UserError, match="not a readable .npz"):
             data.load(str(path))
+    np.savez_compressed(path, x_train=random_images(20), x_test=random_images(5))
+    whole = path.read_bytes()
+    for place in range(60, 1500, 90):
+        path.write_bytes(whole[:place] + b"damaged!" + whole[place + 8 :])
+        with pytest.raises(UserError, match="not a readable .npz"):
+            data.load(str(path))
+    with open(path, "wb") as file:
+        np.save(file, random_images(5))
+    with pytest.raises(UserError, match="not a readable .npz"):
+        data.load(str(path))
     with pytest.raises(UserError, match="no such file"):
         data.load(str(tmp_path / "other.npz"))
 
@@ -140,6 +150,9 @@ def test_flat_folder(tmp_path):
     assert dataset.test.num_examples > 0 and "file name" in dataset.note
     found = np.concatenate([dataset.train.images, dataset.test.images])
     assert as_set(found) == as_set(images)
+    write_png(f"{tmp_path}/zzz.png", random_images(1)[0])  # one in colour: all become RGB
+    assert data.load(f"folder:{tmp_path}").image_shape == (8, 8, 3)
+    (tmp_path / "zzz.png").unlink()
     again = data.load(f"folder:{tmp_path}")
     np.testing.assert_array_equal(again.test.images, dataset.test.images)
 

@@ -55,7 +55,9 @@ def test_equals_tfp(channels, num_levels):
     np.testing.assert_allclose(actual, expected, rtol=2e-5, atol=2e-5)
 
 
-@pytest.mark.parametrize("num_levels, scale", [(2, 1.0), (17, 1.0), (17, 2.0), (256, 1.0)])
+@pytest.mark.parametrize(
+    "num_levels, scale", [(2, 1.0), (17, 1.0), (17, 2.0), (256, 1.0), (4096, 0.3)]
+)
 def test_probabilities_sum_to_one_for_one_channel(num_levels, scale):
     l = random_output([20], 1, scale)  # noqa: E741
     x = tf.constant(level_values(num_levels))[:, None, None]  # [levels, 1, 1]

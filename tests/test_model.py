@@ -4,9 +4,11 @@ import pytest
 import tensorflow as tf
 
 from pixelcnn_tf import PixelCNNPlusPlus, data_dependent_init
-from pixelcnn_tf.gated_resnet import GATE_INIT_SCALE, GatedResnet
+from pixelcnn_tf.dropout import Dropout
+from pixelcnn_tf.gated_resnet import GATE_INIT_SCALE
 from pixelcnn_tf.model import add_ones_channel
 from pixelcnn_tf.nonlinearities import concat_elu
+from pixelcnn_tf.random import example_seeds
 from pixelcnn_tf.shifted_convolutions import Nin, down_shift, right_shift
 from pixelcnn_tf.weight_norm import WeightNormLayer
 
@@ -109,12 +111,6 @@ def test_dropout_is_keyed_by_example():
 
 
 def test_dropout_keeps_the_expected_share_and_mean():
-    block = GatedResnet(64, "vertical")
-    x = random_images(8, 16, 16, 64)
-    block(x)
-    from pixelcnn_tf.dropout import Dropout
-    from pixelcnn_tf.random import example_seeds
-
     for dropout_p in (0.2, 0.5):
         dropped = Dropout(dropout_p, example_seeds(1, 8)).block()(tf.ones([8, 16, 16, 64]))
         values = np.unique(dropped)
@@ -177,6 +173,8 @@ def test_bad_inputs_are_named():
         model(random_images(2, 8, 12, 1))
     with pytest.raises(ValueError, match="num_classes=None"):
         model(images, [0, 1])
+    with pytest.raises(ValueError, match="17 given, but the network has 16"):
+        model(images, dropout_masks=[np.ones([1, 1, 1, 1])] * 17)
     with pytest.raises(ValueError, match="labels missing"):
         conditional(images)
     with pytest.raises(ValueError, match="3 is not in 0 ... 2"):

@@ -1,4 +1,5 @@
-import itertools
+import gc
+import weakref
 
 import numpy as np
 import pytest
@@ -117,9 +118,9 @@ def test_cached_parameters_equal_the_full_pass_at_paper_size():
     assert_cached_equals_full_pass(model, batch=3)
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", [*CASES, "float64"])
 def test_both_samplers_give_the_same_images(case):
-    model = trained_looking(**CASES[case])
+    model = trained_looking(**CASES.get(case, dict(image_shape=(8, 8, 3), dtype="float64")))
     labels = [0, 1, 2] if model.num_classes else None
     cached, naive = (
         sampling.sample(model, 3, seed=7, labels=labels, method=method)
@@ -155,6 +156,29 @@ def test_xla_gives_the_same_images_and_is_chosen_for_much_work_only():
     assert sampling._choose_run(model, None, 1000, None)[1] is True
 
 
+@METHODS
+@pytest.mark.parametrize("options", [dict(num_classes=3), dict(energy_distance=True)])
+def test_bfloat16_model_samples_levels_and_keeps_given_pixels(method, options):
+    model = PixelCNNPlusPlus((4, 4, 3), **TINY, **options, dtype="mixed_bfloat16")
+    given = tf.random.stateless_uniform([2, 4, 4, 3], [1, 1], -1.0, 1.0)
+    mask = np.zeros([4, 4])
+    mask[:2] = 1
+    labels = [0, 1] if model.num_classes else None
+    completed = sampling.complete(model, given, mask, seed=1, labels=labels, method=method)
+    np.testing.assert_array_equal(completed[:, :2], given[:, :2])
+    assert np.isin(completed[:, 2:], level_values()).all()
+
+
+@METHODS
+def test_sampled_model_is_freed(method):
+    model = PixelCNNPlusPlus((4, 4, 1), **TINY)
+    sampling.sample(model, 1, seed=1, method=method)
+    reference = weakref.ref(model)
+    del model
+    gc.collect()
+    assert reference() is None
+
+
 def test_weights_that_changed_are_seen():
     model = trained_looking(image_shape=(8, 8, 1))
     before = sampling.sample(model, 2, seed=7)
@@ -185,34 +209,39 @@ def test_energy_model_samples():
 
 
 @METHODS
-@pytest.mark.parametrize("shape", [(4, 4, 1)])
-def test_sampled_images_follow_the_exact_probabilities(shape, method):
-    """Chi-square over all 2^16 images of 4x4 with 2 levels, grouped by the last 5 pixels."""
-    model = PixelCNNPlusPlus(shape, **TINY, num_levels=2)
-    for variable in model.trainable_variables:  # a model with strong dependences
-        if variable.name == "g":
-            variable.assign(variable * 1.5)
-    free = 5
-    mask = np.ones(16, bool)
-    mask[-free:] = False
-    mask = mask.reshape(4, 4)
-    start = np.random.default_rng(0).choice([-1.0, 1.0], size=[1, *shape]).astype(np.float32)
-    endings = np.array(list(itertools.product([-1.0, 1.0], repeat=free)), np.float32)
-    images = np.repeat(start.reshape(1, 16), len(endings), axis=0)
-    images[:, -free:] = endings
-    nats = discretized_mix_logistic_loss(
-        images.reshape(-1, *shape), model(images.reshape(-1, *shape)), False, num_levels=2
-    )
-    probabilities = tf.nn.softmax(-nats).numpy()  # given the first pixels
+def test_samples_follow_the_exact_probabilities_of_all_images(method):
+    """Chi-square over all 2^16 images of 4x4 with 2 levels, in 64 groups."""
+    model = PixelCNNPlusPlus((4, 4, 1), **TINY, num_levels=2)
+    random_images = tf.random.stateless_uniform([50, 4, 4, 1], [1, 2], -1.0, 1.0)
+    data_dependent_init(model, random_images)
+    # Narrow components: each pixel depends strongly on those before it.
+    model.head.nin.b.assign_add([0.0, 0.0, 0.0, 0.0, -2.5, -2.5])
+    bits = (np.arange(2**16)[:, None] >> np.arange(16)) & 1
+    every = (2.0 * bits - 1.0).astype(np.float32).reshape(-1, 4, 4, 1)
 
-    count = 4000
-    given = np.repeat(start, count, axis=0)
-    sampled = sampling.complete(model, given, mask, seed=9, batch_size=count, method=method).numpy()
-    place = ((sampled.reshape(count, 16)[:, -free:] + 1) / 2) @ 2 ** np.arange(free)[::-1]
-    observed = np.bincount(place.astype(int), minlength=len(endings))
-    expected = count * probabilities
+    @tf.function
+    def nats_of(images):
+        return discretized_mix_logistic_loss(images, model(images), False, num_levels=2)
+
+    nats = np.concatenate([nats_of(part).numpy() for part in np.split(every, 16)])
+    probabilities = np.exp(-nats.astype(np.float64))
+    np.testing.assert_allclose(probabilities.sum(), 1.0, atol=1e-3)
+    # Not a uniform distribution: the test sees a wrong dependence.
+    assert probabilities.max() > 10 / 2**16
+
+    # 64 groups of 1,024 images each, from the least to the most probable.
+    groups = np.empty(2**16, int)
+    groups[np.argsort(probabilities)] = np.arange(2**16) // 1024
+    count = 20_000
+    expected = count * np.bincount(groups, probabilities, minlength=64)
+    sampled = sampling.sample(model, count, seed=9, batch_size=5000, method=method).numpy()
+    numbers = (sampled.reshape(count, 16) > 0) @ (1 << np.arange(16))
+    observed = np.bincount(groups[numbers], minlength=64)
     chi_square = np.sum((observed - expected) ** 2 / expected)
-    assert chi_square < (len(expected) - 1) + 5 * np.sqrt(2 * (len(expected) - 1))
+    # The statistic has mean 63 and variance 126; uniform images are far outside.
+    assert chi_square < 63 + 5 * np.sqrt(126)
+    uniform = count / 64
+    assert np.sum((uniform - expected) ** 2 / expected) > 63 + 100 * np.sqrt(126)
 
 
 @pytest.mark.parametrize(
@@ -229,6 +258,11 @@ def test_sampled_images_follow_the_exact_probabilities(shape, method):
 def test_bad_arguments_are_named(model, options, message):
     with pytest.raises(ValueError, match=message):
         sampling.sample(model, **(dict(num_samples=1, seed=1) | options))
+
+
+def test_bad_noise_is_named(model):
+    with pytest.raises(ValueError, match=r"noise of shape \[1, 8, 4, 3\]: must be \[1, 8, 4, 5\]"):
+        sampling.sample(model, 1, seed=None, noise=tf.zeros([1, 8, 4, 3]))
 
 
 def test_bad_mask_is_named(model):

@@ -23,7 +23,7 @@ from train.grid import grid
 from train.main import Window, train
 from train.metrics import MetricsLog, duration, read
 from train.published import table
-from train.restore import load_run
+from train.restore import load_data, load_run
 from train.training import Trainer
 
 MINI = dict(
@@ -96,7 +96,7 @@ def test_run_leaves_what_it_promises(finished):
 
 def test_checkpoint_holds_every_number(finished):
     workdir, _ = finished
-    _, _, model, averaged, step = load_run(str(workdir))
+    _, model, _, step = load_run(str(workdir))
     assert step == 6
     arrays = final_arrays(workdir)
     sizes = {
@@ -130,7 +130,8 @@ def test_average_is_the_exponential_one():
 
 def test_evaluation_counts_every_image_once(finished):
     workdir, scores = finished
-    _, dataset, model, averaged, _ = load_run(str(workdir))
+    config, model, averaged, _ = load_run(str(workdir))
+    dataset = load_data(config)
     for name, scored in (("averaged", averaged), ("raw", model)):
         images = levels_to_input(dataset.test.images, 17)
         nats = discretized_mix_logistic_loss(images, scored(images), False, num_levels=17)
@@ -139,7 +140,8 @@ def test_evaluation_counts_every_image_once(finished):
 
 def test_scores_do_not_depend_on_the_batch_size(finished):
     workdir, _ = finished
-    _, dataset, model, _, _ = load_run(str(workdir))
+    config, model, _, _ = load_run(str(workdir))
+    dataset = load_data(config)
     evaluate = make_evaluate(model, tf.distribute.get_strategy())
     np.testing.assert_allclose(evaluate(dataset.test, 7), evaluate(dataset.test, 300), rtol=1e-5)
 
@@ -215,7 +217,7 @@ def copy_run(source, target):
     import shutil
 
     shutil.copytree(source, target, dirs_exist_ok=True)
-    return Checkpoints(str(target), *[load_run(str(source))[i] for i in (2, 3)])
+    return Checkpoints(str(target), *load_run(str(source))[1:3])
 
 
 @pytest.mark.parametrize("damage", ["truncated", "missing shard", "empty index"])
@@ -280,9 +282,35 @@ def test_infinite_loss_stops_and_keeps_the_checkpoint(finished, tmp_path):
         patch.setattr(Trainer, "train_step", lambda self, batch: tf.constant(np.nan, tf.float32))
         with pytest.raises(UserError) as error:
             train(config)
-    assert "nan at step 7" in str(error.value) and "step 6" in str(error.value)
+    assert "nan at step 7" in str(error.value) and "that of step 6" in str(error.value)
     assert "--learning_rate" in str(error.value)
     assert_same_arrays(final_arrays(tmp_path), before)
+
+
+def test_update_to_infinity_is_not_saved(tmp_path, monkeypatch):
+    """The loss of a step is that before its update: the parameters are looked at too."""
+
+    def break_it(self, batch):
+        variable = self.model.trainable_variables[0]
+        variable.assign(variable * np.inf)
+        return tf.constant(1.0)
+
+    monkeypatch.setattr(Trainer, "train_step", break_it)
+    with pytest.raises(UserError, match="step 2 made parameters that are not finite"):
+        train(mini(tmp_path))
+    assert not (tmp_path / "checkpoints").exists()
+    assert not any("test/bits_per_dim" in row for row in read(tmp_path / "metrics.jsonl"))
+
+
+def test_other_data_is_refused(tmp_path):
+    arrays = np.zeros([60, 8, 8, 1], np.uint8)
+    path = str(tmp_path / "set.npz")
+    np.savez(path, x_train=arrays, x_test=arrays)
+    config = mini(tmp_path / "run", dataset=path, max_steps=1)
+    train(config)
+    np.savez(path, x_train=arrays[:, :4], x_test=arrays[:, :4])
+    with pytest.raises(UserError, match=r"image_shape \(8, 8, 1\), but .* \(4, 8, 1\)"):
+        train(config)
 
 
 def test_window_names_the_step_of_the_infinite_loss(finished):
@@ -294,7 +322,7 @@ def test_window_names_the_step_of_the_infinite_loss(finished):
     window = Window(Stub, None, None)
     for loss in (1.0, 2.0, np.inf, 3.0):
         window.add(loss)
-    with pytest.raises(UserError, match="inf at step 9; there is no checkpoint yet"):
+    with pytest.raises(UserError, match="inf at step 9; .*there is none yet"):
         window.check(10)
 
 
@@ -330,8 +358,14 @@ def test_evaluate_and_sample_programs(finished, tmp_path):
     assert result.returncode == 0, result.stderr
     with np.load(output + ".npz") as file, np.load(workdir / "samples/step_0000006.npz") as old:
         np.testing.assert_array_equal(file["images"], old["images"])
-    result = run_program("sample", f"--workdir={workdir}", "--label=3")
-    assert result.returncode == 2 and "not class-conditional" in result.stderr
+    for mistake, message in {
+        "--label=3": "not class-conditional",
+        "--seed=-1": "seed=-1",
+        f"--output={workdir}/config.json/x": "config.json",
+    }.items():
+        result = run_program("sample", f"--workdir={workdir}", mistake)
+        assert result.returncode == 2 and message in result.stderr
+        assert "Traceback" not in result.stderr
 
 
 def test_completion_program(finished, tmp_path):

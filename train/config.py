@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+from typing import NamedTuple
 
 from train.errors import UserError
 
@@ -108,7 +109,9 @@ PRESETS = {
             polyak_decay=0.995,
             max_epochs=20,
         ),
-        "TINY_ABOUT",
+        "1 resnet, 24 filters, 5 components, 0.3 M parameters; on 2 CPU cores 8x8 digits take "
+        "0.1 s a step, MNIST 0.3 s; expect 1.77 bits/dim on digits after 920 steps, 1.10 on MNIST "
+        "after 3,000.",
     ),
     "small": Preset(
         dict(
@@ -120,9 +123,14 @@ PRESETS = {
             init_batch_size=100,
             polyak_decay=0.995,
         ),
-        "SMALL_ABOUT",
+        "2 resnets, 32 filters, 5 components, 1.0 M parameters; on 2 CPU cores CIFAR-10 takes 0.45 "
+        "s a step; expect 3.84 bits/dim on CIFAR-10 after 2,000 steps.",
     ),
-    "paper": Preset({}, "PAPER_ABOUT"),
+    "paper": Preset(
+        {},
+        "5 resnets, 160 filters, 10 components, 53.7 M parameters; on 2 CPU cores about 10 s a "
+        "step and 8 GB, in the paper 5 days on 8 GPUs; expect 2.92 bits/dim on CIFAR-10.",
+    ),
 }
 
 
@@ -157,7 +165,7 @@ def check(config):
     for field in ("max_steps", "num_samples", "save_interval", "eval_interval"):
         require(field, "at least 0", getattr(config, field) >= 0)
     require("checkpoint_interval", "at least 0", config.checkpoint_interval >= 0)
-    require("learning_rate", "above 0", config.learning_rate > 0)
+    require("learning_rate", "above 0 and at most 1", 0 < config.learning_rate <= 1)
     require("lr_decay", "above 0 and at most 1", 0 < config.lr_decay <= 1)
     require("dropout_p", "at least 0 and below 1", 0 <= config.dropout_p < 1)
     require("polyak_decay", "at least 0 and below 1", 0 <= config.polyak_decay < 1)
@@ -172,11 +180,21 @@ def path_in(workdir):
     return os.path.join(workdir, "config.json")
 
 
-def save(config):
-    """Writes `config.json` in the run's folder, whole or not at all."""
+class DataDescription(NamedTuple):
+    """What a model must know of its data; `train.data.Dataset` has the same attributes."""
+
+    image_shape: tuple
+    num_levels: int
+    num_classes: int | None
+
+
+def save(config, dataset):
+    """Writes `config.json` in the run's folder, whole or not at all: the fields of the
+    configuration and, as `data`, those of `DataDescription`."""
+    data = {field: getattr(dataset, field) for field in DataDescription._fields}
     path = path_in(config.workdir)
     with open(path + ".tmp", "w") as file:
-        json.dump(dataclasses.asdict(config), file, indent=2)
+        json.dump(dataclasses.asdict(config) | {"data": data}, file, indent=2)
         file.write("\n")
     os.replace(path + ".tmp", path)
 
@@ -184,15 +202,21 @@ def save(config):
 def load(workdir):
     """Reads the `config.json` of a run.
 
+    Returns:
+      `(Config, DataDescription)`.
+
     Raises:
       UserError: if there is none, or it is not one of ours.
     """
     try:
         with open(path_in(workdir)) as file:
-            return Config(**json.load(file)).replace(workdir=workdir)
+            fields = json.load(file)
+        data = fields.pop("data")
+        data["image_shape"] = tuple(data["image_shape"])
+        return Config(**fields).replace(workdir=workdir), DataDescription(**data)
     except FileNotFoundError:
         raise UserError(f"--workdir={workdir}: no run here (config.json is missing)") from None
-    except (ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, KeyError) as error:
         raise UserError(f"{path_in(workdir)}: not a configuration ({error})") from None
 
 
@@ -200,7 +224,7 @@ def refuse_another(config):
     """Raises UserError, naming the fields, if the workdir holds a run that computes otherwise."""
     if not os.path.exists(path_in(config.workdir)):
         return
-    saved = load(config.workdir)
+    saved, _ = load(config.workdir)
     differing = [
         f"{field.name} (there {getattr(saved, field.name)!r}, here {getattr(config, field.name)!r})"
         for field in dataclasses.fields(Config)
@@ -212,3 +236,16 @@ def refuse_another(config):
             f"--workdir={config.workdir} holds a run with another configuration: "
             f"{', '.join(differing)}; use another --workdir or the same flags"
         )
+
+
+def refuse_other_data(config, dataset):
+    """Raises UserError if the run in the workdir has data of another kind."""
+    if not os.path.exists(path_in(config.workdir)):
+        return
+    _, saved = load(config.workdir)
+    for field, value in saved._asdict().items():
+        if value != getattr(dataset, field):
+            raise UserError(
+                f"--workdir={config.workdir} holds a run on data with {field} {value}, but "
+                f"--dataset={config.dataset} now has {getattr(dataset, field)}"
+            )

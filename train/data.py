@@ -2,6 +2,7 @@
 
 import os
 import zipfile
+import zlib
 from typing import NamedTuple
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from train.errors import UserError
 from train.splits import ArraySplit
 
+MAX_LABEL = 2**20  # a label is one of as many classes; more than this is no label
 DIGITS_TRAIN = 1497  # of 1,797; the rest, in the order of the file, is the test split
 
 
@@ -95,7 +97,7 @@ def load_npz(path):
         # Opened here, since np.load leaves a damaged file open.
         with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:
             arrays = {key: file[key] for key in file.files}
-    except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, ValueError, TypeError, zipfile.BadZipFile, zlib.error) as error:
         raise UserError(f"--dataset={path}: not a readable .npz file ({error})") from None
     splits = {}
     for split in ("train", "test"):
@@ -116,8 +118,11 @@ def load_npz(path):
                     f"--dataset={path}: y_{split} is {labels.dtype} {labels.shape}, must be "
                     f"integers [{len(images)}]"
                 )
-            if labels.min() < 0:
-                raise UserError(f"--dataset={path}: y_{split} holds {labels.min()}, below 0")
+            if labels.min() < 0 or labels.max() > MAX_LABEL:
+                raise UserError(
+                    f"--dataset={path}: y_{split} holds {labels.min()} to {labels.max()}, must be "
+                    f"0 to {MAX_LABEL}"
+                )
             labels = labels.astype(np.int32)
         splits[split] = ArraySplit(images, labels)
     train, test = splits["train"], splits["test"]

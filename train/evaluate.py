@@ -18,12 +18,13 @@ def main(_):
         raise UserError(f"--batch_size={FLAGS.batch_size}: must be at least 0")
     from train.evaluation import make_evaluate
     from train.published import table
-    from train.restore import load_run
+    from train.restore import load_data, load_run
     from train.strategy import make_strategy
 
     strategy = make_strategy()
     with strategy.scope():
-        config, dataset, model, averaged, step = load_run(FLAGS.workdir, FLAGS.data_dir)
+        config, model, averaged, step = load_run(FLAGS.workdir)
+    dataset = load_data(config, FLAGS.data_dir)
     batch_size = (FLAGS.batch_size or config.batch_size) * strategy.num_replicas_in_sync
     print(f"{FLAGS.workdir}, step {step}: {dataset.test.num_examples:,} test images", flush=True)
     rows = []

@@ -40,10 +40,17 @@ def load_folder(name):
     for split, members in files.items():
         if not members:
             raise UserError(f"--dataset={name}: no images for the {split} split")
-    channels = 1 if _decode(files["train"][0][0], 0).shape[-1] == 1 else 3
-    shape = _decode(files["train"][0][0], channels).shape
-    splits = {split: _read(name, members, shape) for split, members in files.items()}
-    return Dataset(name, shape, 256, len(classes) if classes else None, note=note, **splits)
+    members = files["train"] + files["test"]
+    images = _read(name, [path for path, _ in members])
+    labels = np.array([-1 if label is None else label for _, label in members], np.int32)
+    count = len(files["train"])
+    splits = {
+        split: ArraySplit(images[part], labels[part] if classes else None)
+        for split, part in {"train": slice(count), "test": slice(count, None)}.items()
+    }
+    return Dataset(
+        name, images.shape[1:], 256, len(classes) if classes else None, note=note, **splits
+    )
 
 
 def _image_folder(name, root):
@@ -74,26 +81,25 @@ def _image_folder(name, root):
     return files, builder.info.features["label"].names
 
 
-def _decode(path, channels):
-    """One image as uint8 `[H, W, channels]` (channels 0: as in the file)."""
+def _decode(path):
+    """One image as uint8 `[H, W, 1]` or `[H, W, 3]`, without transparency."""
     try:
-        return tf.io.decode_image(
-            tf.io.read_file(path), channels=channels, expand_animations=False
-        ).numpy()
+        image = tf.io.decode_image(tf.io.read_file(path), expand_animations=False).numpy()
     except (tf.errors.OpError, OSError) as error:
         reason = getattr(error, "message", str(error)).splitlines()[0][:100]
         raise UserError(f"{path}: not a readable image ({reason})") from None
+    return image[..., :3] if image.shape[-1] >= 3 else image[..., :1]
 
 
-def _read(name, members, shape):
-    images = np.empty((len(members), *shape), np.uint8)
-    for i, (path, _) in enumerate(members):
-        image = _decode(path, shape[-1])
-        if image.shape != shape:
+def _read(name, paths):
+    """All images, uint8 `[N, H, W, C]`: C is 3 if any has colours (grey ones become RGB)."""
+    images = [_decode(path) for path in paths]
+    for path, image in zip(paths, images, strict=True):
+        if image.shape[:2] != images[0].shape[:2]:
+            sizes = [f"{i.shape[0]}x{i.shape[1]}" for i in (image, images[0])]
             raise UserError(
-                f"--dataset={name}: {path} is {image.shape[0]}x{image.shape[1]}, but "
-                f"{members[0][0]} is {shape[0]}x{shape[1]}; all must have one size"
+                f"--dataset={name}: {path} is {sizes[0]}, but {paths[0]} is {sizes[1]}; all must "
+                "have one size"
             )
-        images[i] = image
-    labels = [label for _, label in members]
-    return ArraySplit(images, None if labels[0] is None else np.array(labels, np.int32))
+    channels = max(image.shape[-1] for image in images)
+    return np.stack([np.broadcast_to(i, [*i.shape[:2], channels]) for i in images])

@@ -55,6 +55,7 @@ def train(config):
     from train.training import Trainer
 
     dataset = data.load(config.dataset, config.data_dir)
+    configuration.refuse_other_data(config, dataset)
     strategy = make_strategy()
     trainer = Trainer(config, dataset, strategy)
     batch_size = trainer.global_batch_size
@@ -71,7 +72,7 @@ def train(config):
     if step is None:
         step = 0
         trainer.initialize()
-    configuration.save(config)
+    configuration.save(config, dataset)
     print(
         f"{config.dataset}: {dataset.train.num_examples:,} train and "
         f"{dataset.test.num_examples:,} test images {dataset.image_shape}, "
@@ -146,16 +147,19 @@ def train(config):
                 def due(interval, epoch_ends=epoch_ends, ends=ends, epoch=epoch):
                     return ends or (interval and epoch_ends and (epoch + 1) % interval == 0)
 
+                evaluates, samples = due(config.eval_interval), due(config.save_interval)
+                interval = config.checkpoint_interval
+                saves = samples or (interval and step % interval == 0)
+                if evaluates or saves:
+                    window.check(step, parameters_too=True)
                 # What belongs to a step is written before its checkpoint, so that a run killed
                 # in between does it again and nothing is missing.
-                results = evaluate_and_log(step, epoch) if due(config.eval_interval) else None
-                if due(config.save_interval):
+                results = evaluate_and_log(step, epoch) if evaluates else None
+                if samples:
                     sample(step)
-                interval = config.checkpoint_interval
-                if due(config.save_interval) or (interval and step % interval == 0):
-                    window.check(step)
+                if saves:
                     trainer.checkpoints.save(step)
-                    window.last_checkpoint = step
+                if evaluates or saves:
                     window.restart_clock()
                 if ends:
                     break
@@ -180,7 +184,6 @@ class Window:
         self.trainer = trainer
         self.log = log
         self.progress = progress
-        self.last_checkpoint = None
         self.losses = []
         self.restart_clock()
 
@@ -193,21 +196,25 @@ class Window:
         self.losses.append(loss)
         self.timed += 1
 
-    def check(self, step):
-        """Raises UserError if a loss of the window, which ends at `step`, is not finite."""
+    def check(self, step, parameters_too=False):
+        """Raises UserError if a loss of the window, which ends at `step`, is not finite.
+
+        With `parameters_too`, also if a parameter is not, which the next loss would show.
+        """
         for number, loss in enumerate(self.losses, start=step - len(self.losses) + 1):
             if not math.isfinite(float(loss)):
-                steps = self.trainer.checkpoints.steps()
-                kept = (
-                    f"the last good checkpoint is that of step {steps[-1]}"
-                    if steps
-                    else ("there is no checkpoint yet")
-                )
-                raise UserError(
-                    f"the loss is {float(loss)} at step {number}; {kept}. Try a smaller "
-                    f"--learning_rate (now {self.trainer.config.learning_rate}) or a larger "
-                    "--init_batch_size, in another --workdir"
-                )
+                self._stop(f"the loss is {float(loss)} at step {number}")
+        if parameters_too and not self.trainer.parameters_are_finite():
+            self._stop(f"the update of step {step} made parameters that are not finite")
+
+    def _stop(self, what):
+        steps = self.trainer.checkpoints.steps()
+        kept = f"the last checkpoint is that of step {steps[-1]}" if steps else "there is none yet"
+        raise UserError(
+            f"{what}; checkpoints are left as they are ({kept}). Try a smaller --learning_rate "
+            f"(now {self.trainer.config.learning_rate}) or a larger --init_batch_size, in another "
+            "--workdir"
+        )
 
     def write(self, step, epoch):
         self.check(step)

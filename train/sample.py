@@ -34,20 +34,33 @@ def main(_):
         raise UserError(f"--num_completions={FLAGS.num_completions}: must be at least 1")
     if FLAGS.complete and FLAGS.label is not None:
         raise UserError("--label: --complete takes the labels of the test images; use only one")
-    from train.restore import load_run
-    from train.samples import write_samples
+    from train.restore import load_data, load_run
+    from train.samples import write_completions, write_samples
 
-    _, dataset, raw, averaged, step = load_run(FLAGS.workdir, FLAGS.data_dir)
+    config, raw, averaged, step = load_run(FLAGS.workdir)
     model = averaged if FLAGS.averaged else raw
     labels = None
     if FLAGS.label is not None:
         if model.num_classes is None:
             raise UserError(f"--label={FLAGS.label}: the model is not class-conditional")
-        if not 0 <= FLAGS.label < model.num_classes:
-            raise UserError(f"--label={FLAGS.label}: must be from 0 to {model.num_classes - 1}")
         labels = [FLAGS.label] * FLAGS.num_samples
-    path = FLAGS.output or os.path.join(FLAGS.workdir, "samples", f"sample_{step:07d}")
-    write_samples(model, FLAGS.num_samples, FLAGS.seed, path, labels, temperature=FLAGS.temperature)
+    kind = "completion" if FLAGS.complete else "sample"
+    path = FLAGS.output or os.path.join(FLAGS.workdir, "samples", f"{kind}_{step:07d}")
+    options = dict(seed=FLAGS.seed, path=path, temperature=FLAGS.temperature)
+    try:
+        if FLAGS.complete:
+            write_completions(
+                model,
+                load_data(config, FLAGS.data_dir),
+                FLAGS.complete,
+                FLAGS.num_samples,
+                FLAGS.num_completions,
+                **options,
+            )
+        else:
+            write_samples(model, FLAGS.num_samples, labels=labels, **options)
+    except (ValueError, OSError) as error:  # of the sampler, which names argument and value
+        raise UserError(str(error)) from None
 
 
 if __name__ == "__main__":

@@ -101,7 +101,7 @@ def write_completions(
       model: an `AutoregressiveModel`.
       dataset: the run's `Dataset`; its first test images are completed.
       part: "top" or "left", see `given_mask`.
-      num_images: how many images.
+      num_images: how many images; at most all of the split.
       num_completions: how many completions of each.
       seed, path, temperature, say: as for `write_samples`.
 
@@ -109,6 +109,7 @@ def write_completions(
       The picture, uint8 `[H', W', C]`.
     """
     begin = time.monotonic()
+    num_images = min(num_images, dataset.test.num_examples)
     batch = next(iter(dataset.test.in_order(num_images)))
     originals = np.repeat(batch["images"].numpy(), num_completions, axis=0)
     labels = np.repeat(batch["labels"].numpy(), num_completions) if model.num_classes else None

@@ -51,6 +51,9 @@ def load_tfds(name, data_dir="", in_memory_bytes=IN_MEMORY_BYTES):
 
     image_key, label_key = _features(tfds, builder, name)
     shape = builder.info.features[image_key].shape
+    dtype = np.dtype(builder.info.features[image_key].np_dtype)
+    if dtype != np.uint8:
+        raise UserError(f"--dataset={name}: images are {dtype}, must be uint8")
     if any(n is None for n in shape):
         raise UserError(f"--dataset={name}: images have no fixed size ({shape})")
     available = builder.info.splits
@@ -93,6 +96,8 @@ def load_tfds(name, data_dir="", in_memory_bytes=IN_MEMORY_BYTES):
             if label_key:
                 labels[begin:end] = batch["labels"]
             begin = end
+        if label_key and labels.min() < 0:
+            raise UserError(f"--dataset={name}: split {instruction} has images without a label")
         if begin != count:
             raise UserError(f"--dataset={name}: split {instruction} has {begin} of {count} images")
         return ArraySplit(images, labels)

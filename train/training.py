@@ -10,7 +10,8 @@ from train.errors import UserError
 
 
 def make_model(config, dataset):
-    """Builds the model that a `Config` describes for a `Dataset`, untrained.
+    """Builds the model that a `Config` describes for a `Dataset` (or the `DataDescription` of
+    one), untrained.
 
     Raises:
       UserError: if the two do not fit.
@@ -58,6 +59,7 @@ class Trainer:
             config.workdir, self.model, self.averaged_model, self.optimizer
         )
         self.step_function = tf.function(self._step)
+        self.finite_function = tf.function(self._parameters_are_finite)
 
     def initialize(self):
         """Data-dependent initialisation on one batch, and the start of the average."""
@@ -73,6 +75,14 @@ class Trainer:
     def train_step(self, batch):
         """One update. Returns the loss summed over the global batch (nats), a scalar tensor."""
         return self.step_function(batch)
+
+    def parameters_are_finite(self):
+        """Whether every parameter is finite (what the last update did shows in no loss yet)."""
+        return bool(self.finite_function())
+
+    def _parameters_are_finite(self):
+        variables = self.model.trainable_variables
+        return tf.reduce_all([tf.reduce_all(tf.math.is_finite(v)) for v in variables])
 
     def learning_rate(self, step):
         """The learning rate that step `step` = 1, 2, ... used."""
