@@ -185,7 +185,7 @@ def run_and_kill(config, at_line=None):
 
 def test_killed_run_continues_to_the_same_parameters(finished, tmp_path):
     workdir, _ = finished
-    config = mini(tmp_path)
+    config = mini(tmp_path, num_samples=0)
     run_and_kill(config, at_line="starting at step 0")
     run_and_kill(config, at_line="step 3/6")
     run_and_kill(config, at_line="step 5/6")
@@ -236,7 +236,7 @@ def test_damaged_checkpoint_falls_back_to_the_one_before(finished, tmp_path, cap
     output = capsys.readouterr().out
     assert "step-6 cannot be read" in output and "falling back" in output
     # The continued run ends as the undisturbed one did.
-    run_training(mini(tmp_path))
+    run_training(mini(tmp_path, num_samples=0))
     assert_same_arrays(final_arrays(tmp_path), final_arrays(workdir))
 
 
@@ -306,7 +306,7 @@ def test_other_data_is_refused(tmp_path):
     arrays = np.zeros([60, 8, 8, 1], np.uint8)
     path = str(tmp_path / "set.npz")
     np.savez(path, x_train=arrays, x_test=arrays)
-    config = mini(tmp_path / "run", dataset=path, max_steps=1)
+    config = mini(tmp_path / "run", dataset=path, max_steps=1, num_samples=0)
     train(config)
     np.savez(path, x_train=arrays[:, :4], x_test=arrays[:, :4])
     with pytest.raises(UserError, match=r"image_shape \(8, 8, 1\), but .* \(4, 8, 1\)"):
