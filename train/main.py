@@ -9,6 +9,8 @@ import os
 import tempfile
 import time
 
+from absl import flags as absl_flags
+
 from train import config as configuration
 from train import flags
 from train.errors import UserError, run
@@ -246,4 +248,5 @@ def main(_):
 
 if __name__ == "__main__":
     flags.define()
+    absl_flags.adopt_module_key_flags(flags)  # so that --help shows them
     run(main)
