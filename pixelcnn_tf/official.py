@@ -69,16 +69,15 @@ def named_variables(model):
     return variables
 
 
-def assign_variables(model, values):
-    """Assigns arrays to the model's variables by their official names, all or none.
+def check_values(model, values):
+    """Checks that arrays fit the model's variables by their official names.
 
     Args:
       model: a `PixelCNNPlusPlus`.
-      values: dict official name -> array, every variable of the model and nothing else.
+      values: dict official name -> array.
 
     Raises:
-      ValueError: naming every entry that is missing, left over or of a wrong shape; then
-        nothing is assigned.
+      ValueError: naming every entry that is missing, left over or of a wrong shape.
     """
     variables = named_variables(model)
     problems = [f"missing: {name}" for name in variables if name not in values]
@@ -90,5 +89,72 @@ def assign_variables(model, values):
     ]
     if problems:
         raise ValueError("values do not fit the model: " + "; ".join(problems))
-    for name, variable in variables.items():
+
+
+def assign_variables(model, values):
+    """Assigns arrays to the model's variables by their official names, all or none.
+
+    Args:
+      model: a `PixelCNNPlusPlus`.
+      values: dict official name -> array, every variable of the model and nothing else.
+
+    Raises:
+      ValueError: as `check_values`; then nothing is assigned.
+    """
+    check_values(model, values)
+    for name, variable in named_variables(model).items():
         variable.assign(values[name])
+
+
+def infer_configuration(shapes):
+    """The arguments of `PixelCNNPlusPlus` that the shapes of official variables imply.
+
+    Args:
+      shapes: dict official name -> shape, of the parameters.
+
+    Returns:
+      dict of `nr_resnet`, `nr_filters`, `nr_logistic_mix`, `resnet_nonlinearity` ("elu" stands for
+      elu or relu, whose shapes are the same), `num_classes`, `energy_distance` and `channels`.
+
+    Raises:
+      ValueError: if these are not the variables of an official model.
+    """
+
+    def shape(name):
+        if f"{SCOPE}/{name}" not in shapes:
+            raise ValueError(f"missing: {SCOPE}/{name}")
+        return tuple(shapes[f"{SCOPE}/{name}"])
+
+    def count(kind):
+        return sum(name.startswith(f"{SCOPE}/{kind}_") and name.endswith("/V") for name in shapes)
+
+    # Convolutions: 3 of the inputs, 4 that halve, 2 in each of 2 (3 n + 3 n + 2) blocks; dense
+    # layers: one a block with one shortcut or auxiliary input, and the head's.
+    convolutions, dense = count("conv2d"), count("dense")
+    nr_resnet, rest = divmod(convolutions - 15, 24)
+    if rest or nr_resnet < 1:
+        raise ValueError(
+            f"{convolutions} convolutions: an official model has 24 * nr_resnet + 15 of them"
+        )
+    head = dense - (9 * nr_resnet + 4)
+    if head not in (1, 4):
+        raise ValueError(
+            f"{dense} dense layers: with nr_resnet={nr_resnet} an official model has "
+            f"{9 * nr_resnet + 5}, or {9 * nr_resnet + 8} with energy_distance"
+        )
+    _, _, inputs, nr_filters = shape("conv2d_0/V")
+    outputs = shape(f"dense_{dense - 1}/V")[1]
+    outputs_per_mix = {3: 10, 1: 3}.get(inputs - 1)
+    if outputs_per_mix is None or (head == 1 and outputs % outputs_per_mix):
+        raise ValueError(f"{inputs - 1} channels with {outputs} outputs: no official model")
+    conditional = any("/conditional_weights_" in name for name in shapes)
+    doubled = shape("conv2d_3/V")[2] == 2 * nr_filters
+    return {
+        "nr_resnet": nr_resnet,
+        "nr_filters": nr_filters,
+        "nr_logistic_mix": outputs // outputs_per_mix if head == 1 else 10,
+        "resnet_nonlinearity": "concat_elu" if doubled else "elu",
+        "num_classes": shape("conditional_weights_0/hw")[0] if conditional else None,
+        "energy_distance": head == 4,
+        "channels": inputs - 1,
+    }

@@ -45,6 +45,11 @@ class OfficialAdam(keras.optimizers.Optimizer):
             variables, ["first_moment", "second_moment"]
         )
 
+    def moments(self, variable):
+        """The variables that hold a parameter's first and second moment."""
+        index = self._get_variable_index(variable)
+        return self.first_moments[index], self.second_moments[index]
+
     def decayed_learning_rate(self, step, learning_rate=None):
         """The learning rate of step `step` = 1, 2, ..., a scalar.
 
@@ -62,8 +67,7 @@ class OfficialAdam(keras.optimizers.Optimizer):
         gradient = tf.cast(gradient, dtype)
         beta_1, beta_2 = tf.constant(self.beta_1, dtype), tf.constant(self.beta_2, dtype)
         t = tf.cast(step, dtype)
-        m = self.first_moments[self._get_variable_index(variable)]
-        v = self.second_moments[self._get_variable_index(variable)]
+        m, v = self.moments(variable)
         self.assign(m, beta_1 * m + (1.0 - beta_1) * gradient)
         self.assign(v, beta_2 * v + (1.0 - beta_2) * tf.square(gradient))
         m_hat = m / (1.0 - tf.pow(beta_1, t))

@@ -244,6 +244,8 @@ def refuse_other_data(config, dataset):
         return
     _, saved = load(config.workdir)
     for field, value in saved._asdict().items():
+        if field == "num_classes" and not config.class_conditional:
+            continue  # an unconditional model knows nothing of them
         if value != getattr(dataset, field):
             raise UserError(
                 f"--workdir={config.workdir} holds a run on data with {field} {value}, but "

@@ -1,0 +1,150 @@
+"""Brings a checkpoint of the official program into a run, or a run's parameters out again.
+
+python -m train.import_official --checkpoint=/path/params_cifar.ckpt --workdir=runs/official
+python -m train.import_official --workdir=runs/official --export_official=/path/new.ckpt
+"""
+
+import os
+
+from absl import flags
+
+from train import config as configuration
+from train.errors import UserError, run
+
+FLAGS = flags.FLAGS
+
+
+def define():
+    flags.DEFINE_string("checkpoint", "", "prefix of the official checkpoint to import")
+    flags.DEFINE_string("workdir", "", "folder of the run: new for an import")
+    flags.DEFINE_string("export_official", "", "prefix of the official checkpoint to write")
+    flags.DEFINE_string("dataset", "cifar10", "data set that the model was trained on")
+    flags.DEFINE_integer("image_size", 32, "side length of its images")
+    flags.DEFINE_enum(
+        "resnet_nonlinearity",
+        None,
+        ["concat_elu", "elu", "relu"],
+        "only to tell relu from elu, whose checkpoints look the same",
+    )
+    flags.DEFINE_integer("batch_size", 16, "batch size per GPU of the official program")
+    flags.DEFINE_integer("nr_gpu", 1, "GPUs of the official program that will read the export")
+
+
+def import_checkpoint(path, workdir, dataset, image_size, resnet_nonlinearity, batch_size):
+    """Makes the run in `workdir` of an official checkpoint.
+
+    Raises:
+      UserError: if the checkpoint does not fit, naming what is missing or left over, or if the
+        workdir already holds a run.
+    """
+    from pixelcnn_tf import OfficialAdam, official
+    from train import official_checkpoint
+    from train.checkpoints import Checkpoints
+    from train.main import prepare_workdir
+
+    if os.path.exists(configuration.path_in(workdir)):
+        raise UserError(f"--workdir={workdir}: already holds a run; give a new folder")
+    try:
+        state = official_checkpoint.read(path)
+        models = [
+            official_checkpoint.build_model(state.parameters, image_size, resnet_nonlinearity)
+            for _ in range(2)
+        ]
+        model, averaged = models
+        official.assign_variables(model, state.parameters)
+        official.assign_variables(averaged, state.averages)
+    except ValueError as error:
+        raise UserError(f"--checkpoint={path}: {error}") from None
+    optimizer = OfficialAdam()
+    optimizer.build(model.trainable_variables)
+    if state.moments is not None:
+        optimizer.iterations.assign(state.step)
+        for name, variable in official.named_variables(model).items():
+            for slot, value in zip(optimizer.moments(variable), state.moments[name], strict=True):
+                slot.assign(value)
+
+    config = configuration.Config(
+        dataset=dataset,
+        workdir=workdir,
+        nr_resnet=model.nr_resnet,
+        nr_filters=model.nr_filters,
+        nr_logistic_mix=model.nr_logistic_mix,
+        resnet_nonlinearity=model.resnet_nonlinearity,
+        class_conditional=model.num_classes is not None,
+        energy_distance=model.energy_distance,
+        batch_size=batch_size,
+    )
+    prepare_workdir(config)
+    Checkpoints(workdir, model, averaged, optimizer).save(state.step)
+    # Last: without config.json the folder is no run.
+    data = configuration.DataDescription(model.image_shape, 256, model.num_classes)
+    configuration.save(config, data)
+    print(
+        f"{path}: {model.count_params():,} parameters, step {state.step}, "
+        f"{'with' if state.moments is not None else 'without'} Adam's state\n"
+        f"nr_resnet {model.nr_resnet}, nr_filters {model.nr_filters}, nr_logistic_mix "
+        f"{model.nr_logistic_mix}, {model.resnet_nonlinearity}, num_classes {model.num_classes}, "
+        f"energy_distance {model.energy_distance}\n"
+        f"now: python -m train.evaluate --workdir={workdir}"
+    )
+
+
+def export_checkpoint(workdir, path, batch_size, nr_gpu):
+    """Writes a run's newest checkpoint under the official names.
+
+    Raises:
+      UserError: if there is no run or no readable checkpoint.
+    """
+    from pixelcnn_tf import OfficialAdam, official
+    from train import official_checkpoint
+    from train.checkpoints import Checkpoints
+    from train.training import make_model
+
+    config, description = configuration.load(workdir)
+    model, averaged = make_model(config, description), make_model(config, description)
+    optimizer = OfficialAdam()
+    optimizer.build(model.trainable_variables)
+    step = Checkpoints(workdir, model, averaged, optimizer).restore_latest()
+    if step is None:
+        raise UserError(f"--workdir={workdir}: the run has no checkpoint yet")
+    moments = {
+        name: tuple(slot.numpy() for slot in optimizer.moments(variable))
+        for name, variable in official.named_variables(model).items()
+    }
+    parameters, averages = (
+        {name: variable.numpy() for name, variable in official.named_variables(m).items()}
+        for m in (model, averaged)
+    )
+    state = official_checkpoint.OfficialState(parameters, averages, moments, step)
+    try:
+        official_checkpoint.write(path, state, model.num_classes, batch_size, nr_gpu)
+    except OSError as error:
+        raise UserError(f"--export_official={path}: cannot be written ({error})") from None
+    print(f"{path}: step {step} of {workdir}, under the official names")
+
+
+def main(_):
+    if not FLAGS.workdir:
+        raise UserError("--workdir is missing: the folder of the run")
+    if bool(FLAGS.checkpoint) == bool(FLAGS.export_official):
+        raise UserError("give either --checkpoint (to import) or --export_official (to export)")
+    if FLAGS.batch_size < 1 or FLAGS.nr_gpu < 1:
+        raise UserError(
+            f"--batch_size={FLAGS.batch_size} --nr_gpu={FLAGS.nr_gpu}: must be at least 1"
+        )
+    if FLAGS.checkpoint:
+        import_checkpoint(
+            FLAGS.checkpoint,
+            FLAGS.workdir,
+            FLAGS.dataset,
+            FLAGS.image_size,
+            FLAGS.resnet_nonlinearity,
+            FLAGS.batch_size,
+        )
+    else:
+        export_checkpoint(FLAGS.workdir, FLAGS.export_official, FLAGS.batch_size, FLAGS.nr_gpu)
+
+
+if __name__ == "__main__":
+    define()
+    run(main)
