@@ -131,6 +131,9 @@ def train(config):
             )
             log.image(step, "samples", picture)
 
+    def due(step, interval):
+        return step == last_step or (interval > 0 and step % interval == 0)
+
     results = None
     window = Window(trainer, log, progress)
     try:
@@ -143,15 +146,9 @@ def train(config):
                 progress.advance(step)
                 if step % config.log_interval == 0 or step == last_step:
                     window.write(step, epoch)
-                epoch_ends = step % steps_per_epoch == 0
-                ends = step == last_step
-
-                def due(interval, epoch_ends=epoch_ends, ends=ends, epoch=epoch):
-                    return ends or (interval and epoch_ends and (epoch + 1) % interval == 0)
-
-                evaluates, samples = due(config.eval_interval), due(config.save_interval)
-                interval = config.checkpoint_interval
-                saves = samples or (interval and step % interval == 0)
+                evaluates = due(step, config.eval_interval * steps_per_epoch)
+                samples = due(step, config.save_interval * steps_per_epoch)
+                saves = samples or due(step, config.checkpoint_interval)
                 if evaluates or saves:
                     window.check(step, parameters_too=True)
                 # What belongs to a step is written before its checkpoint, so that a run killed
@@ -163,7 +160,7 @@ def train(config):
                     trainer.checkpoints.save(step)
                 if evaluates or saves:
                     window.restart_clock()
-                if ends:
+                if step == last_step:
                     break
     finally:
         progress.close()
