@@ -129,7 +129,8 @@ PRESETS = {
     "paper": Preset(
         {},
         "5 resnets, 160 filters, 10 components, 53.7 M parameters; not run here: the official "
-        "code takes 9.3 s a step and 7.7 GB on 2 CPU cores, in the paper 5 days on 8 GPUs; expect 2.92 bits/dim on CIFAR-10.",
+        "code takes 9.3 s a step and 7.7 GB on 2 CPU cores, in the paper 5 days on 8 GPUs; "
+        "expect 2.92 bits/dim on CIFAR-10.",
     ),
 }
 
