@@ -62,10 +62,10 @@ class Trainer:
         self.finite_function = tf.function(self._parameters_are_finite)
 
     def initialize(self):
-        """Data-dependent initialisation on one batch, and the start of the average."""
+        """The model's own initialisation on one batch, and the start of the average."""
         batch = self.dataset.train.first_shuffled(self.config.init_batch_size, self.config.seed)
         images = levels_to_input(batch["images"], self.model.num_levels)
-        data_dependent_init(self.model, images, self._labels(batch), seed=self.config.seed)
+        self.model.initialize(images, self._labels(batch), seed=self.config.seed)
         self.average.start()
 
     def restore(self):
