@@ -154,9 +154,7 @@ class GatedPixelCNN(AutoregressiveModel):
         **kwargs,
     ):
         super().__init__(image_shape, num_classes, num_levels, **kwargs)
-        check_sizes(
-            nr_resnet=nr_resnet, nr_filters=nr_filters, nr_output_filters=nr_output_filters
-        )
+        check_sizes(nr_resnet=nr_resnet, nr_filters=nr_filters, nr_output_filters=nr_output_filters)
         if kernel_size < 1 or kernel_size % 2 == 0:
             raise ValueError(f"kernel_size={kernel_size!r}: must be odd")
         if spatial_channels is not None:

@@ -89,9 +89,7 @@ class ResidualNetwork(AutoregressiveModel):
         **kwargs,
     ):
         super().__init__(image_shape, None, num_levels, **kwargs)
-        check_sizes(
-            nr_resnet=nr_resnet, nr_filters=nr_filters, nr_output_filters=nr_output_filters
-        )
+        check_sizes(nr_resnet=nr_resnet, nr_filters=nr_filters, nr_output_filters=nr_output_filters)
         self.nr_resnet = nr_resnet
         self.nr_filters = nr_filters
         self.nr_output_filters = nr_output_filters
