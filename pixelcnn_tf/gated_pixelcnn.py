@@ -154,11 +154,12 @@ class GatedPixelCNN(AutoregressiveModel):
         **kwargs,
     ):
         super().__init__(image_shape, num_classes, num_levels, **kwargs)
-        check_sizes(nr_resnet=nr_resnet, nr_filters=nr_filters, nr_output_filters=nr_output_filters)
+        check_sizes(self.image_shape[-1], nr_resnet, nr_filters, nr_output_filters)
         if kernel_size < 1 or kernel_size % 2 == 0:
             raise ValueError(f"kernel_size={kernel_size!r}: must be odd")
         if spatial_channels is not None:
-            check_sizes(spatial_channels=spatial_channels)
+            if spatial_channels < 1:
+                raise ValueError(f"spatial_channels={spatial_channels}: must be at least 1")
             if num_classes is not None:
                 raise ValueError(
                     f"num_classes={num_classes} and spatial_channels={spatial_channels}: the "

@@ -16,11 +16,21 @@ FIRST_KERNEL = (7, 7)  # of the layer with the mask of type A
 PAPER_OUTPUT_FILTERS = 1024  # maps of the two 1x1 layers for CIFAR-10; 32 for MNIST
 
 
-def check_sizes(**sizes):
-    """Raises ValueError, naming it, for a size that is not an integer of at least 1."""
-    for name, value in sizes.items():
-        if int(value) != value or value < 1:
-            raise ValueError(f"{name}={value!r}: must be an integer of at least 1")
+def check_sizes(channels, nr_resnet, nr_filters, nr_output_filters):
+    """Raises ValueError, naming it, for a size that is no integer or too small.
+
+    Maps are divided into one group for each of the image's channels.
+    """
+    for name, value, least in [
+        ("nr_resnet", nr_resnet, 1),
+        ("nr_filters", nr_filters, channels),
+        ("nr_output_filters", nr_output_filters, channels),
+    ]:
+        if int(value) != value or value < least:
+            raise ValueError(
+                f"{name}={value!r}: must be at least {least}, an integer"
+                + (" (one map for each channel of the image)" if least > 1 else "")
+            )
 
 
 @keras.saving.register_keras_serializable("pixelcnn_tf")
@@ -89,7 +99,7 @@ class ResidualNetwork(AutoregressiveModel):
         **kwargs,
     ):
         super().__init__(image_shape, None, num_levels, **kwargs)
-        check_sizes(nr_resnet=nr_resnet, nr_filters=nr_filters, nr_output_filters=nr_output_filters)
+        check_sizes(self.image_shape[-1], nr_resnet, nr_filters, nr_output_filters)
         self.nr_resnet = nr_resnet
         self.nr_filters = nr_filters
         self.nr_output_filters = nr_output_filters
