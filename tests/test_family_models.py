@@ -421,7 +421,7 @@ def test_overfits_sixteen_images(name):
     assert len(np.unique(levels.reshape(16, -1), axis=0)) == 16
     images = levels_to_input(levels, 2)
     keras.utils.set_random_seed(1)
-    sizes = dict(nr_resnet=2, nr_filters=24, nr_output_filters=24, num_levels=2)
+    sizes = dict(nr_resnet=1, nr_filters=24, nr_output_filters=24, num_levels=2)
     model = FAMILY[name]((8, 8, 1), **sizes)
     optimizer = keras.optimizers.Adam(0.01)
     optimizer.build(model.trainable_variables)
@@ -434,6 +434,6 @@ def test_overfits_sixteen_images(name):
         optimizer.apply(tape.gradient(nats, variables), variables)
         return nats
 
-    for _ in range(150):
+    for _ in range(80):
         step()
     assert model.likelihood.score(step(), (8, 8, 1)) < 0.2
