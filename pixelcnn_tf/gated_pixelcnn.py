@@ -50,6 +50,7 @@ class GatedLayer(keras.layers.Layer):
         super().__init__(**kwargs)
         self.filters = filters
         self.kernel_size = kernel_size
+        self.half = kernel_size // 2
         self.first = first
         self.last = last
         self.groups = groups
@@ -64,7 +65,7 @@ class GatedLayer(keras.layers.Layer):
             return keras.layers.Dense(2 * filters, use_bias=False, dtype=dtype, name=name)
 
         self.vertical_conv = keras.layers.Conv2D(
-            2 * filters, (kernel_size // 2 + 1, kernel_size), dtype=dtype, name="vertical_conv"
+            2 * filters, (self.half + 1, kernel_size), dtype=dtype, name="vertical_conv"
         )
         self.to_horizontal = keras.layers.Conv2D(2 * filters, 1, dtype=dtype, name="to_horizontal")
         self.horizontal_conv = masked(
@@ -87,20 +88,35 @@ class GatedLayer(keras.layers.Layer):
           `(vertical, horizontal)`, each `[B, H, W, filters]`; the first is None in the last
           layer.
         """
-        half = self.kernel_size // 2
-        # Sees the rows down to this one ...
-        vertical = self.vertical_conv(tf.pad(vertical, [[0, 0], [half, 0], [half, half], [0, 0]]))
-        # ... and tells the row below.
-        x = self.horizontal_conv(horizontal) + self.to_horizontal(down_shift(vertical))
-        if h is not None:
-            x = x + self.condition_horizontal(h)
-        x = self.horizontal_out(gate(x))
-        horizontal = x if self.first else horizontal + x
+        # The vertical features see the rows down to their own: they tell the row below.
+        features = self.look_up(tf.pad(vertical, [[0, 0], [self.half, 0], [0, 0], [0, 0]]))
+        told = self.tell(down_shift(features), h)
+        return (
+            self.vertical_output(features, h),
+            self.horizontal_output(horizontal, self.horizontal_conv(horizontal) + told),
+        )
+
+    # The pieces of a layer, which the cached sampler puts together for a row and for a pixel.
+
+    def look_up(self, vertical):
+        """Rows of the vertical stack and `half` rows above them -> their features, [..., 2 p]."""
+        return self.vertical_conv(tf.pad(vertical, [[0, 0], [0, 0], [self.half] * 2, [0, 0]]))
+
+    def tell(self, features, h):
+        """What the features one row up, and the condition here, add in the horizontal gates."""
+        told = self.to_horizontal(features)
+        return told if h is None else told + self.condition_horizontal(h)
+
+    def vertical_output(self, features, h):
+        """The vertical stack after this layer; None after the last one."""
         if self.last:
-            return None, horizontal
-        if h is not None:
-            vertical = vertical + self.condition_vertical(h)
-        return gate(vertical), horizontal
+            return None
+        return gate(features if h is None else features + self.condition_vertical(h))
+
+    def horizontal_output(self, horizontal, x):
+        """The horizontal stack after this layer, given what comes into its gates."""
+        x = self.horizontal_out(gate(x))
+        return x if self.first else horizontal + x
 
     def get_config(self):
         return super().get_config() | {
@@ -174,6 +190,7 @@ class GatedPixelCNN(AutoregressiveModel):
         channels, dtype = self.image_shape[-1], self.dtype_policy
         self.likelihood = Categorical(channels, num_levels)
         self.passes_per_pixel = channels
+        self.input_channels = channels * nr_filters if input_embedding else channels
 
         def layer(size, **place):
             conditional = num_classes is not None or spatial_channels is not None
@@ -206,17 +223,40 @@ class GatedPixelCNN(AutoregressiveModel):
           images: floats in [-1, 1].
           h: the condition `[B, 1, 1, D]` or `[B, H, W, D]`, or None.
         """
-        x = self.embed(images) if self.input_embedding else tf.cast(images, self.compute_dtype)
+        return self.walk(
+            self.network_input(images),
+            lambda layer, vertical, horizontal: layer(vertical, horizontal, h),
+        )
+
+    def walk(self, x, run):
+        """The network, once, for whoever walks it: whole images, or the cached sampler.
+
+        Args:
+          x: what `run` takes as the input of both stacks.
+          run: `run(layer, vertical, horizontal)` applies one layer to both stacks and returns
+            them; a stack that it has nothing to do with may be None.
+
+        Returns:
+          The head's output, or None if `run` gives no horizontal stack.
+        """
         vertical, horizontal = x, x
         for layer in self.gated_layers:
-            vertical, horizontal = layer(vertical, horizontal, h)
-        return self.head(horizontal)
+            vertical, horizontal = run(layer, vertical, horizontal)
+        return None if horizontal is None else self.head(horizontal)
 
-    def embed(self, images):
-        """The embeddings of the codes of every channel, side by side: `[B, H, W, C * p]`."""
+    def network_input(self, images):
+        """Images `[B, H, W, C]` as the first layer takes them: values, or the embeddings of
+        every channel's code side by side, `[B, H, W, C * p]`."""
+        if not self.input_embedding:
+            return tf.cast(images, self.compute_dtype)
         codes = self.embedding(input_to_levels(images, self.num_levels))  # [B, H, W, C, p]
-        channels = images.shape[-1]
-        return tf.reshape(codes, [-1, *images.shape[1:3], channels * self.nr_filters])
+        shape = tf.concat([tf.shape(codes)[:3], [self.input_channels]], axis=0)
+        return tf.ensure_shape(tf.reshape(codes, shape), [*codes.shape[:3], self.input_channels])
+
+    def make_cached_sampler(self):
+        from pixelcnn_tf.gated_sampler import GatedCachedSampler  # it needs this file's model
+
+        return GatedCachedSampler(self)
 
     def conditioning(self, labels):
         """The condition of labels, see `AutoregressiveModel.conditioning`; with

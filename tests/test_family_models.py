@@ -437,3 +437,77 @@ def test_overfits_sixteen_images(name):
     for _ in range(80):
         step()
     assert model.likelihood.score(step(), (8, 8, 1)) < 0.2
+
+
+# The cached sampler of Gated PixelCNN
+
+GATED = {
+    "one channel": dict(image_shape=(5, 6, 1)),
+    "rgb, conditional": dict(image_shape=(4, 5, 3), num_classes=3),
+    "map": dict(image_shape=(5, 4, 1), spatial_channels=2),
+    "codes": dict(image_shape=(5, 4, 2), input_embedding=True, num_levels=9),
+}
+
+
+def gated(case, **changes):
+    model = lively(small("gated_pixelcnn", **(GATED[case] | changes)))
+    labels = [2, 0, 1] if model.num_classes else None
+    if model.spatial_channels:
+        labels = tf.cast(random_images(3, *model.image_shape[:2], 2), model.compute_dtype)
+    return model, labels
+
+
+@pytest.mark.parametrize("case", GATED)
+def test_cached_parameters_equal_the_full_pass_at_every_pixel(case):
+    model, labels = gated(case)
+    levels = np.random.default_rng(1).integers(0, model.num_levels, [3, *model.image_shape])
+    images = tf.cast(levels_to_input(levels, model.num_levels), tf.float64)
+    by_row = tf.transpose(images, [1, 2, 0, 3])
+    sampler = model.make_cached_sampler()
+    uniforms = tf.fill([*by_row.shape[:3], model.likelihood.num_uniforms], 0.5)
+    conditions = sampler.conditions(model.conditioning(labels))
+    state = sampler.start(3)
+    parts = []
+    for begin, end in [(0, 1), (1, model.image_shape[0])]:  # continued in a second call
+        rows = slice(begin, end)
+        _, parameters, state = tf.function(sampler.fill)(
+            sampler.fold(),
+            conditions,
+            state,
+            by_row[rows],
+            tf.ones_like(by_row[rows, ..., :1]),
+            uniforms[rows],
+            tf.constant(begin),
+            (True, 1.0, True),
+        )
+        parts.append(parameters)
+    actual = tf.transpose(tf.concat(parts, axis=0), [2, 0, 1, 3])
+    np.testing.assert_allclose(actual, model(images, labels), atol=1e-10, rtol=0)
+
+
+@pytest.mark.parametrize("case", GATED)
+def test_both_samplers_of_gated_pixelcnn_give_the_same_images(case):
+    model, labels = gated(case, dtype="float32")
+    cached, naive = (
+        sampling.sample(model, 3, seed=7, labels=labels, method=method)
+        for method in ("cached", "naive")
+    )
+    np.testing.assert_array_equal(cached, naive)
+    assert len(np.unique(cached)) > 1
+    mask = np.zeros(model.image_shape[:2])
+    mask[:, :2] = 1
+    given = levels_to_input(np.ones([3, *model.image_shape], int), model.num_levels)
+    cached, naive = (
+        sampling.complete(model, given, mask, seed=7, labels=labels, method=method, temperature=0.7)
+        for method in ("cached", "naive")
+    )
+    np.testing.assert_array_equal(cached, naive)
+    np.testing.assert_array_equal(cached[:, :, :2], given[:, :, :2])
+
+
+def test_cached_sampler_of_gated_pixelcnn_compiled_with_xla():
+    model, labels = gated("rgb, conditional", dtype="float32")
+    compiled, plain = (
+        sampling.sample(model, 3, seed=7, labels=labels, jit_compile=jit) for jit in (True, False)
+    )
+    np.testing.assert_array_equal(compiled, plain)
