@@ -2,9 +2,10 @@
 
 Two samplers give the same images for the same seed, up to float rounding:
 
-- "cached" computes every value of the network once (`pixelcnn_tf/cached_sampler.py`);
+- "cached" computes every value of the network once (`pixelcnn_tf/cached_sampler.py`,
+  `gated_sampler.py`);
 - "naive" runs the whole network once for every pixel, as the official `sample_from_model`
-  (`train.py`) does; it is the reference.
+  (`train.py`) does, or once for every channel of it; it is the reference.
 """
 
 import tensorflow as tf
