@@ -215,7 +215,8 @@ class PixelCNNPlusPlus(AutoregressiveModel):
             or one int or `[2]` for the batch; None draws from TensorFlow's global generator.
           dropout_masks: instead of random ones: 0/1 arrays, one for each gated residual block
             in call order; implies `training`.
-          noise: instead of random noise for the energy head, `[K * B, H, W, 4]` in [-1, 1].
+          noise: instead of random noise for the energy head, `[K, B, H, W, 4]` in [-1, 1], or
+            `[K * B, H, W, 4]` as in the official code.
 
         Returns:
           `[B, H, W, 10 * nr_logistic_mix]` for 3 channels, `[B, H, W, 3 * nr_logistic_mix]`
@@ -241,17 +242,18 @@ class PixelCNNPlusPlus(AutoregressiveModel):
         return output
 
     def draw_noise(self, images, seed):
-        """Noise of the energy head, `[10 * B, H, W, 4]`, sample-major as in `model_spec`."""
+        """Noise of the energy head, `[10, B, H, W, 4]`: 10 samples an image, as `model_spec`."""
         height, width, _ = self.image_shape
         seeds = fold_in(self.seeds_for(images, seed), NOISE_SEED)
         shape = [NUM_SAMPLES, height, width, NUM_NOISE]
         noise = uniform_per_example(seeds, shape, -1.0, 1.0)  # [B, 10, H, W, 4]
-        return tf.reshape(tf.transpose(noise, [1, 0, 2, 3, 4]), [-1, *shape[1:]])
+        return tf.transpose(noise, [1, 0, 2, 3, 4])
 
     def sample_pixels(self, images, labels, uniforms, quantize=True, temperature=1.0):
         if not self.energy_distance:
             return super().sample_pixels(images, labels, uniforms, quantize, temperature)
-        samples = self(images, labels, noise=2.0 * uniforms - 1.0)  # [1, B, H, W, C]
+        noise = 2.0 * uniforms - 1.0
+        samples = self(images, labels, noise=noise[None])  # [1, B, H, W, C]
         return self.likelihood.sample(samples, None, quantize, temperature)
 
     def make_cached_sampler(self):
