@@ -19,7 +19,12 @@ class AutoregressiveModel(keras.Model):
 
     Attributes:
       likelihood: a `pixelcnn_tf.likelihood.Likelihood`, set by the subclass.
+      passes_per_pixel: passes of the network that sample one pixel: 1 where the likelihood
+        samples all channels of a pixel at once; C where the network itself lets G see R, and B
+        see both, so that pass c gives channel c only.
     """
+
+    passes_per_pixel = 1
 
     def __init__(self, image_shape, num_classes=None, num_levels=256, **kwargs):
         super().__init__(**kwargs)
@@ -38,6 +43,16 @@ class AutoregressiveModel(keras.Model):
         if labels is not None:
             labels = tf.convert_to_tensor(labels)
         return super().__call__(images, labels, training=training, **options)
+
+    def initialize(self, images, labels=None, seed=0):
+        """What the model does once, on a first batch, before it is trained: nothing, unless a
+        subclass says otherwise. Call it outside `strategy.run`.
+
+        Args:
+          images: `[B, H, W, C]`, floats in [-1, 1].
+          labels: as for `conditioning`.
+          seed: int, for whatever is random in it.
+        """
 
     def check_images(self, images):
         """Returns `images` as a tensor of the dtype that they have.

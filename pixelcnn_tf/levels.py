@@ -19,6 +19,20 @@ def check_num_levels(num_levels):
     return int(num_levels)
 
 
+def quantize_levels(levels, num_levels, to_levels):
+    """Maps levels 0 ... num_levels - 1 to 0 ... to_levels - 1: `floor(x * n / m)`, exactly.
+
+    Args:
+      levels: integers, an array or tensor of any shape and integer dtype, which is kept.
+      num_levels: m.
+      to_levels: n, at most m.
+    """
+    if isinstance(levels, tf.Tensor):
+        wide = tf.cast(levels, tf.int64) * to_levels // num_levels
+        return tf.cast(wide, levels.dtype)
+    return (levels.astype(np.int64) * to_levels // num_levels).astype(levels.dtype)
+
+
 def half_bin(num_levels):
     """Half the width of one level's bin in [-1, 1]: `1 / (num_levels - 1)` (1/255 for 8 bit)."""
     return 1.0 / (num_levels - 1)

@@ -241,6 +241,12 @@ class PixelCNNPlusPlus(AutoregressiveModel):
             dropout.finish()
         return output
 
+    def initialize(self, images, labels=None, seed=0):
+        """The data-dependent initialisation, see `data_dependent_init`."""
+        from pixelcnn_tf.initialization import data_dependent_init  # it imports this file
+
+        data_dependent_init(self, images, labels, seed=seed)
+
     def draw_noise(self, images, seed):
         """Noise of the energy head, `[10, B, H, W, 4]`: 10 samples an image, as `model_spec`."""
         height, width, _ = self.image_shape

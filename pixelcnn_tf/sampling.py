@@ -37,20 +37,24 @@ def pixel_uniforms(model, seeds):
 
 
 def _naive_row_function(model, quantize):
-    """Compiles: fill one row of a batch of images, one full pass of the network a pixel."""
+    """Compiles: fill one row of a batch of images, `model.passes_per_pixel` passes of the whole
+    network a pixel."""
+    passes = model.passes_per_pixel
 
     def fill_row(images, mask, labels, uniforms, temperature, row):
-        _, height, width, _ = images.shape
+        _, height, width, channels = images.shape
         here_row = tf.reshape(tf.range(height) == row, [1, height, 1, 1])
 
-        def fill_pixel(column, images):
-            here = here_row & tf.reshape(tf.range(width) == column, [1, 1, width, 1])
+        def fill(number, images):
+            here = here_row & tf.reshape(tf.range(width) == number // passes, [1, 1, width, 1])
+            if passes > 1:
+                here = here & (tf.range(channels) == number % passes)
             proposal = model.sample_pixels(images, labels, uniforms, quantize, temperature)
             proposal = tf.cast(proposal, images.dtype)
-            return column + 1, tf.where(here & ~mask, proposal, images)
+            return number + 1, tf.where(here & ~mask, proposal, images)
 
         start = (tf.constant(0), images)
-        return tf.while_loop(lambda column, _: column < width, fill_pixel, start)[1]
+        return tf.while_loop(lambda number, _: number < width * passes, fill, start)[1]
 
     # Autograph would keep the model alive, and there is nothing for it to convert.
     return tf.function(fill_row, autograph=False)

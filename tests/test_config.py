@@ -32,7 +32,8 @@ def test_defaults_are_the_official_ones():
 def test_flags_by_hand_win_over_the_preset():
     config = from_values({"config": "tiny", "nr_filters": 7})
     assert config.nr_filters == 7
-    assert config.nr_resnet == PRESETS["tiny"].changes["nr_resnet"]
+    assert config.nr_resnet == 1 and config.nr_logistic_mix == 5
+    assert config.batch_size == PRESETS["tiny"].changes["batch_size"]
 
 
 def test_every_field_has_help_and_every_preset_valid_fields():

@@ -101,9 +101,11 @@ def test_npz(tmp_path):
         (dict(x_train=random_images(4)), "no array x_test"),
         (dict(x_train=random_images(4) / 255.0, x_test=random_images(4)), "float64"),
         (dict(x_train=random_images(4), x_test=random_images(4, 12)), "x_test"),
-        (dict(x_train=random_images(4, 30, 30), x_test=random_images(4, 30, 30)), "divisible by 4"),
         (dict(x_train=random_images(4, channels=2), x_test=random_images(4, channels=2)), "2 chan"),
         (dict(x_train=random_images(4), x_test=random_images(4), y_test=[1]), "y_test"),
+        (dict(x_train=random_images(4), x_test=random_images(4), num_levels=9), "must be 0 to 8"),
+        (dict(x_train=random_images(4), x_test=random_images(4), num_levels=1), "num_levels is 1"),
+        (dict(x_train=random_images(4) - 300, x_test=random_images(4)), "hold -300 to"),
     ],
 )
 def test_unfit_npz_is_refused(tmp_path, arrays, message):

@@ -6,6 +6,7 @@ import os
 from typing import NamedTuple
 
 from train.errors import UserError
+from train.models import CONDITIONAL, MODEL_FIELDS, MODELS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,13 +18,17 @@ class Config:
     data_dir: str = ""
     workdir: str = ""
     config: str = "paper"
+    num_levels: int = 0
     # model
+    model: str = "pixelcnn_pp"
     nr_resnet: int = 5
     nr_filters: int = 160
     nr_logistic_mix: int = 10
+    nr_output_filters: int = 1024
     resnet_nonlinearity: str = "concat_elu"
     class_conditional: bool = False
     energy_distance: bool = False
+    input_embedding: bool = False
     # optimisation
     learning_rate: float = 0.001
     lr_decay: float = 0.999995
@@ -48,14 +53,19 @@ class Config:
 HELP = {
     "dataset": "digits (built in), a tfds name such as cifar10, folder:/path, or a .npz file",
     "data_dir": "where tfds data sets are or go; default: tfds' own folder",
-    "workdir": "folder of this run; default: runs/<dataset>-<config>",
+    "workdir": "folder of this run; default: runs/<dataset>-<config>, or "
+    "runs/<dataset>-<model>-<config>",
     "config": "preset; a flag given by hand wins over it",
+    "num_levels": "quantise the data to so many levels per channel, 2 to 256; 0: as they are",
+    "model": "which model",
     "nr_resnet": "residual blocks per stage of the model",
     "nr_filters": "filters across the model",
     "nr_logistic_mix": "logistic components in the mixture",
+    "nr_output_filters": "maps of the two 1x1 layers before the softmax",
     "resnet_nonlinearity": "concat_elu, elu or relu",
     "class_conditional": "condition the model on the labels",
     "energy_distance": "train with the energy distance instead of the likelihood",
+    "input_embedding": "the levels are codes: the network gets an embedding of each",
     "learning_rate": "base learning rate",
     "lr_decay": "learning rate decay, applied every step",
     "batch_size": "batch size per replica (GPU)",
@@ -89,7 +99,7 @@ MAY_CHANGE = {
 
 @dataclasses.dataclass(frozen=True)
 class Preset:
-    """A named set of flags, and what it costs."""
+    """A named set of flags, and what it costs; the sizes of the model are in `train.models`."""
 
     changes: dict
     about: str
@@ -98,9 +108,6 @@ class Preset:
 PRESETS = {
     "tiny": Preset(
         dict(
-            nr_resnet=1,
-            nr_filters=24,
-            nr_logistic_mix=5,
             dropout_p=0.3,
             learning_rate=0.003,
             lr_decay=0.9995,
@@ -115,9 +122,6 @@ PRESETS = {
     ),
     "small": Preset(
         dict(
-            nr_resnet=2,
-            nr_filters=32,
-            nr_logistic_mix=5,
             dropout_p=0.1,
             learning_rate=0.002,
             init_batch_size=100,
@@ -144,12 +148,28 @@ def from_values(values):
     name = values.get("config", Config.config)
     if name not in PRESETS:
         raise UserError(f"--config={name}: must be one of {', '.join(PRESETS)}")
-    config = Config(**(PRESETS[name].changes | values))
+    model = values.get("model", Config.model)
+    if model not in MODELS:
+        raise UserError(f"--model={model}: must be one of {', '.join(MODELS)}")
+    _refuse_foreign_fields(model, values)
+    config = Config(**(PRESETS[name].changes | MODELS[model].sizes[name] | values))
     if not config.workdir:
         plain = config.dataset.replace("folder:", "").strip("/").replace("/", "-")
-        config = config.replace(workdir=os.path.join("runs", f"{plain}-{name}"))
+        parts = [plain, name] if model == Config.model else [plain, model, name]
+        config = config.replace(workdir=os.path.join("runs", "-".join(parts)))
     check(config)
     return config
+
+
+def _refuse_foreign_fields(model, values):
+    """Raises UserError if `values`, given by hand, set a field that the model does not have."""
+    fields = MODELS[model].fields()
+    for field in (*MODEL_FIELDS, CONDITIONAL):
+        if values.get(field, False) is not False and field not in fields:
+            raise UserError(
+                f"--{field}={values[field]}: --model={model} has none; of the model's flags it "
+                f"takes {', '.join(sorted(fields))}"
+            )
 
 
 def check(config):
@@ -161,6 +181,13 @@ def check(config):
 
     for field in ("nr_resnet", "nr_filters", "nr_logistic_mix", "batch_size", "init_batch_size"):
         require(field, "at least 1", getattr(config, field) >= 1)
+    require("nr_output_filters", "at least 1", config.nr_output_filters >= 1)
+    require("num_levels", "0, or 2 to 256", config.num_levels == 0 or 2 <= config.num_levels <= 256)
+    if config.num_levels and config.input_embedding:
+        raise UserError(
+            f"--num_levels={config.num_levels}: with --input_embedding the levels are codes, "
+            "which have no order and cannot be quantised; leave it out"
+        )
     for field in ("max_epochs", "log_interval"):
         require(field, "at least 1", getattr(config, field) >= 1)
     for field in ("max_steps", "num_samples", "save_interval", "eval_interval"):

@@ -3,10 +3,12 @@
 import os
 import zipfile
 import zlib
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 
+from pixelcnn_tf.levels import MAX_NUM_LEVELS, quantize_levels
 from train.errors import UserError
 from train.splits import ArraySplit
 
@@ -35,12 +37,13 @@ class Dataset(NamedTuple):
     note: str = ""
 
 
-def load(name, data_dir=""):
+def load(name, data_dir="", num_levels=0):
     """Loads a data set.
 
     Args:
       name: "digits", "folder:/path", a path ending in ".npz", or a tfds name.
       data_dir: where tfds data sets are prepared; "" for tfds' default.
+      num_levels: quantise the images to so many levels (see `quantize`); 0: leave them.
 
     Returns:
       `Dataset`.
@@ -60,15 +63,38 @@ def load(name, data_dir=""):
         from train.tfds_data import load_tfds
 
         dataset = load_tfds(name, data_dir)
-    height, width, channels = dataset.image_shape
+    channels = dataset.image_shape[-1]
     if channels not in (1, 3):
         raise UserError(f"--dataset={name}: images have {channels} channels, must be 1 or 3")
-    if height % 4 or width % 4:
+    return quantize(dataset, num_levels) if num_levels else dataset
+
+
+def quantize(dataset, num_levels):
+    """The data set with fewer levels per channel: of m levels, x becomes floor(x * n / m).
+
+    With n = 2 and 8-bit images this is the threshold x >= 128.
+
+    Raises:
+      UserError: if the data set has fewer than `num_levels` levels.
+    """
+    if num_levels > dataset.num_levels:
         raise UserError(
-            f"--dataset={name}: images are {height}x{width}; height and width must be divisible "
-            "by 4, because the network halves the image twice"
+            f"--num_levels={num_levels}: --dataset={dataset.name} has only {dataset.num_levels} "
+            "levels"
         )
-    return dataset
+    if num_levels == dataset.num_levels:
+        return dataset
+    function = partial(quantize_levels, num_levels=dataset.num_levels, to_levels=num_levels)
+    note = (
+        f"{num_levels} levels, floor(x * {num_levels} / {dataset.num_levels}) of the data's: "
+        "bits/dim refer to these and are not comparable with results of other levels"
+    )
+    return dataset._replace(
+        num_levels=num_levels,
+        train=dataset.train.map_images(function),
+        test=dataset.test.map_images(function),
+        note=f"{dataset.note}; {note}" if dataset.note else note,
+    )
 
 
 def load_digits():
@@ -90,7 +116,11 @@ def load_digits():
 
 
 def load_npz(path):
-    """An `.npz` file with `x_train`, `x_test` (uint8) and, optionally, `y_train`, `y_test`."""
+    """An `.npz` file with `x_train`, `x_test` and, optionally, `y_train`, `y_test`.
+
+    Images are uint8, of 256 levels. Maps of codes are any other integers, 0 ... K - 1. K is the
+    array `num_levels` of the file (which holds for uint8 too), or else the largest code plus 1.
+    """
     if not os.path.exists(path):
         raise UserError(f"--dataset={path}: no such file")
     try:
@@ -106,9 +136,9 @@ def load_npz(path):
             raise UserError(f"--dataset={path}: has no array x_{split}, only {sorted(arrays)}")
         if images.ndim == 3:
             images = images[..., None]
-        if images.dtype != np.uint8 or images.ndim != 4 or not len(images):
+        if images.dtype.kind not in "iu" or images.ndim != 4 or not len(images):
             raise UserError(
-                f"--dataset={path}: x_{split} is {images.dtype} {images.shape}, must be uint8 "
+                f"--dataset={path}: x_{split} is {images.dtype} {images.shape}, must be integers "
                 "[N, H, W] or [N, H, W, C] with N at least 1"
             )
         labels = arrays.get(f"y_{split}")
@@ -133,4 +163,27 @@ def load_npz(path):
     num_classes = None
     if train.labels is not None and test.labels is not None:
         num_classes = int(max(train.labels.max(), test.labels.max())) + 1
-    return Dataset(path, train.image_shape, 256, num_classes, train, test)
+    num_levels = _npz_levels(path, arrays)
+    if num_levels > 256 or train.images.dtype != np.uint8:
+        small = np.uint8 if num_levels <= 256 else np.uint16
+        train, test = (split.map_images(lambda x: x.astype(small)) for split in (train, test))
+    return Dataset(path, train.image_shape, num_levels, num_classes, train, test)
+
+
+def _npz_levels(path, arrays):
+    """The number of levels of an `.npz` file's images; refuses values outside them."""
+    images = arrays["x_train"], arrays["x_test"]
+    lowest, highest = min(x.min() for x in images), max(x.max() for x in images)
+    eight_bit = all(x.dtype == np.uint8 for x in images)
+    num_levels = arrays.get("num_levels", 256 if eight_bit else max(highest + 1, 2))
+    if np.ndim(num_levels) != 0 or not 2 <= num_levels <= MAX_NUM_LEVELS:
+        raise UserError(
+            f"--dataset={path}: num_levels is {num_levels}, must be one number from 2 to "
+            f"{MAX_NUM_LEVELS} (it is the largest code plus 1 if the file has none)"
+        )
+    if lowest < 0 or highest >= num_levels:
+        raise UserError(
+            f"--dataset={path}: x_train and x_test hold {lowest} to {highest}, must be 0 to "
+            f"{int(num_levels) - 1}"
+        )
+    return int(num_levels)

@@ -5,6 +5,7 @@ import dataclasses
 from absl import flags
 
 from train.config import HELP, PRESETS, Config, from_values
+from train.models import MODELS
 
 _DEFINE = {
     str: flags.DEFINE_string,
@@ -20,6 +21,8 @@ def define():
         text = HELP[field.name]
         if field.name == "config":
             text += ". " + " ".join(f"{name}: {preset.about}" for name, preset in PRESETS.items())
+        if field.name == "model":
+            text += ". " + " ".join(f"{name}: {entry.about}." for name, entry in MODELS.items())
         _DEFINE[field.type](field.name, field.default, text)
 
 

@@ -56,7 +56,7 @@ def train(config):
     from train.strategy import make_strategy
     from train.training import Trainer
 
-    dataset = data.load(config.dataset, config.data_dir)
+    dataset = data.load(config.dataset, config.data_dir, config.num_levels)
     configuration.refuse_other_data(config, dataset)
     strategy = make_strategy()
     trainer = Trainer(config, dataset, strategy)

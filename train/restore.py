@@ -40,6 +40,6 @@ def load_data(config, data_dir=""):
     """
     from train import data
 
-    dataset = data.load(config.dataset, data_dir or config.data_dir)
+    dataset = data.load(config.dataset, data_dir or config.data_dir, config.num_levels)
     configuration.refuse_other_data(config, dataset)
     return dataset

@@ -1,8 +1,8 @@
 """Batches of a split: a pure function of (seed, epoch, position), so that any step can be
 continued exactly.
 
-A batch is a dict of `images` (uint8 `[B, H, W, C]`, levels), `labels` (int32 `[B]`, where there
-are any) and, `seeds` (int32 `[B, 2]`): one random seed for each global example and
+A batch is a dict of `images` (uint8 or uint16 `[B, H, W, C]`, levels), `labels` (int32 `[B]`,
+where there are any) and `seeds` (int32 `[B, 2]`): one random seed for each global example and
 step, which keys its dropout whatever replica it lands on.
 """
 
@@ -88,7 +88,7 @@ class ArraySplit(Split):
     """A split in memory. Shuffling needs no buffer: a batch is computed from its number.
 
     Args:
-      images: uint8 `[N, H, W, C]`.
+      images: uint8 or uint16 `[N, H, W, C]`.
       labels: int32 `[N]`, or None.
     """
 
@@ -97,6 +97,10 @@ class ArraySplit(Split):
         self.labels = labels
         self.num_examples = len(images)
         self.image_shape = tuple(images.shape[1:])
+
+    def map_images(self, function):
+        """The split with `function` (of arrays or tensors) applied to its images."""
+        return ArraySplit(function(self.images), self.labels)
 
     def _tensors(self):
         tensors = {"images": self.images}
@@ -139,6 +143,14 @@ class StreamedSplit(Split):
         self.read = read
         self.num_examples = num_examples
         self.image_shape = tuple(image_shape)
+
+    def map_images(self, function):
+        """The split with `function` (of arrays or tensors) applied to its images."""
+
+        def read(shuffle_seed):
+            return self.read(shuffle_seed).map(lambda x: x | {"images": function(x["images"])})
+
+        return StreamedSplit(read, self.num_examples, self.image_shape)
 
     def _shuffled_batches(self, epoch, batch_size, seed, skip):
         mixed = int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0] >> 1)

@@ -3,8 +3,9 @@
 import keras
 import tensorflow as tf
 
-from pixelcnn_tf import OfficialAdam, PixelCNNPlusPlus, PolyakAverage, data_dependent_init
+from pixelcnn_tf import OfficialAdam, PolyakAverage
 from pixelcnn_tf.levels import levels_to_input
+from train import models
 from train.checkpoints import Checkpoints
 from train.errors import UserError
 
@@ -19,19 +20,9 @@ def make_model(config, dataset):
     if config.class_conditional and dataset.num_classes is None:
         raise UserError(f"--class_conditional: --dataset={config.dataset} has no labels")
     try:
-        return PixelCNNPlusPlus(
-            dataset.image_shape,
-            nr_resnet=config.nr_resnet,
-            nr_filters=config.nr_filters,
-            nr_logistic_mix=config.nr_logistic_mix,
-            resnet_nonlinearity=config.resnet_nonlinearity,
-            dropout_p=config.dropout_p,
-            num_classes=dataset.num_classes if config.class_conditional else None,
-            energy_distance=config.energy_distance,
-            num_levels=dataset.num_levels,
-        )
+        return models.build(config, dataset)
     except ValueError as error:
-        raise UserError(str(error)) from None
+        raise UserError(f"--dataset={config.dataset} --model={config.model}: {error}") from None
 
 
 class Trainer:
@@ -62,10 +53,10 @@ class Trainer:
         self.finite_function = tf.function(self._parameters_are_finite)
 
     def initialize(self):
-        """Data-dependent initialisation on one batch, and the start of the average."""
+        """The model's own initialisation on one batch, and the start of the average."""
         batch = self.dataset.train.first_shuffled(self.config.init_batch_size, self.config.seed)
         images = levels_to_input(batch["images"], self.model.num_levels)
-        data_dependent_init(self.model, images, self._labels(batch), seed=self.config.seed)
+        self.model.initialize(images, self._labels(batch), seed=self.config.seed)
         self.average.start()
 
     def restore(self):

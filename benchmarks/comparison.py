@@ -1,0 +1,366 @@
+"""Compares the models of the family; writes docs/comparison.md and its pictures.
+
+    python benchmarks/comparison.py --data_dir=../shared/tfds --steps=300
+
+Every model is trained by `train.main` on the same images in the same order, for the same steps,
+at about the same number of parameters. What is finished in `--runs` is not done again. Needs
+matplotlib (extra `dev`).
+"""
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+
+import numpy as np
+import tensorflow as tf
+from absl import app, flags
+from matplotlib.figure import Figure
+
+from pixelcnn_tf import sampling
+from pixelcnn_tf.levels import input_to_levels, levels_to_input
+from pixelcnn_tf.masked_convolution import MaskedConv2D
+from pixelcnn_tf.sampling import pixel_uniforms
+from train import data, metrics
+from train.grid import grid, to_uint8, write_npz
+from train.restore import load_run
+
+FLAGS = flags.FLAGS
+flags.DEFINE_string("data_dir", "", "where the tfds data sets are")
+flags.DEFINE_string("runs", "runs/comparison", "folder of the runs")
+flags.DEFINE_string("output", "docs", "folder of comparison.md and its pictures")
+flags.DEFINE_integer("steps", 300, "training steps of each model")
+flags.DEFINE_integer("test_images", 2000, "test images, the first so many")
+flags.DEFINE_list("tasks", ["mnist", "cifar10"], "which comparisons")
+flags.DEFINE_list("sample", ["mnist"], "of which comparisons to draw samples")
+
+NAMES = {
+    "pixelcnn": "PixelCNN",
+    "gated_pixelcnn": "Gated PixelCNN",
+    "row_lstm": "Row LSTM",
+    "diagonal_bilstm": "Diagonal BiLSTM",
+    "pixelcnn_pp": "PixelCNN++",
+}
+# (nr_resnet, nr_filters, nr_output_filters or nr_logistic_mix): about as many parameters that no
+# mask hides in each.
+TASKS = {
+    "mnist": dict(
+        title="MNIST, binarised (x >= 128)",
+        num_levels=2,
+        sizes={
+            "pixelcnn": (15, 32, 32),
+            "gated_pixelcnn": (6, 24, 32),
+            "row_lstm": (5, 30, 32),
+            "diagonal_bilstm": (4, 32, 32),
+            "pixelcnn_pp": (1, 16, 3),
+        },
+        published="nats, published",
+    ),
+    "cifar10": dict(
+        title="CIFAR-10",
+        num_levels=0,
+        sizes={
+            "pixelcnn": (15, 36, 48),
+            "gated_pixelcnn": (6, 24, 48),
+            "row_lstm": (5, 33, 48),
+            "diagonal_bilstm": (4, 36, 48),
+            "pixelcnn_pp": (1, 18, 5),
+        },
+        published="bits/dim, published",
+    ),
+}
+# Of the papers' own, far larger, models, trained to the end: van den Oord et al. 2016a, tables 4
+# and 5; 2016b, table 1; Salimans et al. 2017, table 1.
+PUBLISHED = {
+    "mnist": {
+        "pixelcnn": "81.30",
+        "row_lstm": "80.54",
+        "diagonal_bilstm": "80.75 (1 layer), 79.20 (7 layers)",
+    },
+    "cifar10": {
+        "pixelcnn": "3.14",
+        "gated_pixelcnn": "3.03",
+        "row_lstm": "3.07",
+        "diagonal_bilstm": "3.00",
+        "pixelcnn_pp": "2.92",
+    },
+}
+# The same for all; none was tuned for one of them. No dropout, since only PixelCNN++ has it.
+COMMON = dict(
+    config="tiny",
+    learning_rate=0.003,
+    batch_size=16,
+    polyak_decay=0.98,
+    log_interval=20,
+    eval_interval=0,
+    num_samples=0,
+    seed=1,
+)
+NUM_SAMPLES = 16
+
+
+def write_data(task):
+    """The images of a task as `.npz`: all for training, the first ones of the test split."""
+    path = os.path.join(FLAGS.runs, f"{task}.npz")
+    if not os.path.exists(path):
+        dataset = data.load(task, FLAGS.data_dir)
+        images = dataset.test.images[: FLAGS.test_images]
+        write_npz(path, x_train=dataset.train.images, x_test=images)
+    return path
+
+
+def train(task, model, dataset):
+    """Trains a model, unless that is done; returns its folder."""
+    workdir = os.path.join(FLAGS.runs, f"{task}-{model}-{FLAGS.steps}")
+    nr_resnet, nr_filters, third = TASKS[task]["sizes"][model]
+    third_name = "nr_logistic_mix" if model == "pixelcnn_pp" else "nr_output_filters"
+    values = COMMON | {
+        "dataset": dataset,
+        "workdir": workdir,
+        "model": model,
+        "num_levels": TASKS[task]["num_levels"],
+        "nr_resnet": nr_resnet,
+        "nr_filters": nr_filters,
+        third_name: third,
+        "max_steps": FLAGS.steps,
+    }
+    if model == "pixelcnn_pp":
+        values["dropout_p"] = 0.0
+    path = os.path.join(workdir, "metrics.jsonl")
+    if not (os.path.exists(path) and any("test/bits_per_dim" in row for row in metrics.read(path))):
+        arguments = [f"--{name}={value}" for name, value in values.items()]
+        print("python -m train.main", *arguments, flush=True)
+        subprocess.run([sys.executable, "-m", "train.main", *arguments], check=True)
+    return workdir
+
+
+def count_unmasked(model):
+    """Parameters without the weights that a mask always sets to zero."""
+    masks = [layer.mask for layer in model._flatten_layers() if isinstance(layer, MaskedConv2D)]
+    return model.count_params() - sum(int(np.sum(mask == 0)) for mask in masks)
+
+
+def time_samples(model, draw):
+    """Samples 16 images: `(images, seconds)`; without `draw` `(None, seconds)`, where there is no
+    cached sampler one pass timed and multiplied."""
+    height, width, channels = model.image_shape
+    if model.make_cached_sampler() is not None:
+        sampling.sample(model, NUM_SAMPLES, seed=1)
+        begin = time.perf_counter()
+        images = sampling.sample(model, NUM_SAMPLES, seed=1).numpy()
+        return images if draw else None, time.perf_counter() - begin
+    seeds = tf.random.split(tf.constant([1, 0]), num=NUM_SAMPLES)
+    uniforms = pixel_uniforms(model, seeds)
+    images = tf.zeros([NUM_SAMPLES, height, width, channels])
+    one_pass = tf.function(lambda x: model.sample_pixels(x, None, uniforms))
+    one_pass(images)
+    times = []
+    for _ in range(5):
+        begin = time.perf_counter()
+        one_pass(images).numpy()
+        times.append(time.perf_counter() - begin)
+    passes = height * width * model.passes_per_pixel
+    seconds = statistics.median(times) * passes
+    if not draw:
+        return None, seconds
+    begin = time.perf_counter()
+    images = sampling.sample(model, NUM_SAMPLES, seed=1).numpy()
+    return images, time.perf_counter() - begin
+
+
+def receptive_field(model):
+    """|gradient| of the centre pixel's parameters by every pixel, `[H, W]`, mean of 8 images."""
+    height, width, _ = model.image_shape
+    images = tf.random.stateless_uniform([8, *model.image_shape], [1, 2], -1.0, 1.0)
+    with tf.GradientTape() as tape:
+        tape.watch(images)
+        centre = model(images)[:, height // 2, width // 2]
+        signs = tf.sign(tf.random.stateless_normal(centre.shape[1:], [3, 4]))
+        total = tf.reduce_sum(centre * signs)
+    return tf.reduce_mean(tf.abs(tape.gradient(total, images)), axis=[0, 3]).numpy()
+
+
+def measure(task, model_name, workdir):
+    """The numbers of a run, from its folder's `result.json` if they were measured before."""
+    path = os.path.join(workdir, "result.json")
+    if os.path.exists(path):
+        with open(path) as file:
+            return json.load(file)
+    _, _, model, step = load_run(workdir)  # the averaged parameters
+    rows = metrics.read(os.path.join(workdir, "metrics.jsonl"))
+    tested = next(row for row in rows if row["step"] == step and "test/bits_per_dim" in row)
+    speeds = [row["images_per_sec"] for row in rows if "images_per_sec" in row]
+    field = receptive_field(model)
+    images, seconds = time_samples(model, draw=task in FLAGS.sample)
+    result = {
+        "bits_per_dim": tested["test/bits_per_dim"],
+        "bits_per_dim_raw": tested["test/bits_per_dim_raw"],
+        "nats": tested["test/loss_per_image"],
+        "parameters": model.count_params(),
+        "unmasked": count_unmasked(model),
+        "images_per_sec": statistics.median(speeds[1:] or speeds),  # the first one compiles
+        "sampling_seconds": seconds,
+        "drawn": images is not None,
+    }
+    arrays = {"receptive_field": field}
+    if images is not None:
+        levels = input_to_levels(images, model.num_levels).numpy()
+        arrays["samples"] = to_uint8(levels, model.num_levels)
+    write_npz(os.path.join(workdir, "result.npz"), **arrays)
+    with open(path, "w") as file:
+        json.dump(result, file, indent=2)
+    print(model_name, result, flush=True)
+    return result
+
+
+def draw_samples(task, results, dataset):
+    """Grids of samples side by side, and of test images."""
+    figure = Figure(figsize=(3 * (len(results) + 1), 3.4), layout="constrained")
+    axes = figure.subplots(1, len(results) + 1)
+    num_levels = TASKS[task]["num_levels"] or dataset.num_levels
+    originals = levels_to_input(dataset.test.images[:NUM_SAMPLES], num_levels)
+    panels = {"test images": to_uint8(input_to_levels(originals, num_levels), num_levels)}
+    for model, result in results.items():
+        with np.load(os.path.join(result["workdir"], "result.npz")) as file:
+            panels[f"{NAMES[model]}, {result['bits_per_dim']:.3f} bits/dim"] = file["samples"]
+    for axis, (title, images) in zip(axes, panels.items(), strict=True):
+        axis.imshow(grid(images).squeeze(), cmap="gray")
+        axis.set_title(title, fontsize=10)
+        axis.axis("off")
+    name = f"comparison_{task}_samples.png"
+    figure.savefig(os.path.join(FLAGS.output, name), dpi=80)
+    return name
+
+
+def draw_fields(task, results):
+    """The receptive fields at the image centre: brightness, and red where nothing is seen."""
+    figure = Figure(figsize=(3 * len(results), 3.4), layout="constrained")
+    axes = figure.subplots(1, len(results))
+    for axis, (model, result) in zip(axes, results.items(), strict=True):
+        with np.load(os.path.join(result["workdir"], "result.npz")) as file:
+            field = file["receptive_field"]
+        height, width = field.shape
+        centre = height // 2, width // 2
+        before = np.arange(height * width).reshape(height, width) < np.ravel_multi_index(
+            centre, field.shape
+        )
+        blind = before & (field == 0)
+        strength = np.log10(np.maximum(field, field.max() * 1e-6))
+        axis.imshow(np.ma.masked_where(~before | blind, strength), cmap="viridis")
+        colours = np.ones([height, width, 4])
+        colours[blind] = [0.85, 0.2, 0.2, 1.0]
+        colours[before & ~blind, 3] = 0.0
+        colours[centre] = [0.0, 0.0, 0.0, 1.0]
+        axis.imshow(colours)
+        axis.set_title(f"{NAMES[model]}: {blind.sum()} of {before.sum()} unseen", fontsize=10)
+        axis.set_xticks([])
+        axis.set_yticks([])
+        assert not field[~before].any(), "a later pixel is seen"
+    name = f"comparison_{task}_fields.png"
+    figure.savefig(os.path.join(FLAGS.output, name), dpi=80)
+    return name
+
+
+def write_table(file, task, results, dataset):
+    mnist = TASKS[task]["num_levels"] == 2
+    print(f"## {TASKS[task]['title']}\n", file=file)
+    print(
+        f"{dataset.train.num_examples:,} training images, the first "
+        f"{dataset.test.num_examples:,} test images, {FLAGS.steps} steps of "
+        f"{COMMON['batch_size']} images ({FLAGS.steps * COMMON['batch_size']:,} images seen).\n",
+        file=file,
+    )
+    nats = " nats |" if mnist else ""
+    print(
+        f"| model | nr_resnet, nr_filters | parameters (not masked) | bits/dim |{nats} training "
+        f"images/s | {NUM_SAMPLES} samples | {TASKS[task]['published']} |",
+        file=file,
+    )
+    print("|---" * (7 + mnist) + "|", file=file)
+    for model, result in results.items():
+        nr_resnet, nr_filters, _ = TASKS[task]["sizes"][model]
+        nats = f" {result['nats']:.2f} |" if mnist else ""
+        estimated = "" if result["drawn"] or model == "pixelcnn_pp" else " (*)"
+        print(
+            f"| {NAMES[model]} | {nr_resnet}, {nr_filters} | {result['parameters']:,} "
+            f"({result['unmasked']:,}) | {result['bits_per_dim']:.3f} |{nats} "
+            f"{result['images_per_sec']:.0f} | {result['sampling_seconds']:.1f} s{estimated} | "
+            f"{PUBLISHED[task].get(model, '')} |",
+            file=file,
+        )
+    if not all(result["drawn"] for result in results.values()):
+        print("\n(*) the time of one pass times the number of passes; not drawn.", file=file)
+    print(file=file)
+
+
+INTRODUCTION = """# The family compared
+
+Made by `{command}`.
+The models are small and trained for minutes on 2 CPU cores that did other work too: the figures
+compare them with each other, early in training, and say nothing of how they end. The published
+figures, in a column of their own, are of the papers' models, which are far larger and were trained
+to the end.
+
+All are trained alike: learning rate {learning_rate}, tuned for none of them, batch {batch_size},
+seed {seed}, no dropout, Polyak decay {polyak_decay} (scored are the averages). "Not masked" leaves
+out the weights that a mask holds at zero; the sizes are chosen so that these are about as many.
+PixelCNN++ has its cached sampler, the others take a pass of the network for every sub-pixel.
+
+"""
+
+FIELDS = """### What the centre sees
+
+|Gradient| of the distribution at the centre (black) by every pixel before it, logarithmic (dark is
+weak), in the trained models. Red is seen by no path.
+
+- PixelCNN: its blind spot lies to the right, since 3x3 convolutions reach only one column further
+  with every row.
+- Gated PixelCNN and PixelCNN++, with their two stacks, see everything.
+- Row LSTM: a triangle, as its paper says, that the layers widen.
+- Diagonal BiLSTM: everything but one pixel, the last of the row above. It follows from the paper's
+  description: the map that brings the row above from the right holds features of what lies before
+  each of its pixels, so that the last pixel itself comes only with the features of later pixels.
+
+![receptive fields]({picture})
+
+"""
+
+
+def main(_):
+    os.makedirs(FLAGS.runs, exist_ok=True)
+    os.makedirs(FLAGS.output, exist_ok=True)
+    sections = {}
+    for task in FLAGS.tasks:
+        path = write_data(task)
+        dataset = data.load(path, num_levels=TASKS[task]["num_levels"])
+        results = {}
+        for model in TASKS[task]["sizes"]:
+            workdir = train(task, model, path)
+            results[model] = measure(task, model, workdir) | {"workdir": workdir}
+        sections[task] = dataset, results
+    path = os.path.join(FLAGS.output, "comparison.md")
+    command = (
+        f"python benchmarks/comparison.py --steps={FLAGS.steps} --tasks={','.join(FLAGS.tasks)}"
+    )
+    with open(path + ".tmp", "w") as file:
+        file.write(INTRODUCTION.format(command=command, **COMMON))
+        for task, (dataset, results) in sections.items():
+            write_table(file, task, results, dataset)
+            if TASKS[task]["num_levels"] == 2:
+                file.write(
+                    "The published figures are of MNIST binarised by sampling, as is usual since\n"
+                    "Salakhutdinov and Murray (2008). The threshold used here gives smoother\n"
+                    "images: the two are not comparable even in principle.\n\n"
+                )
+            if all(result["drawn"] for result in results.values()):
+                file.write(f"![samples]({draw_samples(task, results, dataset)})\n\n")
+            if task == FLAGS.tasks[0]:
+                file.write(FIELDS.format(picture=draw_fields(task, results)))
+    os.replace(path + ".tmp", path)
+    print(f"written: {path}")
+
+
+if __name__ == "__main__":
+    app.run(main)

@@ -1,0 +1,126 @@
+"""PixelRNN with Diagonal BiLSTM layers (van den Oord et al. 2016a, section 3.2)."""
+
+import keras
+import tensorflow as tf
+
+from pixelcnn_tf.lstm import NUM_GATES, run_lstm
+from pixelcnn_tf.masked_convolution import MaskedConv2D
+from pixelcnn_tf.residual_network import ResidualNetwork
+from pixelcnn_tf.shifted_convolutions import down_shift
+
+KERNEL = 2  # of the column-wise state-to-state convolution
+
+
+def skew(x):
+    """Moves row i to the right by i: `[B, H, W, C]` -> `[B, H, W + H - 1, C]` (Figure 3).
+
+    The pixels of a diagonal of `x` come to stand in one column; zeros fill the rest.
+    """
+    height, width, filters = x.shape[1:]
+    x = tf.pad(x, [[0, 0], [0, 0], [0, height], [0, 0]])
+    # One zero fewer a row than there is room for shifts each row by one more than the last.
+    x = tf.reshape(x, [-1, height * (width + height), filters])
+    return tf.reshape(x[:, :-height], [-1, height, width + height - 1, filters])
+
+
+def unskew(x, width):
+    """The inverse of `skew`: `[B, H, width + H - 1, C]` -> `[B, H, width, C]`."""
+    height, filters = x.shape[1], x.shape[-1]
+    x = tf.reshape(x, [-1, height * (width + height - 1), filters])
+    x = tf.pad(x, [[0, 0], [0, height], [0, 0]])
+    return tf.reshape(x, [-1, height, width + height, filters])[:, :, :width]
+
+
+@keras.saving.register_keras_serializable("pixelcnn_tf")
+class DiagonalLSTM(keras.layers.Layer):
+    """An LSTM that runs along the diagonals, from the upper left corner to the lower right.
+
+    The state of a pixel is computed from the states to the left and above, and from its own
+    input (1x1 input-to-state convolution, masked). `[B, H, W, any]` -> `[B, H, W, filters]`.
+
+    Args:
+      filters: h.
+      groups: channels of the image.
+    """
+
+    def __init__(self, filters, groups=1, **kwargs):
+        super().__init__(**kwargs)
+        self.filters = filters
+        self.groups = groups
+        self.input_to_state = MaskedConv2D(
+            NUM_GATES * filters,
+            (1, 1),
+            groups=groups,
+            parts=NUM_GATES,
+            dtype=self.dtype_policy,
+            name="input_to_state",
+        )
+
+    def build(self, _):
+        # No bias: outside the image the gates of the skewed map are then zero, and so are the
+        # states that reach into it.
+        shape = [KERNEL * self.filters, NUM_GATES * self.filters]
+        self.state_to_state = self.add_weight(shape=shape, name="state_to_state")
+
+    def call(self, x):
+        kernel = tf.cast(tf.convert_to_tensor(self.state_to_state), x.dtype)
+
+        def convolve(h):  # [B, H, filters], the column before: row by row its pixel to the left
+            above = tf.pad(h[:, :-1], [[0, 0], [1, 0], [0, 0]])
+            return tf.tensordot(tf.concat([above, h], axis=-1), kernel, 1)
+
+        gates = tf.transpose(skew(self.input_to_state(x)), [2, 0, 1, 3])  # [columns, B, H, 4F]
+        h = tf.transpose(run_lstm(gates, convolve), [1, 2, 0, 3])
+        return unskew(h, x.shape[2])
+
+    def get_config(self):
+        return super().get_config() | {"filters": self.filters, "groups": self.groups}
+
+
+@keras.saving.register_keras_serializable("pixelcnn_tf")
+class DiagonalBiLSTMBlock(keras.layers.Layer):
+    """Both directions with their residual connection. `[B, H, W, 2 * filters]` -> the same.
+
+    The map that runs from right to left would see pixels to the right in its own row: it is
+    shifted down by one row before it is added.
+
+    Args:
+      filters: h.
+      groups: channels of the image.
+    """
+
+    def __init__(self, filters, groups=1, **kwargs):
+        super().__init__(**kwargs)
+        self.filters = filters
+        self.groups = groups
+        options = dict(groups=groups, dtype=self.dtype_policy)
+        self.to_right = DiagonalLSTM(filters, name="to_right", **options)
+        self.to_left = DiagonalLSTM(filters, name="to_left", **options)
+        self.widen = MaskedConv2D(2 * filters, (1, 1), name="widen", **options)
+
+    def call(self, x):
+        right = self.to_right(x)
+        left = tf.reverse(self.to_left(tf.reverse(x, axis=[2])), axis=[2])
+        return x + self.widen(right + down_shift(left))
+
+    def get_config(self):
+        return super().get_config() | {"filters": self.filters, "groups": self.groups}
+
+
+@keras.saving.register_keras_serializable("pixelcnn_tf")
+class DiagonalBiLSTM(ResidualNetwork):
+    """PixelRNN with Diagonal BiLSTM layers: every layer sees all pixels before each.
+
+    Args: see `ResidualNetwork`; `nr_resnet` is the number of BiLSTM layers.
+
+    Example:
+      >>> model = DiagonalBiLSTM((8, 8, 3), nr_resnet=2, nr_filters=8, nr_output_filters=16)
+      >>> model(tf.zeros([2, 8, 8, 3])).shape
+      TensorShape([2, 8, 8, 768])
+    """
+
+    def __init__(self, image_shape, nr_resnet=12, **kwargs):
+        super().__init__(image_shape, nr_resnet, **kwargs)
+
+    def make_block(self):
+        return DiagonalBiLSTMBlock(self.nr_filters, self.image_shape[-1], dtype=self.dtype_policy)

@@ -1,0 +1,308 @@
+"""Gated PixelCNN (van den Oord et al. 2016b, "Conditional Image Generation with PixelCNN
+Decoders").
+"""
+
+import keras
+import tensorflow as tf
+
+from pixelcnn_tf.autoregressive import AutoregressiveModel
+from pixelcnn_tf.categorical import Categorical
+from pixelcnn_tf.levels import input_to_levels
+from pixelcnn_tf.masked_convolution import MaskedConv2D
+from pixelcnn_tf.residual_network import (
+    FIRST_KERNEL,
+    PAPER_OUTPUT_FILTERS,
+    SoftmaxHead,
+    check_sizes,
+)
+from pixelcnn_tf.shifted_convolutions import down_shift
+
+
+def gate(x):
+    """`tanh(a) * sigmoid(b)` of the two halves of `[..., 2 * F]`: `[..., F]` (equation 2)."""
+    a, b = tf.split(x, 2, axis=-1)
+    return tf.tanh(a) * tf.sigmoid(b)
+
+
+@keras.saving.register_keras_serializable("pixelcnn_tf")
+class GatedLayer(keras.layers.Layer):
+    """One layer of the network, both stacks (Figure 2).
+
+    The vertical stack sees whole rows, the horizontal one the pixels to the left, and, through
+    a 1x1 convolution, the vertical stack's features one row up: together all pixels before one
+    and no blind spot. Only the horizontal stack has a residual connection, and none in the
+    first layer, whose mask is of type A. R, G and B are told apart in the horizontal stack
+    alone: all that the vertical one passes to it belongs to the rows above.
+
+    Args:
+      filters: p, maps of each stack.
+      kernel_size: n, odd: n x n in the vertical stack, of which the lower half is left out,
+        1 x n in the horizontal one.
+      first: the layer on the image.
+      last: the layer whose vertical stack nothing follows.
+      groups: channels of the image.
+      conditional: whether a condition enters the gates.
+    """
+
+    def __init__(
+        self, filters, kernel_size, first=False, last=False, groups=1, conditional=False, **kwargs
+    ):
+        super().__init__(**kwargs)
+        self.filters = filters
+        self.kernel_size = kernel_size
+        self.half = kernel_size // 2
+        self.first = first
+        self.last = last
+        self.groups = groups
+        self.conditional = conditional
+        dtype = self.dtype_policy
+
+        def masked(filters, columns, name, **options):
+            options |= dict(groups=groups, dtype=dtype, name=name)
+            return MaskedConv2D(filters, (1, columns), **options)
+
+        def condition(name):  # V^T h for a vector, the 1x1 convolution V * s for a map
+            return keras.layers.Dense(2 * filters, use_bias=False, dtype=dtype, name=name)
+
+        self.vertical_conv = keras.layers.Conv2D(
+            2 * filters, (self.half + 1, kernel_size), dtype=dtype, name="vertical_conv"
+        )
+        self.to_horizontal = keras.layers.Conv2D(2 * filters, 1, dtype=dtype, name="to_horizontal")
+        self.horizontal_conv = masked(
+            2 * filters, kernel_size, "horizontal_conv", mask_type="A" if first else "B", parts=2
+        )
+        self.horizontal_out = masked(filters, 1, "horizontal_out")
+        self.condition_horizontal = condition("condition_horizontal") if conditional else None
+        self.condition_vertical = (
+            condition("condition_vertical") if conditional and not last else None
+        )
+
+    def call(self, vertical, horizontal, h=None):
+        """Runs the layer.
+
+        Args:
+          vertical, horizontal: the stacks, `[B, H, W, filters]`; the image in the first layer.
+          h: the condition, `[B, 1, 1, D]` (a vector) or `[B, H, W, D]` (a map), or None.
+
+        Returns:
+          `(vertical, horizontal)`, each `[B, H, W, filters]`; the first is None in the last
+          layer.
+        """
+        # The vertical features see the rows down to their own: they tell the row below.
+        features = self.look_up(tf.pad(vertical, [[0, 0], [self.half, 0], [0, 0], [0, 0]]))
+        told = self.tell(down_shift(features), h)
+        return (
+            self.vertical_output(features, h),
+            self.horizontal_output(horizontal, self.horizontal_conv(horizontal) + told),
+        )
+
+    # The pieces of a layer, which the cached sampler puts together for a row and for a pixel.
+
+    def look_up(self, vertical):
+        """Rows of the vertical stack and `half` rows above them -> their features, [..., 2 p]."""
+        return self.vertical_conv(tf.pad(vertical, [[0, 0], [0, 0], [self.half] * 2, [0, 0]]))
+
+    def tell(self, features, h):
+        """What the features one row up, and the condition here, add in the horizontal gates."""
+        told = self.to_horizontal(features)
+        return told if h is None else told + self.condition_horizontal(h)
+
+    def vertical_output(self, features, h):
+        """The vertical stack after this layer; None after the last one."""
+        if self.last:
+            return None
+        return gate(features if h is None else features + self.condition_vertical(h))
+
+    def horizontal_output(self, horizontal, x):
+        """The horizontal stack after this layer, given what comes into its gates."""
+        x = self.horizontal_out(gate(x))
+        return x if self.first else horizontal + x
+
+    def get_config(self):
+        return super().get_config() | {
+            "filters": self.filters,
+            "kernel_size": self.kernel_size,
+            "first": self.first,
+            "last": self.last,
+            "groups": self.groups,
+            "conditional": self.conditional,
+        }
+
+
+@keras.saving.register_keras_serializable("pixelcnn_tf")
+class GatedPixelCNN(AutoregressiveModel):
+    """Gated PixelCNN. The variables exist after construction.
+
+    Args:
+      image_shape: `(H, W, C)`.
+      nr_resnet: number of layers after the first one.
+      nr_filters: p of the paper: maps of each stack.
+      nr_output_filters: maps of the two 1x1 layers before the softmax.
+      kernel_size: n of the layers after the first, which has 7.
+      num_classes: length of the vector h that the image is conditioned on (one-hot classes, or
+        any embedding, given as floats), or None.
+      spatial_channels: channels D of a map `[B, H, W, D]` that it is conditioned on instead of
+        a vector, or None. (A vector beside a map: repeat it over the map.)
+      input_embedding: the levels are codes without an order: the network is given an embedding
+        (of `nr_filters` numbers, learnt) of each code instead of its value.
+      num_levels: number of levels per channel, or of codes.
+
+    Raises:
+      ValueError: for an argument out of its range.
+
+    Example:
+      >>> model = GatedPixelCNN((8, 8, 1), nr_resnet=2, nr_filters=8, nr_output_filters=16)
+      >>> model(tf.zeros([2, 8, 8, 1])).shape
+      TensorShape([2, 8, 8, 256])
+    """
+
+    def __init__(
+        self,
+        image_shape,
+        nr_resnet=20,
+        nr_filters=384,
+        nr_output_filters=PAPER_OUTPUT_FILTERS,
+        kernel_size=5,
+        num_classes=None,
+        spatial_channels=None,
+        input_embedding=False,
+        num_levels=256,
+        **kwargs,
+    ):
+        super().__init__(image_shape, num_classes, num_levels, **kwargs)
+        check_sizes(self.image_shape[-1], nr_resnet, nr_filters, nr_output_filters)
+        if kernel_size < 1 or kernel_size % 2 == 0:
+            raise ValueError(f"kernel_size={kernel_size!r}: must be odd")
+        if spatial_channels is not None:
+            if spatial_channels < 1:
+                raise ValueError(f"spatial_channels={spatial_channels}: must be at least 1")
+            if num_classes is not None:
+                raise ValueError(
+                    f"num_classes={num_classes} and spatial_channels={spatial_channels}: the "
+                    "condition is a vector or a map, give one of them"
+                )
+        self.nr_resnet = nr_resnet
+        self.nr_filters = nr_filters
+        self.nr_output_filters = nr_output_filters
+        self.kernel_size = kernel_size
+        self.spatial_channels = spatial_channels
+        self.input_embedding = input_embedding
+        channels, dtype = self.image_shape[-1], self.dtype_policy
+        self.likelihood = Categorical(channels, num_levels)
+        self.passes_per_pixel = channels
+        self.input_channels = channels * nr_filters if input_embedding else channels
+
+        def layer(size, **place):
+            conditional = num_classes is not None or spatial_channels is not None
+            return GatedLayer(
+                nr_filters, size, groups=channels, conditional=conditional, dtype=dtype, **place
+            )
+
+        self.embedding = (
+            keras.layers.Embedding(num_levels, nr_filters, dtype=dtype) if input_embedding else None
+        )
+        self.gated_layers = (
+            layer(FIRST_KERNEL[0], first=True),
+            *(layer(kernel_size) for _ in range(nr_resnet - 1)),
+            layer(kernel_size, last=True),
+        )
+        self.head = SoftmaxHead(channels, num_levels, nr_output_filters, dtype=dtype)
+        self.build()
+
+    def build(self, *_):
+        """Creates every variable, by one pass over an image of one pixel."""
+        conditions = self.num_classes or self.spatial_channels
+        h = tf.zeros([1, 1, 1, conditions], self.compute_dtype) if conditions else None
+        self.network(tf.zeros([1, 1, 1, self.image_shape[-1]]), h)
+        self.built = True
+
+    def network(self, images, h=None):
+        """Images `[B, H, W, C]` -> parameters `[B, H, W, C * num_levels]`.
+
+        Args:
+          images: floats in [-1, 1].
+          h: the condition `[B, 1, 1, D]` or `[B, H, W, D]`, or None.
+        """
+        return self.walk(
+            self.network_input(images),
+            lambda layer, vertical, horizontal: layer(vertical, horizontal, h),
+        )
+
+    def walk(self, x, run):
+        """The network, once, for whoever walks it: whole images, or the cached sampler.
+
+        Args:
+          x: what `run` takes as the input of both stacks.
+          run: `run(layer, vertical, horizontal)` applies one layer to both stacks and returns
+            them; a stack that it has nothing to do with may be None.
+
+        Returns:
+          The head's output, or None if `run` gives no horizontal stack.
+        """
+        vertical, horizontal = x, x
+        for layer in self.gated_layers:
+            vertical, horizontal = run(layer, vertical, horizontal)
+        return None if horizontal is None else self.head(horizontal)
+
+    def network_input(self, images):
+        """Images `[B, H, W, C]` as the first layer takes them: values, or the embeddings of
+        every channel's code side by side, `[B, H, W, C * p]`."""
+        if not self.input_embedding:
+            return tf.cast(images, self.compute_dtype)
+        codes = self.embedding(input_to_levels(images, self.num_levels))  # [B, H, W, C, p]
+        shape = tf.concat([tf.shape(codes)[:3], [self.input_channels]], axis=0)
+        return tf.ensure_shape(tf.reshape(codes, shape), [*codes.shape[:3], self.input_channels])
+
+    def make_cached_sampler(self):
+        from pixelcnn_tf.gated_sampler import GatedCachedSampler  # it needs this file's model
+
+        return GatedCachedSampler(self)
+
+    def conditioning(self, labels):
+        """The condition of labels, see `AutoregressiveModel.conditioning`; with
+        `spatial_channels`, `labels` are maps `[B, H, W, spatial_channels]`, floats.
+
+        Raises:
+          ValueError: if they do not fit the model.
+        """
+        if self.spatial_channels is None:
+            return super().conditioning(labels)
+        expected = [*self.image_shape[:2], self.spatial_channels]
+        shape = None if labels is None else tf.convert_to_tensor(labels).shape
+        if labels is None or shape.rank != 4 or list(shape[1:]) != expected:
+            raise ValueError(
+                f"labels of shape {shape}: the model is conditioned on maps [B, "
+                f"{', '.join(map(str, expected))}]"
+            )
+        return tf.cast(labels, self.compute_dtype)
+
+    def call(self, images, labels=None, training=False, seed=None):
+        """The parameters of every sub-pixel's distribution.
+
+        Args:
+          images: `[B, H, W, C]`, floats in [-1, 1].
+          labels: the condition: classes `[B]`, vectors `[B, num_classes]` or maps
+            `[B, H, W, spatial_channels]`.
+          training, seed: for the common interface; nothing here is random.
+
+        Returns:
+          `[B, H, W, C * num_levels]`, logits, see `Categorical`.
+
+        Raises:
+          ValueError: if images or labels do not fit the model.
+        """
+        images = self.check_images(images)
+        h = self.conditioning(labels)
+        if h is not None and h.shape.rank == 2:
+            h = h[:, None, None, :]
+        return self.network(images, h)
+
+    def get_config(self):
+        return super().get_config() | {
+            "nr_resnet": self.nr_resnet,
+            "nr_filters": self.nr_filters,
+            "nr_output_filters": self.nr_output_filters,
+            "kernel_size": self.kernel_size,
+            "spatial_channels": self.spatial_channels,
+            "input_embedding": self.input_embedding,
+        }

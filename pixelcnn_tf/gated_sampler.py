@@ -1,0 +1,142 @@
+"""The cached sampler of Gated PixelCNN: each value of the network computed once.
+
+For every row it walks `GatedPixelCNN.walk` once for the vertical stack, of which it computes the
+row above the one to be sampled, and then once for every sub-pixel for the horizontal stack.
+"""
+
+import tensorflow as tf
+
+
+class GatedCachedSampler:
+    """Fills in the pixels of images for one model; see `pixelcnn_tf.sampling.complete`.
+
+    Args:
+      model: a `GatedPixelCNN`.
+    """
+
+    period = 1  # rows are filled in groups of so many
+
+    def __init__(self, model):
+        self.model = model
+
+    def fold(self):
+        """Nothing: the layers are used as they are."""
+        return {}
+
+    def conditions(self, h):
+        """The condition as a map: `{"h": [B, 1, 1, D] or [B, H, W, D]}`, or nothing."""
+        if h is None:
+            return {}
+        return {"h": h if h.shape.rank == 4 else h[:, None, None]}
+
+    def start(self, batch):
+        """The state before the first row, all zeros: outside the image lies padding.
+
+        For each layer the last rows of its vertical input, and the last row of the image.
+        """
+        height, width, channels = self.model.image_shape
+        vertical = self._zeros(lambda layer, size: [batch, layer.half, width, size])
+        return {"vertical": vertical, "image": tf.zeros([batch, 1, width, channels])}
+
+    def _zeros(self, shape):
+        model, dtype = self.model, self.model.compute_dtype
+        sizes = [model.input_channels] + [model.nr_filters] * model.nr_resnet
+        return [
+            tf.zeros(shape(layer, size), dtype)
+            for layer, size in zip(model.gated_layers, sizes, strict=True)
+        ]
+
+    @tf.autograph.experimental.do_not_convert
+    def fill(self, weights, conditions, state, images, mask, uniforms, first_row, options):
+        """Fills in some rows of a batch of images. Arguments and result as those of
+        `CachedSampler.fill`."""
+        num_rows, keep = images.shape[0], options[2]
+
+        def one_row(row, rows, parameters, state):
+            told, vertical = self._row_above(conditions, state, first_row + row)
+            given = images[row], mask[row], uniforms[row]
+            pixels, outputs = self._row(told, given, options)
+            rows = rows.write(row, pixels)
+            parameters = [array.write(row, outputs) for array in parameters]
+            image = tf.cast(tf.transpose(pixels, [1, 0, 2])[:, None], tf.float32)
+            return row + 1, rows, parameters, {"vertical": vertical, "image": image}
+
+        arrays = [tf.TensorArray(self.model.compute_dtype, num_rows)] if keep else []
+        start = tf.constant(0), tf.TensorArray(images.dtype, num_rows), arrays, state
+        _, rows, parameters, state = tf.while_loop(
+            lambda row, *_: row < num_rows, one_row, start, maximum_iterations=num_rows
+        )
+        rows = tf.ensure_shape(rows.stack(), images.shape)
+        return rows, parameters[0].stack() if keep else None, state
+
+    def _row_above(self, conditions, state, row):
+        """Runs the vertical stack on the row above `row`.
+
+        Returns:
+          `(told, vertical)`: for each layer `[B, 1, W, 2 p]` for the horizontal stack, and the
+          rows to keep.
+        """
+        model = self.model
+        inside = tf.cast(row > 0, model.compute_dtype)  # above the image there are zeros
+        told, kept, rows = {}, [], iter(state["vertical"])
+
+        def condition(number):
+            h = conditions.get("h")
+            return h if h is None or h.shape[1] == 1 else h[:, number][:, None]
+
+        def run(layer, vertical, _):
+            seen = tf.concat([next(rows), inside * vertical], axis=1)  # half + 1 rows
+            kept.append(seen[:, 1:])
+            features = inside * layer.look_up(seen)
+            told[layer] = layer.tell(features, condition(row))
+            return layer.vertical_output(features, condition(tf.maximum(row - 1, 0))), None
+
+        model.walk(model.network_input(state["image"]), run)
+        return told, kept
+
+    def _row(self, told, given, options):
+        """Samples a row: `(pixels [W, B, C], parameters [W, B, P])`."""
+        model = self.model
+        quantize, temperature, keep = options
+        images, mask, uniforms = given
+        width, batch, channels = images.shape[0], tf.shape(images)[1], images.shape[-1]
+
+        def run_pixel(pixel, told_here, left):
+            """A pixel `[B, C]`: its parameters `[B, P]` and what the layers have seen."""
+            caches, seen = iter(left), []
+
+            def run(layer, _, horizontal):
+                window = tf.concat([next(caches), horizontal], axis=2)  # half + 1 columns
+                seen.append(window)
+                x = layer.horizontal_conv(window)[:, :, -1:] + told_here[layer]
+                return None, layer.horizontal_output(horizontal, x)
+
+            parameters = model.walk(model.network_input(pixel[:, None, None]), run)
+            return parameters[:, 0, 0], seen
+
+        def one_pixel(column, pixels, outputs, left):
+            is_given = mask[column] > 0
+            pixel = tf.where(is_given, images[column], tf.zeros_like(images[column]))
+            told_here = {layer: row[:, :, column][:, :, None] for layer, row in told.items()}
+            for channel in range(channels):
+                parameters, seen = run_pixel(pixel, told_here, left)
+                sampled = model.likelihood.sample(
+                    parameters, uniforms[column], quantize, temperature
+                )
+                here = (tf.range(channels) == channel) & ~is_given
+                pixel = tf.where(here, tf.cast(sampled, pixel.dtype), pixel)
+            # The first layer's input is the pixel itself, now complete.
+            whole = model.network_input(pixel[:, None, None])
+            seen[0] = tf.concat([seen[0][:, :, :-1], whole], axis=2)
+            outputs = [array.write(column, parameters) for array in outputs]
+            left = [window[:, :, 1:] for window in seen]
+            return column + 1, pixels.write(column, pixel), outputs, left
+
+        arrays = [tf.TensorArray(model.compute_dtype, width)] if keep else []
+        left = self._zeros(lambda layer, size: [batch, 1, layer.half, size])
+        start = tf.constant(0), tf.TensorArray(images.dtype, width), arrays, left
+        _, pixels, outputs, _ = tf.while_loop(
+            lambda column, *_: column < width, one_pixel, start, maximum_iterations=width
+        )
+        pixels = tf.ensure_shape(pixels.stack(), images.shape)
+        return pixels, outputs[0].stack() if keep else None

@@ -1,0 +1,106 @@
+"""The masked convolution of PixelCNN and PixelRNN (van den Oord et al. 2016a, section 3.4)."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+MASK_TYPES = ("A", "B")
+
+
+def channel_groups(num, groups):
+    """The group of each of `num` feature maps: `[num]`, ascending, as even as can be.
+
+    With three groups the first third belongs to R, the second to G, the third to B.
+    """
+    return np.arange(num) * groups // num
+
+
+def convolution_mask(kernel_size, mask_type, inputs, outputs):
+    """The mask of a convolution: 1 where an output may see an input.
+
+    Every input above the centre, or in its row and to the left, is seen whatever its group. At
+    the centre, type A sees the groups before its own (R: none, G: R, B: R and G), and type B
+    its own group too.
+
+    Args:
+      kernel_size: `(rows, columns)`, odd.
+      mask_type: "A" or "B".
+      inputs, outputs: the group of each input and output channel.
+
+    Returns:
+      float32 `[rows, columns, len(inputs), len(outputs)]` of zeros and ones.
+    """
+    rows, columns = kernel_size
+    mask = np.zeros([rows, columns, len(inputs), len(outputs)], np.float32)
+    mask[: rows // 2] = 1.0
+    mask[rows // 2, : columns // 2] = 1.0
+    before = np.less if mask_type == "A" else np.less_equal
+    mask[rows // 2, columns // 2] = before(inputs[:, None], outputs[None, :])
+    return mask
+
+
+@keras.saving.register_keras_serializable("pixelcnn_tf")
+class MaskedConv2D(keras.layers.Layer):
+    """A convolution in which no output sees a later sub-pixel, nor (type A) its own.
+
+    `[B, H, W, C]` -> `[B, H, W, filters]`, zeros outside the image. Stride 1.
+
+    Args:
+      filters: number of output channels.
+      kernel_size: `(rows, columns)`, odd.
+      mask_type: "A" for the first layer, on the image; "B" for all others.
+      groups: number of channels of the image, which are the groups of the features (R, G, B).
+      parts: the output is so many maps side by side, each with groups of its own: 4 for the
+        gates of an LSTM.
+
+    Raises:
+      ValueError: for an argument out of its range.
+    """
+
+    def __init__(self, filters, kernel_size, mask_type="B", groups=1, parts=1, **kwargs):
+        super().__init__(**kwargs)
+        if mask_type not in MASK_TYPES:
+            raise ValueError(f"mask_type={mask_type!r}: must be 'A' or 'B'")
+        kernel_size = tuple(kernel_size)
+        if len(kernel_size) != 2 or any(size < 1 or size % 2 == 0 for size in kernel_size):
+            raise ValueError(f"kernel_size={kernel_size!r}: must be two odd numbers")
+        if filters % parts or filters // parts < groups:
+            raise ValueError(
+                f"filters={filters}: must be {parts} equal part(s) of at least {groups}, one "
+                "for each channel of the image"
+            )
+        self.filters = filters
+        self.kernel_size = kernel_size
+        self.mask_type = mask_type
+        self.groups = groups
+        self.parts = parts
+
+    def build(self, input_shape):
+        inputs = channel_groups(input_shape[-1], self.groups)
+        outputs = np.tile(channel_groups(self.filters // self.parts, self.groups), self.parts)
+        self.mask = convolution_mask(self.kernel_size, self.mask_type, inputs, outputs)
+        self.kernel = self.add_weight(shape=self.mask.shape, name="kernel")
+        self.bias = self.add_weight(shape=[self.filters], initializer="zeros", name="bias")
+
+    def call(self, x):
+        kernel = tf.cast(tf.convert_to_tensor(self.kernel), x.dtype) * tf.cast(self.mask, x.dtype)
+        # The rows below the centre are all masked: they are not computed. Nor are the columns
+        # to the right in a kernel of one row.
+        rows, columns = (size // 2 for size in self.kernel_size)
+        right = columns if rows else 0
+        kernel = kernel[: rows + 1, : columns + right + 1]
+        x = tf.pad(x, [[0, 0], [rows, 0], [columns, right], [0, 0]])
+        return tf.nn.conv2d(x, kernel, 1, "VALID") + tf.cast(self.bias, x.dtype)
+
+    def count_unmasked(self):
+        """Number of weights and biases that the mask leaves."""
+        return int(self.mask.sum()) + self.filters
+
+    def get_config(self):
+        return super().get_config() | {
+            "filters": self.filters,
+            "kernel_size": self.kernel_size,
+            "mask_type": self.mask_type,
+            "groups": self.groups,
+            "parts": self.parts,
+        }

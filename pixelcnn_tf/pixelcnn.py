@@ -1,0 +1,59 @@
+"""PixelCNN (van den Oord, Kalchbrenner, Kavukcuoglu 2016, section 3.5 and Table 1)."""
+
+import keras
+import tensorflow as tf
+
+from pixelcnn_tf.masked_convolution import MaskedConv2D
+from pixelcnn_tf.residual_network import ResidualNetwork
+
+
+@keras.saving.register_keras_serializable("pixelcnn_tf")
+class ResidualBlock(keras.layers.Layer):
+    """The residual block of PixelCNN (Figure 5, left): 2h -> h -> h -> 2h, added to its input.
+
+    `[B, H, W, 2 * filters]` -> the same shape.
+
+    Args:
+      filters: h.
+      groups: channels of the image.
+    """
+
+    def __init__(self, filters, groups=1, **kwargs):
+        super().__init__(**kwargs)
+        self.filters = filters
+        self.groups = groups
+        options = dict(groups=groups, dtype=self.dtype_policy)
+        self.narrow = MaskedConv2D(filters, (1, 1), name="narrow", **options)
+        self.conv = MaskedConv2D(filters, (3, 3), name="conv", **options)
+        self.widen = MaskedConv2D(2 * filters, (1, 1), name="widen", **options)
+
+    def call(self, x):
+        y = self.narrow(tf.nn.relu(x))
+        y = self.conv(tf.nn.relu(y))
+        return x + self.widen(tf.nn.relu(y))
+
+    def get_config(self):
+        return super().get_config() | {"filters": self.filters, "groups": self.groups}
+
+
+@keras.saving.register_keras_serializable("pixelcnn_tf")
+class PixelCNN(ResidualNetwork):
+    """PixelCNN: masked convolutions only.
+
+    It does not see all pixels before one: to the right, the context of 3x3 convolutions widens
+    by one column a row, and what lies beyond is its blind spot (described in van den Oord et
+    al. 2016b, section 2.1).
+
+    Args: see `ResidualNetwork`.
+
+    Example:
+      >>> model = PixelCNN((8, 8, 3), nr_resnet=2, nr_filters=8, nr_output_filters=16)
+      >>> model(tf.zeros([2, 8, 8, 3])).shape
+      TensorShape([2, 8, 8, 768])
+    """
+
+    def __init__(self, image_shape, nr_resnet=15, **kwargs):
+        super().__init__(image_shape, nr_resnet, **kwargs)
+
+    def make_block(self):
+        return ResidualBlock(self.nr_filters, self.image_shape[-1], dtype=self.dtype_policy)

@@ -1,0 +1,155 @@
+"""What PixelCNN, Row LSTM and Diagonal BiLSTM have in common: Table 1 of the paper.
+
+Van den Oord, Kalchbrenner, Kavukcuoglu 2016, "Pixel Recurrent Neural Networks": a 7x7
+convolution of type A, residual blocks, which alone differ, two layers of ReLU and 1x1 convolution,
+the softmax. The channels R, G, B see each other in this order, inside the network.
+"""
+
+import keras
+import tensorflow as tf
+
+from pixelcnn_tf.autoregressive import AutoregressiveModel
+from pixelcnn_tf.categorical import Categorical
+from pixelcnn_tf.masked_convolution import MaskedConv2D
+
+FIRST_KERNEL = (7, 7)  # of the layer with the mask of type A
+PAPER_OUTPUT_FILTERS = 1024  # maps of the two 1x1 layers for CIFAR-10; 32 for MNIST
+
+
+def check_sizes(channels, nr_resnet, nr_filters, nr_output_filters):
+    """Raises ValueError, naming it, for a size that is no integer or too small.
+
+    Maps are divided into one group for each of the image's channels.
+    """
+    for name, value, least in [
+        ("nr_resnet", nr_resnet, 1),
+        ("nr_filters", nr_filters, channels),
+        ("nr_output_filters", nr_output_filters, channels),
+    ]:
+        if int(value) != value or value < least:
+            raise ValueError(
+                f"{name}={value!r}: must be at least {least}, an integer"
+                + (" (one map for each channel of the image)" if least > 1 else "")
+            )
+
+
+@keras.saving.register_keras_serializable("pixelcnn_tf")
+class SoftmaxHead(keras.layers.Layer):
+    """Two layers of ReLU and masked 1x1 convolution, ReLU, and the 1x1 convolution to the logits.
+
+    `[B, H, W, any]` -> `[B, H, W, channels * num_levels]`, see `Categorical`.
+
+    Args:
+      channels: channels of the image.
+      num_levels: number of levels per channel.
+      nr_output_filters: maps of the two layers.
+    """
+
+    def __init__(self, channels, num_levels, nr_output_filters, **kwargs):
+        super().__init__(**kwargs)
+        self.channels = channels
+        self.num_levels = num_levels
+        self.nr_output_filters = nr_output_filters
+
+        def conv(filters, name):
+            return MaskedConv2D(
+                filters, (1, 1), groups=channels, dtype=self.dtype_policy, name=name
+            )
+
+        self.hidden = (conv(nr_output_filters, "hidden_1"), conv(nr_output_filters, "hidden_2"))
+        self.logits = conv(channels * num_levels, "logits")
+
+    def call(self, x):
+        for conv in self.hidden:
+            x = conv(tf.nn.relu(x))
+        return self.logits(tf.nn.relu(x))
+
+    def get_config(self):
+        return super().get_config() | {
+            "channels": self.channels,
+            "num_levels": self.num_levels,
+            "nr_output_filters": self.nr_output_filters,
+        }
+
+
+class ResidualNetwork(AutoregressiveModel):
+    """Base of the three models of the paper. The variables exist after construction.
+
+    A subclass defines `make_block()`, one residual block: a layer that maps
+    `[B, H, W, 2 * nr_filters]` to the same shape and sees no later sub-pixel.
+
+    Args:
+      image_shape: `(H, W, C)`.
+      nr_resnet: number of residual blocks.
+      nr_filters: h of the paper: the maps inside a block, half of those between the blocks.
+      nr_output_filters: maps of the two 1x1 layers before the softmax.
+      num_levels: number of levels per channel.
+
+    Raises:
+      ValueError: for an argument out of its range.
+    """
+
+    def __init__(
+        self,
+        image_shape,
+        nr_resnet,
+        nr_filters=128,
+        nr_output_filters=PAPER_OUTPUT_FILTERS,
+        num_levels=256,
+        **kwargs,
+    ):
+        super().__init__(image_shape, None, num_levels, **kwargs)
+        check_sizes(self.image_shape[-1], nr_resnet, nr_filters, nr_output_filters)
+        self.nr_resnet = nr_resnet
+        self.nr_filters = nr_filters
+        self.nr_output_filters = nr_output_filters
+        channels, dtype = self.image_shape[-1], self.dtype_policy
+        self.likelihood = Categorical(channels, num_levels)
+        self.passes_per_pixel = channels
+
+        self.first = MaskedConv2D(2 * nr_filters, FIRST_KERNEL, "A", channels, dtype=dtype)
+        self.blocks = tuple(self.make_block() for _ in range(nr_resnet))
+        self.head = SoftmaxHead(channels, num_levels, nr_output_filters, dtype=dtype)
+        self.build()
+
+    def make_block(self):
+        raise NotImplementedError
+
+    def build(self, *_):
+        """Creates every variable, by one pass over an image of one pixel."""
+        self.network(tf.zeros([1, 1, 1, self.image_shape[-1]], self.compute_dtype))
+        self.built = True
+
+    def network(self, x):
+        """Images `[B, H, W, C]` -> parameters `[B, H, W, C * num_levels]`."""
+        x = self.first(x)  # [B, H, W, 2 * nr_filters]
+        for block in self.blocks:
+            x = block(x)
+        return self.head(x)
+
+    def call(self, images, labels=None, training=False, seed=None):
+        """The parameters of every sub-pixel's distribution.
+
+        Args:
+          images: `[B, H, W, C]`, floats in [-1, 1].
+          labels: None: these models have no classes.
+          training, seed: for the common interface; nothing here is random.
+
+        Returns:
+          `[B, H, W, C * num_levels]`, logits, see `Categorical`.
+
+        Raises:
+          ValueError: if images do not fit the model, or labels are given.
+        """
+        images = tf.cast(self.check_images(images), self.compute_dtype)
+        self.conditioning(labels)
+        return self.network(images)
+
+    def get_config(self):
+        config = super().get_config() | {
+            "nr_resnet": self.nr_resnet,
+            "nr_filters": self.nr_filters,
+            "nr_output_filters": self.nr_output_filters,
+        }
+        del config["num_classes"]
+        return config

@@ -1,0 +1,282 @@
+"""The whole program with every model: training, resume, evaluation, samples, quantised data."""
+
+import json
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from family import FAMILY
+
+from pixelcnn_tf.levels import input_to_levels, levels_to_input, quantize_levels
+from train import config as configuration
+from train import data
+from train.config import from_values
+from train.errors import UserError
+from train.main import train
+from train.models import MODELS
+from train.restore import load_data, load_run
+from train.samples import write_completions, write_samples
+from train.splits import StreamedSplit
+from train.training import make_model
+
+EVERY = pytest.mark.parametrize("name", FAMILY)
+MINI = dict(
+    config="tiny",
+    nr_resnet=1,
+    nr_filters=6,
+    batch_size=50,
+    max_steps=4,
+    log_interval=1,
+    checkpoint_interval=2,
+    eval_interval=0,
+    num_samples=2,
+)
+
+
+def mini(name, workdir, **changes):
+    return from_values(MINI | {"model": name, "workdir": str(workdir)} | changes)
+
+
+def weights(workdir):
+    _, model, averaged, _ = load_run(str(workdir))
+    return model.get_weights() + averaged.get_weights()
+
+
+def run_training(config):
+    """As in a new process: names of layers decide the order of some sums, see BUILD_NOTES.md."""
+    keras.utils.clear_session()
+    return train(config)
+
+
+@EVERY
+def test_run_resume_evaluation_samples_and_completions(name, tmp_path, capsys):
+    run_training(mini(name, tmp_path, num_levels=2, max_steps=2, num_samples=0))
+    scores = run_training(mini(name, tmp_path, num_levels=2))
+    output = capsys.readouterr().out
+    assert "continuing at step 2 of 4" in output
+    assert "2 levels, floor(x * 2 / 17)" in output and "nats an image" in output
+    config, _, averaged, step = load_run(str(tmp_path))
+    dataset = load_data(config)
+    assert step == 4 and averaged.num_levels == dataset.num_levels == 2
+    images = levels_to_input(dataset.test.images, 2)
+    nats = np.mean(averaged.likelihood.loss(images, averaged(images)))
+    np.testing.assert_allclose(scores["averaged"], nats / (64 * np.log(2)), rtol=1e-5)
+    # Hardly trained: near the one bit of two equal levels.
+    assert 0.5 < scores["raw"] < 1.1
+
+    write_samples(averaged, 2, seed=1, path=str(tmp_path / "grid"))
+    with np.load(tmp_path / "grid.npz") as file:
+        assert file["images"].shape == (2, 8, 8, 1) and set(np.unique(file["images"])) == {0, 1}
+    write_completions(averaged, dataset, "top", 2, 2, seed=1, path=str(tmp_path / "completed"))
+    with np.load(tmp_path / "completed.npz") as file:
+        np.testing.assert_array_equal(file["images"][:, :4], file["originals"][:, :4])
+
+
+@pytest.mark.slow
+@EVERY
+def test_continued_run_ends_at_the_same_numbers(name, tmp_path):
+    run_training(mini(name, tmp_path / "whole", num_samples=0))
+    for max_steps in (2, 4):
+        run_training(mini(name, tmp_path / "parts", max_steps=max_steps, num_samples=0))
+    for mine, others in zip(weights(tmp_path / "whole"), weights(tmp_path / "parts"), strict=True):
+        np.testing.assert_array_equal(mine, others)
+
+
+def run_program(name, *arguments):
+    command = [sys.executable, "-m", f"train.{name}", *arguments]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+@pytest.mark.slow
+@EVERY
+def test_programs(name, tmp_path):
+    flags = [f"--{key}={value}" for key, value in MINI.items()]
+    workdir = f"--workdir={tmp_path}"
+    for program, arguments, told in [
+        ("main", [f"--model={name}", "--num_levels=16", *flags], "starting at step 0 of 4"),
+        ("main", [f"--model={name}", "--num_levels=16", *flags], "continuing at step 4"),
+        ("evaluate", [], "16 levels, floor(x * 16 / 17)"),
+        ("sample", ["--num_samples=3"], "3 samples in"),
+        ("sample", ["--num_samples=2", "--complete=left"], "12 samples in"),
+    ]:
+        result = run_program(program, workdir, *arguments)
+        assert result.returncode == 0, result.stderr
+        assert told in result.stdout
+
+
+# The registry and its flags
+
+
+def test_presets_of_pixelcnn_pp_are_what_they_were():
+    sizes = {
+        name: tuple(getattr(from_values({"config": name}), f"nr_{f}") for f in fields)
+        for name, fields in {
+            n: ("resnet", "filters", "logistic_mix") for n in ("tiny", "small", "paper")
+        }.items()
+    }
+    assert sizes == {"tiny": (1, 24, 5), "small": (2, 32, 5), "paper": (5, 160, 10)}
+    assert from_values({"config": "tiny", "dataset": "mnist"}).workdir == "runs/mnist-tiny"
+    gated = from_values({"config": "tiny", "dataset": "mnist", "model": "gated_pixelcnn"})
+    assert gated.workdir == "runs/mnist-gated_pixelcnn-tiny" and gated.learning_rate == 0.003
+
+
+def test_every_model_has_every_preset_and_builds():
+    description = configuration.DataDescription((4, 4, 1), 17, 10)
+    for name, entry in MODELS.items():
+        assert set(entry.sizes) == set(configuration.PRESETS)
+        model = make_model(from_values({"config": "tiny", "model": name}), description)
+        assert model.num_levels == 17 and model.likelihood.metric == "bits_per_dim"
+        assert type(model).__name__ == entry.path.split(":")[1]
+
+
+@pytest.mark.parametrize(
+    "values, message",
+    [
+        ({"model": "pixelsnail"}, "--model=pixelsnail: must be one of pixelcnn_pp, pixelcnn"),
+        ({"model": "pixelcnn", "nr_logistic_mix": 5}, "--nr_logistic_mix=5: --model=pixelcnn"),
+        ({"model": "row_lstm", "class_conditional": True}, "--class_conditional=True: --model=row"),
+        ({"model": "gated_pixelcnn", "energy_distance": True}, "--energy_distance=True"),
+        ({"model": "gated_pixelcnn", "dropout_p": 0.2}, "--dropout_p=0.2"),
+        ({"model": "pixelcnn_pp", "nr_output_filters": 9}, "--nr_output_filters=9"),
+        ({"model": "diagonal_bilstm", "input_embedding": True}, "--input_embedding=True"),
+        ({"num_levels": 1}, "--num_levels=1: must be 0, or 2 to 256"),
+        ({"num_levels": 257}, "--num_levels=257"),
+        (
+            {"model": "gated_pixelcnn", "num_levels": 4, "input_embedding": True},
+            "--num_levels=4: with --input_embedding",
+        ),
+    ],
+)
+def test_flags_that_a_model_has_not_are_named(values, message):
+    with pytest.raises(UserError, match=message):
+        from_values(values)
+    assert from_values({"model": "pixelcnn", "class_conditional": False}).model == "pixelcnn"
+
+
+def test_model_is_refused_before_tensorflow_is_imported():
+    result = run_program("main", "--model=row_lstm", "--nr_logistic_mix=5")
+    assert result.returncode == 2 and "--nr_logistic_mix=5" in result.stderr
+    assert "Traceback" not in result.stderr and "oneDNN" not in result.stderr
+
+
+def test_configuration_of_an_older_run_is_read(tmp_path):
+    config = from_values({"workdir": str(tmp_path), "config": "tiny"})
+    configuration.save(config, configuration.DataDescription((8, 8, 1), 17, 10))
+    path = tmp_path / "config.json"
+    fields = json.loads(path.read_text())
+    for field in ("model", "num_levels", "nr_output_filters", "input_embedding"):
+        del fields[field]
+    path.write_text(json.dumps(fields))
+    assert configuration.load(str(tmp_path))[0] == config
+    configuration.refuse_another(config)
+    with pytest.raises(UserError, match=r"model \(there 'pixelcnn_pp', here 'pixelcnn'\)"):
+        configuration.refuse_another(config.replace(model="pixelcnn"))
+
+
+def test_image_sizes_belong_to_the_model(tmp_path):
+    """PixelCNN++ halves the image twice; the others take any size."""
+    description = configuration.DataDescription((6, 5, 1), 17, None)
+    with pytest.raises(UserError, match="--model=pixelcnn_pp: .*divisible by 4"):
+        make_model(from_values({"config": "tiny"}), description)
+    path = str(tmp_path / "odd.npz")
+    images = np.random.default_rng(1).integers(0, 3, [60, 6, 5])
+    np.savez(path, x_train=images, x_test=images[:10])
+    with pytest.raises(UserError, match="divisible by 4"):
+        train(from_values({"config": "tiny", "dataset": path, "workdir": str(tmp_path / "a")}))
+    scores = train(mini("pixelcnn", tmp_path / "b", dataset=path, max_steps=1))
+    assert np.isfinite(scores["raw"])
+
+
+# Quantised data
+
+
+@pytest.mark.parametrize("num_levels", [2, 3, 4, 8, 16, 17, 32, 64, 100, 128, 255, 256])
+def test_quantisation_and_its_values_are_exact(num_levels):
+    levels = np.arange(256, dtype=np.uint8)
+    quantised = quantize_levels(levels, 256, num_levels)
+    assert quantised.dtype == np.uint8
+    np.testing.assert_array_equal(quantised, [int(x) * num_levels // 256 for x in levels])
+    assert set(quantised) == set(range(num_levels)) and (np.diff(quantised.astype(int)) >= 0).all()
+    assert np.ptp(np.bincount(quantised)) <= 1  # as many values for each level as can be
+    np.testing.assert_array_equal(quantize_levels(tf.constant(levels), 256, num_levels), quantised)
+    inputs = levels_to_input(quantised, num_levels)
+    np.testing.assert_array_equal(input_to_levels(inputs, num_levels), quantised)
+
+
+def test_levels_are_exactly_invertible_for_every_number_of_levels():
+    for num_levels in range(2, 257):
+        levels = np.arange(num_levels)
+        inputs = levels_to_input(levels, num_levels)
+        np.testing.assert_array_equal(input_to_levels(inputs, num_levels), levels)
+
+
+def test_quantised_data_sets():
+    plain, binary = data.load("digits"), data.load("digits", num_levels=2)
+    np.testing.assert_array_equal(binary.train.images, plain.train.images >= 9)  # 9 * 2 / 17 > 1
+    np.testing.assert_array_equal(binary.test.labels, plain.test.labels)
+    assert binary.num_levels == 2 and "17 grey levels" in binary.note
+    assert "2 levels, floor(x * 2 / 17)" in binary.note
+    assert data.load("digits", num_levels=17).note == plain.note
+    with pytest.raises(UserError, match="--num_levels=32: --dataset=digits has only 17"):
+        data.load("digits", num_levels=32)
+
+
+def test_streamed_data_is_quantised():
+    images = np.arange(200, dtype=np.uint8).reshape(50, 2, 2, 1)
+    split = StreamedSplit(
+        lambda seed: tf.data.Dataset.from_tensor_slices({"images": images}), 50, (2, 2, 1)
+    )
+    dataset = data.Dataset("streamed", (2, 2, 1), 256, None, split, split)
+    batch = next(iter(data.quantize(dataset, 4).test.in_order(50)))
+    np.testing.assert_array_equal(batch["images"], images // 64)
+
+
+# Maps of codes
+
+
+def write_codes(path, num_codes, **arrays):
+    rng = np.random.default_rng(1)
+    codes = rng.integers(0, num_codes, [80, 4, 5])
+    codes[0, 0, 0] = num_codes - 1
+    np.savez(path, x_train=codes, x_test=codes[:20], **arrays)
+    return codes
+
+
+def test_maps_of_codes(tmp_path):
+    path = str(tmp_path / "codes.npz")
+    codes = write_codes(path, 500)
+    dataset = data.load(path)
+    assert dataset.num_levels == 500 and dataset.image_shape == (4, 5, 1)
+    np.testing.assert_array_equal(dataset.train.images[..., 0], codes)
+    write_codes(path, 500, num_levels=512)
+    assert data.load(path).num_levels == 512
+    write_codes(path, 500, num_levels=400)
+    with pytest.raises(UserError, match="to 499, must be 0 to 399"):
+        data.load(path)
+
+
+def test_prior_of_codes(tmp_path):
+    """Gated PixelCNN with an embedding of each code, as a prior for a VQ-VAE."""
+    path = str(tmp_path / "codes.npz")
+    write_codes(path, 300, num_levels=512)
+    config = mini(
+        "gated_pixelcnn", tmp_path / "run", dataset=path, input_embedding=True, batch_size=20
+    )
+    scores = train(config)
+    assert 8.0 < scores["raw"] < 9.5  # 512 codes are 9 bits
+    with np.load(tmp_path / "run" / "samples" / "step_0000004.npz") as file:
+        assert file["images"].dtype == np.uint16 and file["images"].shape == (2, 4, 5, 1)
+        assert 256 < file["images"].max() < 512
+    assert (tmp_path / "run" / "samples" / "step_0000004.png").exists()
+    _, model, _, _ = load_run(str(tmp_path / "run"))
+    assert model.embedding.embeddings.shape == [512, 6]
+
+
+def test_class_conditional_run(tmp_path):
+    config = mini("gated_pixelcnn", tmp_path, class_conditional=True, max_steps=2)
+    assert np.isfinite(train(config)["averaged"])
+    with np.load(tmp_path / "samples" / "step_0000002.npz") as file:
+        np.testing.assert_array_equal(file["labels"], [0, 1])

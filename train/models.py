@@ -1,0 +1,100 @@
+"""The models of the program, by the name of `--model`. Imports no TensorFlow.
+
+To add one, write it as a subclass of `pixelcnn_tf.autoregressive.AutoregressiveModel` in a file
+of its own, and enter it in `MODELS`.
+"""
+
+import importlib
+from typing import NamedTuple
+
+# Fields of `Config` that only some models have, as arguments of the same name.
+MODEL_FIELDS = (
+    "nr_resnet",
+    "nr_filters",
+    "nr_logistic_mix",
+    "nr_output_filters",
+    "resnet_nonlinearity",
+    "dropout_p",
+    "energy_distance",
+    "input_embedding",
+)
+CONDITIONAL = "class_conditional"  # becomes the argument num_classes
+
+
+class Entry(NamedTuple):
+    """A model of the program.
+
+    Attributes:
+      path: "module:class", loaded when it is built.
+      about: what it is, and what its sizes mean.
+      sizes: preset of `--config` -> the fields that it sets, over those of the preset.
+      options: the fields that it takes besides those in `sizes`.
+    """
+
+    path: str
+    about: str
+    sizes: dict
+    options: tuple = ()
+
+    def fields(self):
+        """The fields of `Config` that mean something to this model."""
+        sizes = {field for size in self.sizes.values() for field in size}
+        return sizes & set(MODEL_FIELDS) | set(self.options)
+
+
+def _sizes(tiny, small, paper, third="nr_output_filters"):
+    """The sizes of each preset: `(nr_resnet, nr_filters, third)`, as dicts."""
+    names = ("nr_resnet", "nr_filters", third)
+    every = {"tiny": tiny, "small": small, "paper": paper}
+    return {name: dict(zip(names, size, strict=True)) for name, size in every.items()}
+
+
+MODELS = {
+    "pixelcnn_pp": Entry(
+        "pixelcnn_tf.model:PixelCNNPlusPlus",
+        "PixelCNN++; nr_resnet blocks in each of 6 stages of nr_filters maps",
+        _sizes((1, 24, 5), (2, 32, 5), (5, 160, 10), "nr_logistic_mix"),
+        ("resnet_nonlinearity", "dropout_p", "energy_distance", CONDITIONAL),
+    ),
+    "pixelcnn": Entry(
+        "pixelcnn_tf.pixelcnn:PixelCNN",
+        "PixelCNN; nr_resnet residual blocks of h = nr_filters maps",
+        _sizes((5, 24, 32), (10, 48, 128), (15, 128, 1024)),
+    ),
+    "gated_pixelcnn": Entry(
+        "pixelcnn_tf.gated_pixelcnn:GatedPixelCNN",
+        "Gated PixelCNN; nr_resnet layers after the first, stacks of p = nr_filters maps",
+        _sizes((5, 24, 32), (8, 48, 128), (20, 384, 1024)),
+        ("input_embedding", CONDITIONAL),
+    ),
+    "row_lstm": Entry(
+        "pixelcnn_tf.row_lstm:RowLSTM",
+        "PixelRNN; nr_resnet Row LSTM layers of h = nr_filters",
+        _sizes((3, 24, 32), (6, 48, 128), (12, 128, 1024)),
+    ),
+    "diagonal_bilstm": Entry(
+        "pixelcnn_tf.diagonal_bilstm:DiagonalBiLSTM",
+        "PixelRNN; nr_resnet Diagonal BiLSTM layers of h = nr_filters",
+        _sizes((3, 24, 32), (6, 48, 128), (12, 128, 1024)),
+    ),
+}
+
+
+def build(config, dataset):
+    """Builds the model that a checked `Config` describes, untrained.
+
+    Args:
+      config: `Config`.
+      dataset: a `Dataset` or `DataDescription`.
+
+    Raises:
+      ValueError: if the model refuses an argument, as an image size that it cannot take.
+    """
+    entry = MODELS[config.model]
+    module, name = entry.path.split(":")
+    fields = entry.fields()
+    arguments = {field: getattr(config, field) for field in MODEL_FIELDS if field in fields}
+    if CONDITIONAL in fields:
+        arguments["num_classes"] = dataset.num_classes if config.class_conditional else None
+    model = getattr(importlib.import_module(module), name)
+    return model(dataset.image_shape, num_levels=dataset.num_levels, **arguments)
