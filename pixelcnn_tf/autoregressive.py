@@ -19,7 +19,11 @@ class AutoregressiveModel(keras.Model):
 
     Attributes:
       likelihood: a `pixelcnn_tf.likelihood.Likelihood`, set by the subclass.
+      remat: set it to True to save memory in training at the price of time (gradient
+        checkpointing), where the model offers it.
     """
+
+    remat = False
 
     def __init__(self, image_shape, num_classes=None, num_levels=256, **kwargs):
         super().__init__(**kwargs)
