@@ -43,7 +43,9 @@ def _finish(model, images, begin, path, arrays, make_picture, say):
     return picture
 
 
-def write_samples(model, num_samples, seed, path, labels=None, temperature=1.0, say=print):
+def write_samples(
+    model, num_samples, seed, path, labels=None, temperature=1.0, say=print, strategy=None
+):
     """Samples images and writes `<path>.png` (a grid) and `<path>.npz`.
 
     The `.npz` holds `images`, integer levels `[N, H, W, C]` (uint8 up to 256 levels),
