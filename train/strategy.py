@@ -99,9 +99,10 @@ class Workers:
             self.number = task[1] + (chiefs if task[0] == "worker" else 0)
             self.count = count
         self.is_chief = self.number == 0
-        self._sum = tf.function(self._sum_of_all)
+        self.sum_tensor = tf.function(self._sum_tensor)
 
-    def _sum_of_all(self, value):
+    def _sum_tensor(self, value):
+        """Sum of a tensor over all processes; each must call `sum_tensor`."""
         local = self.strategy.num_replicas_in_sync // self.count
         values = self.strategy.run(tf.identity, args=(value,))
         return self.strategy.reduce(tf.distribute.ReduceOp.SUM, values, axis=None) / local
@@ -110,8 +111,8 @@ class Workers:
         """Sum of a number over all processes; each must call it."""
         if not self.several:
             return value
-        # int32 is not summed by every communication library; numbers here are small.
-        return round(float(self._sum(tf.constant(value, tf.float64))))
+        # Integers are not summed by every communication library; those here are small.
+        return round(float(self.sum_tensor(tf.constant(value, tf.float64))))
 
     def chief_says(self, value):
         """The chief's integer, in every process; each must call it."""
