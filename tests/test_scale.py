@@ -46,7 +46,7 @@ def loss_and_gradients(model, images, labels=None):
     return compute
 
 
-@pytest.mark.parametrize("energy_distance", [False, True])
+@pytest.mark.parametrize("energy_distance", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_remat_gives_the_same_gradients(energy_distance):
     num_classes = None if energy_distance else 3
     model = PixelCNNPlusPlus(
@@ -71,6 +71,7 @@ def test_remat_gives_the_same_gradients(energy_distance):
         assert np.abs(mine - theirs).max() <= 1e-5 * np.abs(mine).max()
 
 
+@pytest.mark.slow
 def test_remat_runs_under_two_replicas(tmp_path):
     """The gradients reach the variables of every replica."""
     plain = trainer_of(tmp_path)
@@ -102,7 +103,9 @@ def test_steps_per_loop_changes_nothing(tmp_path):
         np.testing.assert_array_equal(one, several)
 
 
-@pytest.mark.parametrize("dtype", ["mixed_bfloat16", "mixed_float16"])
+@pytest.mark.parametrize(
+    "dtype", ["mixed_bfloat16", pytest.param("mixed_float16", marks=pytest.mark.slow)]
+)
 def test_mixed_precision(tmp_path, dtype):
     reference = trainer_of(tmp_path)
     reference.initialize()
@@ -115,9 +118,9 @@ def test_mixed_precision(tmp_path, dtype):
         np.testing.assert_array_equal(mine, theirs)
         assert theirs.dtype == "float32"
     assert trainer.averaged_model.compute_dtype == "float32"
-    np.testing.assert_allclose(
-        losses_of(trainer, [10]), losses_of(reference, [10]), rtol=0.01, atol=0
-    )
+    losses, expected = losses_of(trainer, [10]), losses_of(reference, [10])
+    np.testing.assert_allclose(losses[0], expected[0], rtol=1e-3)  # of the same parameters
+    np.testing.assert_allclose(losses.mean(), expected.mean(), rtol=0.01)
     outputs = trainer.model(tf.zeros([1, 8, 8, 1]))
     assert outputs.dtype == tf.float32  # of the head
     if dtype == "mixed_float16":
@@ -164,6 +167,7 @@ def test_loss_scale_grows_after_many_good_steps():
     assert float(scale.scale) == 2.0 and int(scale.good_steps) == 0
 
 
+@pytest.mark.slow
 def test_jit_compile(tmp_path):
     reference, trainer = trainer_of(tmp_path), trainer_of(tmp_path, jit_compile=True)
     for each in (reference, trainer):

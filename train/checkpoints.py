@@ -88,7 +88,7 @@ class Checkpoints:
         path = self.prefix(step)
         there = {name.split("/")[0] for name, _ in tf.train.list_variables(path)}
         extras = {name: part for name, part in self.extras.items() if name in there}
-        status = tf.train.Checkpoint(**self.parts, **extras).read(path)
+        status = tf.train.Checkpoint(**self.parts, **extras).restore(path)
         if self.complete and there <= {*self.parts, *extras, "save_counter", OBJECT_GRAPH}:
             status.assert_consumed()
         else:

@@ -1,5 +1,6 @@
 """The numbers of a run: `metrics.jsonl`, TensorBoard, and the progress on the screen."""
 
+import contextlib
 import errno
 import json
 import os
@@ -61,7 +62,8 @@ class MetricsLog:
 
     def close(self):
         self.file.close()
-        with writing("tensorboard/", GOES_ON):
+        # A full disk has been told before; here it would hide why the run ends.
+        with contextlib.suppress(tf.errors.OpError):
             self.writer.close()
 
 
