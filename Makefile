@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 RUN = $(VENV)/bin/python
 
-.PHONY: demo test slow lint format clean
+.PHONY: demo test slow faults lint format clean
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -21,6 +21,10 @@ test: $(VENV)/installed
 # The checks that take minutes each.
 slow: $(VENV)/installed
 	$(RUN) -m pytest -m slow
+
+# Kills, full disks, lost workers and the like, on whole processes; ends with a table.
+faults: $(VENV)/installed
+	$(RUN) benchmarks/faults.py
 
 lint: $(VENV)/installed
 	$(RUN) -m ruff check .

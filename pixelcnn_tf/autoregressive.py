@@ -22,9 +22,12 @@ class AutoregressiveModel(keras.Model):
       passes_per_pixel: passes of the network that sample one pixel: 1 where the likelihood
         samples all channels of a pixel at once; C where the network itself lets G see R, and B
         see both, so that pass c gives channel c only.
+      remat: set it to True to save memory in training at the price of time (gradient
+        checkpointing), where the model offers it.
     """
 
     passes_per_pixel = 1
+    remat = False
 
     def __init__(self, image_shape, num_classes=None, num_levels=256, **kwargs):
         super().__init__(**kwargs)

@@ -235,4 +235,4 @@ class CachedSampler:
             w = weights[head]
             return tf.matmul(tf.nn.elu(ul), w["matrix"]) + w["bias"]
         noise = tf.cast(2.0 * noise - 1.0, ul.dtype)
-        return head(ul[:, None, None, :], noise=noise[:, None, None, :])
+        return head(ul[:, None, None, :], noise=noise[None, :, None, None, :])

@@ -75,10 +75,12 @@ class EnergyHead(keras.layers.Layer):
         self.nin_out = Nin(channels, OUTPUT_INIT_SCALE, dtype=dtype, name="nin_out")
 
     def call(self, ul, noise, init=False):
-        """Maps `ul` `[B, H, W, F]` and noise `[K * B, H, W, 4]` in [-1, 1], sample-major as in
-        the official code, to samples `[K, B, H, W, channels]` in (-1, 1)."""
-        num_samples = NUM_SAMPLES  # unless both batch sizes are known and tell otherwise
-        if noise.shape[0] and ul.shape[0]:
+        """Maps `ul` `[B, H, W, F]` and noise `[K, B, H, W, 4]` in [-1, 1], or `[K * B, H, W, 4]`
+        as in the official code, to samples `[K, B, H, W, channels]` in (-1, 1)."""
+        if noise.shape.rank == 5:
+            num_samples = noise.shape[0]
+            noise = tf.reshape(noise, [-1, *noise.shape[2:]])
+        else:
             num_samples = noise.shape[0] // ul.shape[0]
         features = self.nin_features(tf.nn.elu(ul), init=init)
         features = tf.tile(features, [num_samples, 1, 1, 1])

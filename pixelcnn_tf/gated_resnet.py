@@ -61,7 +61,7 @@ class GatedResnet(keras.layers.Layer):
                 name="hw",
             )
 
-    def call(self, x, a=None, h=None, dropout=None, init=False):
+    def call(self, x, a=None, h=None, dropout=None, init=False, weights=None):
         """Runs the block.
 
         Args:
@@ -71,26 +71,40 @@ class GatedResnet(keras.layers.Layer):
           h: conditioning vector `[B, num_conditions]`, or None.
           dropout: function applied after the inner nonlinearity, or None.
           init: run the data-dependent initialisation (see `WeightNormLayer.call`).
+          weights: of `effective_weights`, if they were computed before.
 
         Returns:
           `[B, H, W, filters]`.
         """
-        c1 = self.conv_in(self.nonlinearity(x), init=init)
+        w = weights or {}
+        c1 = self.conv_in(self.nonlinearity(x), init=init, weights=w.get("conv_in"))
         if a is not None:
             a = tf.concat(a, axis=-1) if isinstance(a, (tuple, list)) else a
-            c1 = c1 + self.nin(self.nonlinearity(a), init=init)
+            c1 = c1 + self.nin(self.nonlinearity(a), init=init, weights=w.get("nin"))
         c1 = self.nonlinearity(c1)
         if dropout is not None:
             c1 = dropout(c1)
-        c2 = self.conv_gate(c1, init=init)  # [B, H, W, 2 * filters]
+        c2 = self.conv_gate(c1, init=init, weights=w.get("conv_gate"))  # [B, H, W, 2 * filters]
         if h is not None:
-            c2 = c2 + self.condition(h)[:, None, None, :]
+            c2 = c2 + self.condition(h, w.get("hw"))[:, None, None, :]
         value, gate = tf.split(c2, 2, axis=-1)
         return x + value * tf.sigmoid(gate)
 
-    def condition(self, h):
+    def effective_weights(self):
+        """What `call` computes from the variables, a nested dict of tensors."""
+        weights = {
+            "conv_in": self.conv_in.effective_weights(),
+            "conv_gate": self.conv_gate.effective_weights(),
+        }
+        if self.nin is not None:
+            weights["nin"] = self.nin.effective_weights()
+        if self.hw is not None:
+            weights["hw"] = tf.cast(tf.convert_to_tensor(self.hw), self.compute_dtype)
+        return weights
+
+    def condition(self, h, hw=None):
         """The projection of `h` that is added to `[a, b]`: `[B, 2 * filters]`."""
-        hw = tf.cast(tf.convert_to_tensor(self.hw), self.compute_dtype)
+        hw = tf.cast(tf.convert_to_tensor(self.hw) if hw is None else hw, self.compute_dtype)
         return tf.matmul(tf.cast(h, self.compute_dtype), hw)
 
     def get_config(self):

@@ -20,7 +20,7 @@ def data_dependent_init(model, images, labels=None, dropout=True, seed=0, noise=
       labels: as for the model.
       dropout: apply the model's dropout in this pass, as the official `train.py` does.
       seed: for dropout and the energy head's noise.
-      noise: instead of random noise for the energy head, `[K * B, H, W, 4]` in [-1, 1].
+      noise: instead of random noise for the energy head, `[K, B, H, W, 4]` in [-1, 1].
 
     Returns:
       The output of the pass, as `model(images)` would give it.

@@ -10,9 +10,14 @@ import math
 import tensorflow as tf
 
 
+def nats_to_bits(nats):
+    """Converts nats to bits: `nats / ln 2`."""
+    return nats / math.log(2.0)
+
+
 def bits_per_dim(nats, image_shape):
     """Converts nats an image to bits a dimension (sub-pixel): `nats / (H W C ln 2)`."""
-    return nats / (math.prod(image_shape) * math.log(2.0))
+    return nats_to_bits(nats) / math.prod(image_shape)
 
 
 class Likelihood:

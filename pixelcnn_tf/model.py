@@ -12,6 +12,7 @@ from pixelcnn_tf.input_streams import HorizontalInput, VerticalInput
 from pixelcnn_tf.levels import check_num_levels
 from pixelcnn_tf.nonlinearities import get_nonlinearity
 from pixelcnn_tf.random import fold_in, uniform_per_example
+from pixelcnn_tf.recomputation import recomputed
 from pixelcnn_tf.shifted_convolutions import (
     DownRightShiftedConv2D,
     DownRightShiftedConv2DTranspose,
@@ -148,6 +149,9 @@ class PixelCNNPlusPlus(AutoregressiveModel):
         self.ul_double = tuple(
             DownRightShiftedConv2DTranspose(filters, strides=2, dtype=dtype) for _ in halvings
         )
+        # The head computes in the variables' precision: 8 bits of bfloat16 are coarser than the
+        # levels that its outputs tell apart.
+        dtype = self.variable_dtype
         if self.energy_distance:
             self.head = EnergyHead(self.image_shape[-1], dtype=dtype)
         else:
@@ -215,7 +219,8 @@ class PixelCNNPlusPlus(AutoregressiveModel):
             or one int or `[2]` for the batch; None draws from TensorFlow's global generator.
           dropout_masks: instead of random ones: 0/1 arrays, one for each gated residual block
             in call order; implies `training`.
-          noise: instead of random noise for the energy head, `[K * B, H, W, 4]` in [-1, 1].
+          noise: instead of random noise for the energy head, `[K, B, H, W, 4]` in [-1, 1], or
+            `[K * B, H, W, 4]` as in the official code.
 
         Returns:
           `[B, H, W, 10 * nr_logistic_mix]` for 3 channels, `[B, H, W, 3 * nr_logistic_mix]`
@@ -235,7 +240,8 @@ class PixelCNNPlusPlus(AutoregressiveModel):
             dropout = Dropout(self.dropout_p, seeds=seed)
         if self.energy_distance and noise is None:
             noise = self.draw_noise(images, seed)
-        output = self.walk(add_ones_channel(images), ImagePass(h, dropout, noise))
+        remat = self.remat and training
+        output = self.walk(add_ones_channel(images), ImagePass(h, dropout, noise, remat=remat))
         if dropout is not None:
             dropout.finish()
         return output
@@ -247,17 +253,18 @@ class PixelCNNPlusPlus(AutoregressiveModel):
         data_dependent_init(self, images, labels, seed=seed)
 
     def draw_noise(self, images, seed):
-        """Noise of the energy head, `[10 * B, H, W, 4]`, sample-major as in `model_spec`."""
+        """Noise of the energy head, `[10, B, H, W, 4]`: 10 samples an image, as `model_spec`."""
         height, width, _ = self.image_shape
         seeds = fold_in(self.seeds_for(images, seed), NOISE_SEED)
         shape = [NUM_SAMPLES, height, width, NUM_NOISE]
         noise = uniform_per_example(seeds, shape, -1.0, 1.0)  # [B, 10, H, W, 4]
-        return tf.reshape(tf.transpose(noise, [1, 0, 2, 3, 4]), [-1, *shape[1:]])
+        return tf.transpose(noise, [1, 0, 2, 3, 4])
 
     def sample_pixels(self, images, labels, uniforms, quantize=True, temperature=1.0):
         if not self.energy_distance:
             return super().sample_pixels(images, labels, uniforms, quantize, temperature)
-        samples = self(images, labels, noise=2.0 * uniforms - 1.0)  # [1, B, H, W, C]
+        noise = 2.0 * uniforms - 1.0
+        samples = self(images, labels, noise=noise[None])  # [1, B, H, W, C]
         return self.likelihood.sample(samples, None, quantize, temperature)
 
     def make_cached_sampler(self):
@@ -289,17 +296,22 @@ class ImagePass:
       dropout: a `Dropout`, or None.
       noise: noise of the energy head, or None.
       init: run the data-dependent initialisation of each layer before it is applied.
+      remat: keep only the inputs of each gated residual block for the backward pass, which
+        computes its inside again.
     """
 
-    def __init__(self, h=None, dropout=None, noise=None, init=False):
+    def __init__(self, h=None, dropout=None, noise=None, init=False, remat=False):
         self.h = h
         self.dropout = dropout
         self.noise = noise
         self.init = init
+        self.remat = remat
 
     def __call__(self, layer, x, a=None):
         if isinstance(layer, GatedResnet):
             dropout = None if self.dropout is None else self.dropout.block()
+            if self.remat:
+                return recomputed(layer, dropout, x, a, self.h)
             return layer(x, a=a, h=self.h, dropout=dropout, init=self.init)
         if isinstance(layer, EnergyHead):
             return layer(x, noise=self.noise, init=self.init)

@@ -102,7 +102,7 @@ class _CachedRun:
 
     def __call__(self, images, mask, h, uniforms, progress):
         conditions = self.sampler.conditions(h)
-        state = self.sampler.start(images.shape[0])
+        state = self.sampler.start(tf.shape(images)[0])
         # [B, H, W, C] -> [H, W, B, C]: a row, and a pixel in it, is a contiguous slice.
         images, mask, uniforms = (
             tf.transpose(x, [1, 2, 0, 3])
@@ -165,6 +165,24 @@ def _check_temperature(temperature, model):
     if temperature != 1.0 and not model.likelihood.has_temperature:
         raise ValueError(f"temperature={temperature}: this model has none, only 1 is allowed")
     return tf.constant(temperature, tf.float32)
+
+
+def fill(model, images, mask, uniforms, labels=None):
+    """`complete` without its checks, for use inside a graph and for any batch size (export).
+
+    Args:
+      model: an `AutoregressiveModel`; its fastest sampler is taken, without XLA.
+      images: `[B, H, W, C]`, floats in [-1, 1].
+      mask: bool `[B, H, W]`, True where the pixel is given.
+      uniforms: of `pixel_uniforms`.
+      labels: classes `[B]` of a conditional model.
+
+    Returns:
+      float32 `[B, H, W, C]` in [-1, 1].
+    """
+    run_class, _ = _choose_run(model, None, 1, jit_compile=False)
+    run = run_class(model, True, tf.constant(1.0), False)
+    return run(images, mask, model.conditioning(labels), uniforms, None)
 
 
 def complete(

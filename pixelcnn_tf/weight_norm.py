@@ -59,15 +59,23 @@ class WeightNormLayer(keras.layers.Layer):
         """`b` in the compute dtype, `[filters]`."""
         return tf.cast(tf.convert_to_tensor(self.b), self.compute_dtype)
 
+    def effective_weights(self):
+        """`(kernel, bias)`, for `call`: normalised once, however often the layer is run."""
+        return self.kernel(), self.bias()
+
     def linear(self, x, kernel):
         raise NotImplementedError
 
     def crop(self, y):
         return y
 
-    def call(self, x, init=False):
-        """`linear(x) + b`; with `init=True` (eager) first sets g and b from the batch `x`."""
-        y = self.linear(x, self.kernel()) + self.bias()
+    def call(self, x, init=False, weights=None):
+        """`linear(x) + b`; with `init=True` (eager) first sets g and b from the batch `x`.
+
+        `weights` are those of `effective_weights`, if they were computed before.
+        """
+        kernel, bias = self.effective_weights() if weights is None else weights
+        y = self.linear(x, kernel) + bias
         if init:
             mean, variance = tf.nn.moments(y, axes=list(range(y.shape.rank - 1)))
             scale = self.init_scale / tf.sqrt(variance + INIT_EPSILON)

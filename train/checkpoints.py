@@ -1,5 +1,6 @@
 """Checkpoints of a run: written whole, read back exactly or not at all."""
 
+import contextlib
 import glob
 import os
 import re
@@ -7,10 +8,11 @@ import shutil
 
 import tensorflow as tf
 
-from train.errors import UserError
+from train.errors import UserError, writing
 
 NAME = "step"
 MAX_TO_KEEP = 3
+OBJECT_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"  # TensorFlow's own entry in a checkpoint
 
 
 class Checkpoints:
@@ -24,9 +26,11 @@ class Checkpoints:
       model: the trained model.
       averaged_model: the model that holds the Polyak averages.
       optimizer: a built Keras optimizer, or None to read parameters and averages only.
+      extras: dict of name -> list of further variables; a checkpoint may lack them, and they
+        are left alone then.
     """
 
-    def __init__(self, workdir, model, averaged_model, optimizer=None):
+    def __init__(self, workdir, model, averaged_model, optimizer=None, extras=None):
         self.directory = os.path.join(workdir, "checkpoints")
         # Lists of variables, not models: tf.train.Checkpoint silently loses Keras layers that
         # are held in Python containers.
@@ -37,7 +41,9 @@ class Checkpoints:
         if optimizer is not None:
             parts["optimizer"] = [variable.value for variable in optimizer.variables]
         self.complete = optimizer is not None
-        self.checkpoint = tf.train.Checkpoint(**parts)
+        self.parts = parts
+        self.extras = extras or {}
+        self.checkpoint = tf.train.Checkpoint(**self.parts, **self.extras)
 
     def steps(self):
         """Steps of the checkpoints on disk, ascending (from the files, not the state file)."""
@@ -45,12 +51,54 @@ class Checkpoints:
         matches = (re.search(rf"{NAME}-(\d+)\.index$", path) for path in paths)
         return sorted(int(match[1]) for match in matches if match)
 
+    def prefix(self, step):
+        return os.path.join(self.directory, f"{NAME}-{step}")
+
     def save(self, step):
-        """Writes the checkpoint of `step`; older ones beyond the last 3 are deleted."""
+        """Writes the checkpoint of `step`; older ones beyond the last 3 are deleted.
+
+        Raises:
+          UserError: if it cannot be written; those before it are kept.
+        """
+        before = [old for old in self.steps() if old != step]
+        kept = f"the last checkpoint is that of step {before[-1]}" if before else "there is none"
+        advice = f" ({kept}; the same command goes on from there once this is mended)"
         manager = tf.train.CheckpointManager(
             self.checkpoint, self.directory, MAX_TO_KEEP, checkpoint_name=NAME
         )
-        return manager.save(checkpoint_number=step)
+        try:
+            with writing(f"the checkpoint of step {step}, {self.prefix(step)}", advice):
+                manager.save(checkpoint_number=step)
+        except UserError:
+            self._delete(step)  # what there is of it
+            raise
+        for old in self.steps()[:-MAX_TO_KEEP]:
+            self._delete(old)  # the manager forgets some when it is killed
+
+    def _delete(self, step):
+        for path in glob.glob(glob.escape(self.prefix(step)) + "[._]*"):
+            if os.path.isdir(path):
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                with contextlib.suppress(OSError):
+                    os.remove(path)
+
+    def restore(self, step):
+        """Restores the checkpoint of `step`. Raises one of TensorFlow's errors if it cannot."""
+        path = self.prefix(step)
+        there = {name.split("/")[0] for name, _ in tf.train.list_variables(path)}
+        extras = {name: part for name, part in self.extras.items() if name in there}
+        status = tf.train.Checkpoint(**self.parts, **extras).restore(path)
+        if self.complete and there <= {*self.parts, *extras, "save_counter", OBJECT_GRAPH}:
+            status.assert_consumed()
+        else:
+            status.assert_existing_objects_matched().expect_partial()
+
+    def _tell_of_the_unfinished(self):
+        paths = glob.glob(os.path.join(glob.escape(self.directory), f"{NAME}-*.data-*"))
+        for path in sorted({path.rsplit(".data-")[0] for path in paths}):
+            if not os.path.exists(path + ".index"):
+                print(f"checkpoint {path} is not whole (it has no index): not used", flush=True)
 
     def restore_latest(self):
         """Restores the newest checkpoint that can be read, saying which ones could not.
@@ -63,15 +111,12 @@ class Checkpoints:
         """
         for leftover in glob.glob(os.path.join(glob.escape(self.directory), "*_temp")):
             shutil.rmtree(leftover, ignore_errors=True)  # of a write that was killed
+        self._tell_of_the_unfinished()
         steps = self.steps()
         for step in reversed(steps):
-            path = os.path.join(self.directory, f"{NAME}-{step}")
+            path = self.prefix(step)
             try:
-                status = self.checkpoint.restore(path)
-                if self.complete:
-                    status.assert_consumed()
-                else:
-                    status.assert_existing_objects_matched().expect_partial()
+                self.restore(step)
                 return step
             except Exception as error:  # TensorFlow's readers raise half a dozen types
                 reason = str(getattr(error, "message", error)).splitlines()[0][:150]

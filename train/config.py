@@ -5,7 +5,7 @@ import json
 import os
 from typing import NamedTuple
 
-from train.errors import UserError
+from train.errors import UserError, writing
 from train.models import CONDITIONAL, MODEL_FIELDS, MODELS
 
 
@@ -45,6 +45,14 @@ class Config:
     eval_interval: int = 1
     checkpoint_interval: int = 1000
     log_interval: int = 50
+    # where and how
+    strategy: str = "auto"
+    nr_gpu: int = 0
+    dtype: str = "float32"
+    remat: bool = False
+    jit_compile: bool = False
+    steps_per_loop: int = 1
+    on_nan: str = "stop"
 
     def replace(self, **changes):
         return dataclasses.replace(self, **changes)
@@ -80,6 +88,24 @@ HELP = {
     "eval_interval": "every how many epochs to evaluate on the test set; 0: only at the end",
     "checkpoint_interval": "every how many steps to write a checkpoint in between; 0: never",
     "log_interval": "every how many steps to write the training numbers",
+    "strategy": "one_device, mirrored (all GPUs of this machine), multi_worker (the machines in "
+    "TF_CONFIG), or auto",
+    "nr_gpu": "GPUs to use of each machine; 0: all",
+    "dtype": "of the network: float32, mixed_bfloat16 or mixed_float16; parameters, averages and "
+    "likelihood are in float32 always",
+    "remat": "compute the inside of each gated block again in the backward pass: less memory, "
+    "more time",
+    "jit_compile": "compile the step's computation with XLA (one replica only)",
+    "steps_per_loop": "steps in one call of the compiled function, where nothing is due between",
+    "on_nan": "after a loss that is not finite: stop, or restore the last checkpoint and go on "
+    "with another order of the data, at most 3 times",
+}
+
+CHOICES = {
+    "resnet_nonlinearity": ("concat_elu", "elu", "relu"),
+    "strategy": ("auto", "one_device", "mirrored", "multi_worker"),
+    "dtype": ("float32", "mixed_bfloat16", "mixed_float16"),
+    "on_nan": ("stop", "restore"),
 }
 
 # What may differ when a run is continued: where it is and how long, not what it computes.
@@ -94,6 +120,14 @@ MAY_CHANGE = {
     "eval_interval",
     "checkpoint_interval",
     "log_interval",
+    # Nor on what it is computed; batch_size only as far as the global batch stays the same.
+    "batch_size",
+    "strategy",
+    "nr_gpu",
+    "remat",
+    "jit_compile",
+    "steps_per_loop",
+    "on_nan",
 }
 
 
@@ -198,10 +232,12 @@ def check(config):
     require("dropout_p", "at least 0 and below 1", 0 <= config.dropout_p < 1)
     require("polyak_decay", "at least 0 and below 1", 0 <= config.polyak_decay < 1)
     require("seed", "from 0 to 2147483647", 0 <= config.seed < 2**31)
-    names = ("concat_elu", "elu", "relu")
-    require(
-        "resnet_nonlinearity", f"one of {', '.join(names)}", config.resnet_nonlinearity in names
-    )
+    require("nr_gpu", "at least 0", config.nr_gpu >= 0)
+    require("steps_per_loop", "at least 1", config.steps_per_loop >= 1)
+    for field, names in CHOICES.items():
+        require(field, f"one of {', '.join(names)}", getattr(config, field) in names)
+    if config.strategy == "one_device" and config.nr_gpu > 1:
+        raise UserError(f"--nr_gpu={config.nr_gpu}: --strategy=one_device uses one device")
 
 
 def path_in(workdir):
@@ -216,15 +252,21 @@ class DataDescription(NamedTuple):
     num_classes: int | None
 
 
-def save(config, dataset):
+def save(config, dataset, global_batch_size=None):
     """Writes `config.json` in the run's folder, whole or not at all: the fields of the
-    configuration and, as `data`, those of `DataDescription`."""
+    configuration, as `data` those of `DataDescription`, and the batch size of all replicas
+    together (default: of one replica)."""
     data = {field: getattr(dataset, field) for field in DataDescription._fields}
     path = path_in(config.workdir)
-    with open(path + ".tmp", "w") as file:
-        json.dump(dataclasses.asdict(config) | {"data": data}, file, indent=2)
-        file.write("\n")
-    os.replace(path + ".tmp", path)
+    fields = dataclasses.asdict(config) | {
+        "data": data,
+        "global_batch_size": global_batch_size or config.batch_size,
+    }
+    with writing(path):
+        with open(path + ".tmp", "w") as file:
+            json.dump(fields, file, indent=2)
+            file.write("\n")
+        os.replace(path + ".tmp", path)
 
 
 def load(workdir):
@@ -239,6 +281,7 @@ def load(workdir):
     try:
         with open(path_in(workdir)) as file:
             fields = json.load(file)
+        fields.pop("global_batch_size", None)
         data = fields.pop("data")
         data["image_shape"] = tuple(data["image_shape"])
         return Config(**fields).replace(workdir=workdir), DataDescription(**data)
@@ -264,6 +307,28 @@ def refuse_another(config):
             f"--workdir={config.workdir} holds a run with another configuration: "
             f"{', '.join(differing)}; use another --workdir or the same flags"
         )
+
+
+def refuse_another_batch(config, num_replicas):
+    """Raises UserError if the run in the workdir has another global batch: another order of the
+    data, and another scale of the loss, which is a sum over the batch."""
+    if not os.path.exists(path_in(config.workdir)):
+        return
+    saved, _ = load(config.workdir)
+    with open(path_in(config.workdir)) as file:
+        there = json.load(file).get("global_batch_size", saved.batch_size)
+    here = config.batch_size * num_replicas
+    if here == there:
+        return
+    if there % num_replicas:
+        advice = f"use a number of replicas that divides {there}"
+    else:
+        advice = f"use --batch_size={there // num_replicas}"
+    raise UserError(
+        f"--batch_size={config.batch_size} on {num_replicas} replica(s) is a global batch of "
+        f"{here}, but --workdir={config.workdir} holds a run with one of {there}; {advice}, or "
+        "another --workdir"
+    )
 
 
 def refuse_other_data(config, dataset):

@@ -9,6 +9,8 @@ FLAGS = flags.FLAGS
 
 def define():
     flags.DEFINE_string("workdir", "", "folder of the run")
+    flags.DEFINE_enum("strategy", "auto", ["auto", "one_device", "mirrored"], "as in training")
+    flags.DEFINE_integer("nr_gpu", 0, "GPUs to use; 0: all", lower_bound=0)
     flags.DEFINE_string("data_dir", "", "where tfds data sets are, if elsewhere than in training")
     flags.DEFINE_integer("batch_size", 0, "images a batch and replica; 0: as in training")
 
@@ -21,7 +23,7 @@ def main(_):
     from train.restore import load_data, load_run
     from train.strategy import make_strategy
 
-    strategy = make_strategy()
+    strategy = make_strategy(FLAGS.strategy, FLAGS.nr_gpu)
     with strategy.scope():
         config, model, averaged, step = load_run(FLAGS.workdir)
     dataset = load_data(config, FLAGS.data_dir)

@@ -1,11 +1,17 @@
 """The numbers of a run: `metrics.jsonl`, TensorBoard, and the progress on the screen."""
 
+import contextlib
+import errno
 import json
 import os
 import sys
 import time
 
 import tensorflow as tf
+
+from train.errors import writing
+
+GOES_ON = " (the same command goes on from the last checkpoint once this is mended)"
 
 
 class MetricsLog:
@@ -15,13 +21,18 @@ class MetricsLog:
       workdir: the run's folder.
       step: the step that the run continues from. Rows after it, and a half-written last line,
         are dropped: they will be computed again.
+
+    Raises:
+      UserError: here and in the methods, if it cannot be written.
     """
 
     def __init__(self, workdir, step):
         self.path = os.path.join(workdir, "metrics.jsonl")
-        self._keep_until(step)
-        self.file = open(self.path, "a")
-        self.writer = tf.summary.create_file_writer(os.path.join(workdir, "tensorboard"))
+        with writing(self.path, GOES_ON):
+            self._keep_until(step)
+            # Unbuffered: a row that could not be written is not tried again at the end.
+            self.file = open(self.path, "ab", buffering=0)
+            self.writer = tf.summary.create_file_writer(os.path.join(workdir, "tensorboard"))
 
     def _keep_until(self, step):
         if not os.path.exists(self.path):
@@ -34,21 +45,39 @@ class MetricsLog:
 
     def write(self, step, **values):
         """Writes one row: the step and the values, floats."""
-        self.file.write(json.dumps({"step": step, **values}) + "\n")
-        self.file.flush()
-        with self.writer.as_default():
+        row = (json.dumps({"step": step, **values}) + "\n").encode()
+        with writing(self.path, GOES_ON):
+            written = self.file.write(row)
+            if written < len(row):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        with writing("tensorboard/", GOES_ON), self.writer.as_default():
             for name, value in values.items():
                 if name != "epoch":
                     tf.summary.scalar(name, value, step=step)
 
     def image(self, step, name, picture):
         """Writes a picture, uint8 `[H, W, C]`, to TensorBoard."""
-        with self.writer.as_default():
+        with writing("tensorboard/", GOES_ON), self.writer.as_default():
             tf.summary.image(name, picture[None], step=step)
 
     def close(self):
         self.file.close()
-        self.writer.close()
+        # A full disk has been told before; here it would hide why the run ends.
+        with contextlib.suppress(tf.errors.OpError):
+            self.writer.close()
+
+
+class NoLog:
+    """In the place of a `MetricsLog` in a process that writes none."""
+
+    def write(self, step, **values):
+        pass
+
+    def image(self, step, name, picture):
+        pass
+
+    def close(self):
+        pass
 
 
 def read(path):

@@ -14,6 +14,8 @@ FLAGS = flags.FLAGS
 
 def define():
     flags.DEFINE_string("workdir", "", "folder of the run")
+    flags.DEFINE_enum("strategy", "auto", ["auto", "one_device", "mirrored"], "as in training")
+    flags.DEFINE_integer("nr_gpu", 0, "GPUs to use; 0: all", lower_bound=0)
     flags.DEFINE_string("data_dir", "", "where tfds data sets are, if elsewhere than in training")
     flags.DEFINE_string("output", "", "files to write, without extension; default: in the workdir")
     flags.DEFINE_integer("num_samples", 16, "number of images; with --complete: of originals")
@@ -36,7 +38,9 @@ def main(_):
         raise UserError("--label: --complete takes the labels of the test images; use only one")
     from train.restore import load_data, load_run
     from train.samples import write_completions, write_samples
+    from train.strategy import make_strategy
 
+    strategy = make_strategy(FLAGS.strategy, FLAGS.nr_gpu)
     config, raw, averaged, step = load_run(FLAGS.workdir)
     model = averaged if FLAGS.averaged else raw
     labels = None
@@ -58,7 +62,7 @@ def main(_):
                 **options,
             )
         else:
-            write_samples(model, FLAGS.num_samples, labels=labels, **options)
+            write_samples(model, FLAGS.num_samples, labels=labels, strategy=strategy, **options)
     except (ValueError, OSError) as error:  # of the sampler, which names argument and value
         raise UserError(str(error)) from None
 

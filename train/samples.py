@@ -7,8 +7,10 @@ import numpy as np
 
 from pixelcnn_tf import sampling
 from pixelcnn_tf.levels import input_to_levels, levels_to_input
+from pixelcnn_tf.random import example_seeds
 from train.grid import grid, to_uint8, write_npz, write_png
 from train.metrics import duration
+from train.replicas import Replicas
 
 BATCH_SIZE = 64  # images sampled at a time, whatever the number asked for
 QUIET_SECONDS = 5  # sampling tells how far it is at most this often
@@ -31,10 +33,15 @@ class RowProgress:
             self.say(f"sampling: {self.done} of {self.total} rows")
 
 
+def _levels(model, images):
+    """Images in [-1, 1] as integer levels."""
+    levels = input_to_levels(images, model.num_levels).numpy()
+    return levels.astype(np.uint8 if model.num_levels <= 256 else np.uint16)
+
+
 def _finish(model, images, begin, path, arrays, make_picture, say):
     """Writes `<path>.npz` and `<path>.png`; returns the picture."""
-    levels = input_to_levels(images, model.num_levels).numpy()
-    levels = levels.astype(np.uint8 if model.num_levels <= 256 else np.uint16)
+    levels = _levels(model, images)
     picture = make_picture(to_uint8(levels, model.num_levels))
     os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
     write_npz(path + ".npz", images=levels, num_levels=model.num_levels, **arrays)
@@ -43,7 +50,9 @@ def _finish(model, images, begin, path, arrays, make_picture, say):
     return picture
 
 
-def write_samples(model, num_samples, seed, path, labels=None, temperature=1.0, say=print):
+def write_samples(
+    model, num_samples, seed, path, labels=None, temperature=1.0, say=print, strategy=None
+):
     """Samples images and writes `<path>.png` (a grid) and `<path>.npz`.
 
     The `.npz` holds `images`, integer levels `[N, H, W, C]` (uint8 up to 256 levels),
@@ -58,6 +67,8 @@ def write_samples(model, num_samples, seed, path, labels=None, temperature=1.0, 
         official `train.py`, and the grid has one row a class.
       temperature: see `pixelcnn_tf.sampling.complete`.
       say: function that takes a line of text.
+      strategy: sample on all its replicas. With several processes each must call this; the
+        first writes the files.
 
     Returns:
       The grid, uint8 `[H', W', C]`.
@@ -67,19 +78,35 @@ def write_samples(model, num_samples, seed, path, labels=None, temperature=1.0, 
     if labels is None and model.num_classes:
         labels = np.arange(num_samples) % model.num_classes
         rows = min(num_samples, model.num_classes)
-    images = sampling.sample(
-        model,
-        num_samples,
-        seed,
-        labels,
-        temperature=temperature,
-        batch_size=BATCH_SIZE,
-        progress=RowProgress(model, num_samples, say),
+    seeds = example_seeds(seed, num_samples)
+    labels = None if labels is None else np.asarray(labels, np.int32)
+
+    def sample_part(part, progress):
+        return sampling.sample(
+            model,
+            len(seeds[part]),
+            seed=None,
+            labels=None if labels is None else labels[part],
+            noise=sampling.pixel_uniforms(model, seeds[part]),
+            temperature=temperature,
+            batch_size=BATCH_SIZE,
+            progress=progress,
+        )
+
+    replicas = Replicas(strategy)
+    images = replicas.concatenate(
+        sample_part, num_samples, RowProgress(model, -(-num_samples // replicas.count), say)
     )
     arrays = {"seed": seed}
     if labels is not None:
-        arrays["labels"] = np.asarray(labels, np.int32)
-    return _finish(model, images, begin, path, arrays, lambda x: grid(x, rows=rows), say)
+        arrays["labels"] = labels
+
+    def make_picture(levels):
+        return grid(levels, rows=rows)
+
+    if not replicas.writes:
+        return make_picture(to_uint8(_levels(model, images), model.num_levels))
+    return _finish(model, images, begin, path, arrays, make_picture, say)
 
 
 def given_mask(part, image_shape):

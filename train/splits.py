@@ -11,6 +11,11 @@ import tensorflow as tf
 
 SHUFFLE_BUFFER = 20_000  # images of a streamed split that are shuffled among each other
 
+# Several machines share each batch; the other policy would give each its own files, and with
+# them another order.
+SHARE_BATCHES = tf.data.Options()
+SHARE_BATCHES.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
+
 
 class Split:
     """A split of a data set.
@@ -38,7 +43,7 @@ class Split:
         steps = self.steps_per_epoch(batch_size)
         batches = self._shuffled_batches(epoch, batch_size, seed, skip)
         seeded = _add_seeds(batches, batch_size, seed, first_step=epoch * steps + skip)
-        return seeded.prefetch(tf.data.AUTOTUNE)
+        return seeded.with_options(SHARE_BATCHES).prefetch(tf.data.AUTOTUNE)
 
     def _shuffled_batches(self, epoch, batch_size, seed, skip):
         raise NotImplementedError
@@ -63,7 +68,8 @@ class Split:
             return {key: pad(value) for key, value in batch.items()}
 
         batches = self._ordered_examples().batch(batch_size).map(fill_up)
-        return _add_seeds(batches, batch_size, seed=0, first_step=0).prefetch(tf.data.AUTOTUNE)
+        seeded = _add_seeds(batches, batch_size, seed=0, first_step=0)
+        return seeded.with_options(SHARE_BATCHES).prefetch(tf.data.AUTOTUNE)
 
     def _ordered_examples(self):
         raise NotImplementedError

@@ -1,13 +1,28 @@
 """The state of a training run and its step."""
 
+import contextlib
+
 import keras
 import tensorflow as tf
 
 from pixelcnn_tf import OfficialAdam, PolyakAverage
 from pixelcnn_tf.levels import levels_to_input
+from pixelcnn_tf.loss_scale import LossScale
 from train import models
 from train.checkpoints import Checkpoints
 from train.errors import UserError
+from train.strategy import Workers
+
+
+@contextlib.contextmanager
+def dtype_policy(name):
+    """Within it, Keras layers are made with this policy ("mixed_bfloat16")."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(name)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
 
 
 def make_model(config, dataset):
@@ -28,44 +43,109 @@ def make_model(config, dataset):
 class Trainer:
     """Model, average, optimiser and step of a run, under a `tf.distribute` strategy.
 
+    The model computes in `config.dtype`; the averaged one, which is evaluated and sampled from,
+    in float32 always, so that its scores are those of `train.evaluate`.
+
     Args:
       config: the run's `Config`.
       dataset: its `Dataset`.
       strategy: see `train.strategy.make_strategy`.
+
+    Raises:
+      UserError: if configuration, data and strategy do not fit.
     """
 
     def __init__(self, config, dataset, strategy):
         self.config = config
         self.dataset = dataset
         self.strategy = strategy
+        self.workers = Workers(strategy)
         self.global_batch_size = config.batch_size * strategy.num_replicas_in_sync
+        if config.jit_compile and strategy.num_replicas_in_sync > 1:
+            raise UserError(
+                f"--jit_compile: only with one replica, here are {strategy.num_replicas_in_sync}"
+            )
         keras.utils.set_random_seed(config.seed)
         with strategy.scope():
-            self.model = make_model(config, dataset)
+            with dtype_policy(config.dtype):
+                self.model = make_model(config, dataset)
+            self.model.remat = config.remat
             self.averaged_model = make_model(config, dataset)
             self.optimizer = OfficialAdam(config.learning_rate, lr_decay=config.lr_decay)
             self.optimizer.build(self.model.trainable_variables)
             self.average = PolyakAverage(self.model, self.averaged_model, config.polyak_decay)
+            self.loss_scale = LossScale() if config.dtype == "mixed_float16" else None
+        # The losses since the last row of the log: their sum and number.
+        self.window = tf.Variable([0.0, 0.0], dtype=tf.float64, trainable=False)
+        extras = {"window": [self.window]}
+        if self.loss_scale is not None:
+            extras["loss_scale"] = self.loss_scale.variables
         self.checkpoints = Checkpoints(
-            config.workdir, self.model, self.averaged_model, self.optimizer
+            config.workdir, self.model, self.averaged_model, self.optimizer, extras
         )
-        self.step_function = tf.function(self._step)
+        self.loop_function = tf.function(self._loop)
         self.finite_function = tf.function(self._parameters_are_finite)
+        # Without variables' updates and without communication, so that XLA can take it.
+        self.gradients = self._gradients
+        if config.jit_compile:
+            self.gradients = tf.function(self._gradients, jit_compile=True)
 
     def initialize(self):
-        """The model's own initialisation on one batch, and the start of the average."""
+        """The model's own initialisation on one batch, and the start of the average.
+
+        It runs in float32, on the averaged model: copied there and back."""
         batch = self.dataset.train.first_shuffled(self.config.init_batch_size, self.config.seed)
         images = levels_to_input(batch["images"], self.model.num_levels)
-        self.model.initialize(images, self._labels(batch), seed=self.config.seed)
         self.average.start()
+        self.averaged_model.initialize(images, self._labels(batch), seed=self.config.seed)
+        self.workers.broadcast(self.averaged_model.trainable_variables)
+        for shadow, variable in self.average.pairs:
+            variable.assign(shadow)
 
     def restore(self):
-        """Restores the newest readable checkpoint; returns its step, or None."""
-        return self.checkpoints.restore_latest()
+        """Restores the newest readable checkpoint; returns its step, or None.
 
-    def train_step(self, batch):
-        """One update. Returns the loss summed over the global batch (nats), a scalar tensor."""
-        return self.step_function(batch)
+        Of several processes the chief chooses, and all read the same.
+
+        Raises:
+          UserError: if there are checkpoints, but none can be read.
+        """
+        step = None
+        if self.workers.is_chief:
+            step = self.checkpoints.restore_latest()
+        chosen = self.workers.chief_says(0 if step is None else step + 1) - 1
+        if chosen < 0:
+            return None
+        if not self.workers.is_chief:
+            try:
+                self.checkpoints.restore(chosen)
+            except Exception as error:  # as in `restore_latest`
+                raise UserError(
+                    f"checkpoint {self.checkpoints.prefix(chosen)}, which the chief has read, "
+                    f"cannot be read here ({error}); --workdir must be shared by all workers"
+                ) from None
+        return chosen
+
+    def save(self, step):
+        """Writes the checkpoint of `step`; the chief does it for all.
+
+        Raises:
+          UserError: if it cannot be written.
+        """
+        if self.workers.is_chief:
+            self.checkpoints.save(step)
+
+    def train_steps(self, batches, count):
+        """Updates on the next batches, in one call of the compiled function.
+
+        Args:
+          batches: iterator over the distributed batches.
+          count: number of updates.
+
+        Returns:
+          The loss of each, summed over the global batch (nats), float32 `[count]`.
+        """
+        return self.loop_function(batches, tf.constant(count))
 
     def parameters_are_finite(self):
         """Whether every parameter is finite (what the last update did shows in no loss yet)."""
@@ -86,18 +166,48 @@ class Trainer:
     def _labels(self, batch):
         return batch["labels"] if self.model.num_classes else None
 
+    def _loop(self, batches, count):
+        losses = tf.TensorArray(tf.float32, size=count)
+        for number in tf.range(count):
+            losses = losses.write(number, self._step(next(batches)))
+        return losses.stack()
+
     def _step(self, batch):
-        losses = self.strategy.run(self._replica_step, args=(batch,))
+        sums = tf.distribute.ReduceOp.SUM
+        if self.loss_scale is None:
+            losses = self.strategy.run(self._replica_step, args=(batch,))
+        else:
+            # The update is left out, on every replica, if a gradient of any is not finite.
+            losses, gradients, bad = self.strategy.run(self._scaled_gradients, args=(batch,))
+            finite = self.strategy.reduce(sums, bad, axis=None) == 0.0
+            if finite:
+                self.strategy.run(self._apply, args=(gradients,))
+            with self.strategy.scope():
+                self.loss_scale.update(finite)
         with self.strategy.scope():
             self.average.update()
-        return self.strategy.reduce(tf.distribute.ReduceOp.SUM, losses, axis=None)
+        return self.strategy.reduce(sums, losses, axis=None)
 
     def _replica_step(self, batch):
+        loss, gradients = self.gradients(batch, 1.0)
+        self._apply(gradients)
+        return loss
+
+    def _scaled_gradients(self, batch):
+        scale = tf.convert_to_tensor(self.loss_scale.scale)
+        loss, gradients = self.gradients(batch, scale)
+        gradients = [gradient / scale for gradient in gradients]
+        finite = tf.reduce_all([tf.reduce_all(tf.math.is_finite(g)) for g in gradients])
+        return loss, gradients, tf.cast(~finite, tf.float32)
+
+    def _apply(self, gradients):
+        self.optimizer.apply(gradients, self.model.trainable_variables)
+
+    def _gradients(self, batch, scale):
         images = levels_to_input(batch["images"], self.model.num_levels)
-        variables = self.model.trainable_variables
         with tf.GradientTape() as tape:
             parameters = self.model(images, self._labels(batch), training=True, seed=batch["seeds"])
             # The official loss: a sum over the batch, which Adam's epsilon refers to.
             loss = tf.reduce_sum(self.model.likelihood.loss(images, parameters))
-        self.optimizer.apply(tape.gradient(loss, variables), variables)
-        return loss
+            scaled = loss * scale
+        return loss, tape.gradient(scaled, self.model.trainable_variables)

@@ -1,0 +1,191 @@
+"""Export for TF Serving: a SavedModel whose signatures score, sample and complete images.
+
+Every signature has a free batch dimension, and each image of a batch is answered as if it were
+alone: TF Serving may put the requests of several clients together.
+"""
+
+import os
+import shutil
+import tempfile
+
+import tensorflow as tf
+
+from pixelcnn_tf import sampling
+from pixelcnn_tf.levels import input_to_levels, levels_to_input
+from pixelcnn_tf.likelihood import bits_per_dim, nats_to_bits
+
+# Whatever a server tries out at its start: these cost one pass of the network.
+CHEAP_SIGNATURES = ("score", "score_map")
+DEFAULT_SIGNATURE = tf.saved_model.DEFAULT_SERVING_SIGNATURE_DEF_KEY  # the same as `score`
+
+
+def levels_dtype(num_levels):
+    """The dtype of images in requests: uint8 up to 256 levels, else int32."""
+    return tf.uint8 if num_levels <= 256 else tf.int32
+
+
+def _require(condition, expected, found):
+    """An operation that fails, saying what was expected, unless `condition` holds."""
+    return tf.debugging.Assert(condition, [expected, "got", found], summarize=8)
+
+
+class _Requests:
+    """Checks the inputs of requests while they are served.
+
+    A server does not compare an input's shape with the signature's, and a fully convolutional
+    network would answer an image of another size with a wrong number.
+    """
+
+    def __init__(self, model):
+        self.model = model
+        self.shapes = {
+            "images": list(model.image_shape),
+            "mask": list(model.image_shape[:2]),
+            "seeds": [2],
+            "labels": [],
+        }
+        self.allowed = {"images": model.num_levels, "mask": 2, "labels": model.num_classes}
+
+    def spec(self, name):
+        """The `tf.TensorSpec` of an input."""
+        dtypes = {"images": levels_dtype(self.model.num_levels), "mask": tf.uint8}
+        return tf.TensorSpec([None, *self.shapes[name]], dtypes.get(name, tf.int32), name)
+
+    def check(self, **inputs):
+        """Returns the inputs (None left out) in order, as tensors that exist only if all is right.
+
+        Raises, when run:
+          InvalidArgumentError: naming the input and what is allowed.
+        """
+        inputs = {name: tensor for name, tensor in inputs.items() if tensor is not None}
+        checked, batch = [], None
+        for name, tensor in inputs.items():
+            # Without its static shape, or the graph optimiser would take the shape for granted.
+            tensor = tf.raw_ops.PlaceholderWithDefault(input=tensor, shape=tf.TensorShape(None))
+            expected = " ".join(["batch", *map(str, self.shapes[name])])
+            found = tf.strings.format("{}", tf.shape(tensor)[1:])
+            right = tf.equal(found, "[" + " ".join(map(str, self.shapes[name])) + "]")
+            right &= tf.rank(tensor) > 0
+            message = f"{name}: must have the shape [{expected}]"
+            with tf.control_dependencies([_require(right, message, tf.shape(tensor))]):
+                tensor = tf.ensure_shape(tf.identity(tensor), [None, *self.shapes[name]])
+            size = tf.shape(tensor)[0]
+            requirements = [_require(size > 0, f"{name}: the batch must not be empty;", size)]
+            if batch is None:
+                batch, first = size, name
+            else:
+                message = f"{name}: as many must be given as {first};"
+                requirements.append(_require(tf.equal(size, batch), message, (size, batch)))
+            if name in self.allowed:
+                number = tf.cast(tensor, tf.int32)
+                message = f"{name}: must lie in 0 ... {self.allowed[name] - 1};"
+                right = tf.reduce_all((number >= 0) & (number < self.allowed[name]))
+                extremes = tf.stack([tf.reduce_min(number), tf.reduce_max(number)])
+                requirements.append(_require(right, message, extremes))
+            with tf.control_dependencies(requirements):
+                checked.append(tf.identity(tensor))
+        with tf.control_dependencies(checked):  # all of them
+            return [tf.identity(tensor) for tensor in checked]
+
+
+def signatures(model):
+    """The functions that a SavedModel of `model` offers.
+
+    | name | inputs | outputs |
+    |---|---|---|
+    | `score` | `images` `[B, H, W, C]` | `bits_per_dim` float32 `[B]`, `log_prob` (nats) `[B]` |
+    | `score_map` | `images` | `bits` float32 `[B, H, W]` |
+    | `sample` | `seeds` int32 `[B, 2]` | `images` |
+    | `complete` | `images`, `mask` uint8 `[B, H, W]` (1: given), `seeds` | `images` |
+
+    Images are integer levels, uint8 (int32 above 256 levels). A class-conditional model also
+    takes `labels` int32 `[B]` in all of them. Image i of a sample depends on `seeds[i]` and
+    `labels[i]` alone.
+
+    Args:
+      model: an `AutoregressiveModel`.
+
+    Returns:
+      `{name: concrete function}`; `score` and `score_map` only for a model with a likelihood.
+    """
+    requests = _Requests(model)
+
+    def pixel_log_prob(images, labels):
+        images, *labels = requests.check(images=images, labels=labels)
+        values = levels_to_input(images, model.num_levels)
+        return model.likelihood.log_prob(values, model(values, *labels))
+
+    def score(images, labels=None):
+        nats = tf.reduce_sum(pixel_log_prob(images, labels), axis=[1, 2])
+        return {"bits_per_dim": bits_per_dim(-nats, model.image_shape), "log_prob": nats}
+
+    def score_map(images, labels=None):
+        return {"bits": nats_to_bits(-pixel_log_prob(images, labels))}
+
+    def fill(levels, mask, seeds, labels):
+        values = levels_to_input(levels, model.num_levels)
+        noise = sampling.pixel_uniforms(model, seeds)
+        values = sampling.fill(model, values, mask > 0, noise, *labels)
+        return {"images": tf.cast(input_to_levels(values, model.num_levels), levels.dtype)}
+
+    def sample(seeds, labels=None):
+        seeds, *labels = requests.check(seeds=seeds, labels=labels)
+        shape = [tf.shape(seeds)[0], *model.image_shape]
+        blank = tf.zeros(shape, requests.spec("images").dtype)
+        return fill(blank, tf.zeros(shape[:3], tf.uint8), seeds, labels)
+
+    def complete(images, mask, seeds, labels=None):
+        given = requests.check(images=images, mask=mask, seeds=seeds, labels=labels)
+        return fill(*given[:3], given[3:])
+
+    wanted = {"sample": (sample, ["seeds"]), "complete": (complete, ["images", "mask", "seeds"])}
+    if model.likelihood.metric == "bits_per_dim":
+        wanted |= {"score": (score, ["images"]), "score_map": (score_map, ["images"])}
+    functions = {}
+    for name, (function, inputs) in wanted.items():
+        inputs = inputs + (["labels"] if model.num_classes else [])
+        specs = {name: requests.spec(name) for name in inputs}
+        functions[name] = tf.function(function, autograph=False).get_concrete_function(**specs)
+    return functions
+
+
+def export_saved_model(model, path, names=None):
+    """Writes a SavedModel, whole or not at all.
+
+    Args:
+      model: an `AutoregressiveModel`; usually the one that holds the Polyak averages.
+      path: folder to write; TF Serving wants `<model>/<integer version>`. It must not exist.
+      names: signatures to write; default: all that the model can serve, see `signatures`.
+
+    Returns:
+      The names of the signatures written; `serving_default` is the same as `score`.
+
+    Raises:
+      FileExistsError: if `path` exists.
+      ValueError: if the model has no such signature.
+    """
+    if os.path.exists(path):
+        raise FileExistsError(f"path={path!r}: exists already")
+    functions = signatures(model)
+    if names is not None:
+        unknown = sorted(set(names) - set(functions))
+        if unknown:
+            raise ValueError(f"names={names!r}: this model can serve {', '.join(functions)}")
+        functions = {name: functions[name] for name in names}
+    if "score" in functions:
+        functions = {DEFAULT_SIGNATURE: functions["score"]} | functions
+    module = tf.Module()
+    # tf.Variables, since the loader of TF Serving knows nothing of Keras' own.
+    module.weights = [variable.value for variable in model.variables]
+    parent = os.path.dirname(os.path.abspath(path))
+    os.makedirs(parent, exist_ok=True)
+    # Not an integer: a server that watches the folder does not take it for a version.
+    unfinished = tempfile.mkdtemp(prefix=".unfinished-", dir=parent)
+    try:
+        tf.saved_model.save(module, unfinished, signatures=functions)
+        os.chmod(unfinished, 0o755)
+        os.rename(unfinished, path)
+    except BaseException:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        raise
+    return list(functions)

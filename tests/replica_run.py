@@ -1,0 +1,65 @@
+"""One process of a short training under a strategy; writes what came out to an `.npz`.
+
+    python tests/replica_run.py <number of logical CPU devices> <output.npz> [flag=value ...]
+
+A process has its devices for life, and `TF_CONFIG` too: so the tests run this one.
+"""
+
+import json
+import os
+import sys
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+STEPS = 20
+
+
+def main(num_devices, output, *changes):
+    import numpy as np
+    import tensorflow as tf
+
+    devices = [tf.config.LogicalDeviceConfiguration()] * int(num_devices)
+    tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], devices)
+
+    from train.config import from_values
+    from train.data import load
+    from train.evaluation import make_evaluate
+    from train.samples import write_samples
+    from train.strategy import make_strategy
+    from train.training import Trainer
+
+    values = dict(
+        config="tiny",
+        nr_filters=4,
+        nr_logistic_mix=2,
+        init_batch_size=20,
+        workdir=os.path.dirname(output),
+        strategy="mirrored" if int(num_devices) > 1 else "auto",
+    )
+    values |= {name: json.loads(value) for name, value in (c.split("=") for c in changes)}
+    config = from_values(values)
+    strategy = make_strategy(config.strategy, config.nr_gpu)
+    batch_size = 20
+    replicas = strategy.num_replicas_in_sync
+    trainer = Trainer(config.replace(batch_size=batch_size // replicas), load("digits"), strategy)
+    trainer.initialize()
+    batches = trainer.dataset.train.epoch(0, batch_size, seed=1)
+    batches = iter(strategy.experimental_distribute_dataset(batches))
+    losses = [trainer.train_steps(batches, count).numpy() for count in (1, STEPS - 1)]
+    evaluate = make_evaluate(trainer.averaged_model, strategy)
+    score = evaluate(trainer.dataset.test, 64)
+    path = os.path.join(os.path.dirname(output), f"samples_{os.path.basename(output)}")
+    write_samples(trainer.averaged_model, 6, 1, path.removesuffix(".npz"), strategy=strategy)
+    if trainer.workers.is_chief:
+        variables = [
+            *trainer.model.trainable_variables,
+            *trainer.averaged_model.trainable_variables,
+            *trainer.optimizer.variables,
+        ]
+        arrays = {f"v{n}": v.value.numpy() for n, v in enumerate(variables)}
+        losses = np.concatenate(losses)
+        np.savez(output, losses=losses, score=score, replicas=replicas, **arrays)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,287 @@
+"""Strategies, precision and memory: the same numbers, however they are computed."""
+
+import json
+import os
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from pixelcnn_tf import PixelCNNPlusPlus, data_dependent_init, sampling
+from pixelcnn_tf.loss_scale import GROWTH_STEPS, LossScale
+from train import config as configuration
+from train import data
+from train.config import from_values
+from train.errors import UserError
+from train.samples import write_samples
+from train.strategy import make_strategy, read_cluster
+from train.training import Trainer, dtype_policy
+
+REPLICA_RUN = os.path.join(os.path.dirname(__file__), "replica_run.py")
+SMALLEST = dict(nr_resnet=1, nr_filters=4, nr_logistic_mix=2)
+
+
+def trainer_of(tmp_path, **changes):
+    values = dict(config="tiny", nr_filters=4, nr_logistic_mix=2, batch_size=20, init_batch_size=20)
+    config = from_values(values | {"workdir": str(tmp_path)} | changes)
+    return Trainer(config, data.load("digits"), tf.distribute.get_strategy())
+
+
+def losses_of(trainer, counts):
+    batches = iter(trainer.dataset.train.epoch(0, 20, seed=1))
+    return np.concatenate([trainer.train_steps(batches, count) for count in counts])
+
+
+def loss_and_gradients(model, images, labels=None):
+    @tf.function
+    def compute():
+        with tf.GradientTape() as tape:
+            parameters = model(images, labels, training=True, seed=3)
+            loss = tf.reduce_sum(model.likelihood.loss(images, parameters))
+        return loss, tape.gradient(loss, model.trainable_variables)
+
+    return compute
+
+
+@pytest.mark.parametrize("energy_distance", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_remat_gives_the_same_gradients(energy_distance):
+    num_classes = None if energy_distance else 3
+    model = PixelCNNPlusPlus(
+        (8, 8, 3), num_classes=num_classes, energy_distance=energy_distance, **SMALLEST
+    )
+    images = tf.random.uniform([3, 8, 8, 3], -1, 1, seed=1)
+    labels = None if energy_distance else tf.constant([0, 2, 1])
+    results, convolutions = [], []
+    for model.remat in (False, True):
+        compute = loss_and_gradients(model, images, labels)
+        results.append(compute())
+        graph = compute.get_concrete_function().graph.as_graph_def()
+        ops = [node.op for node in graph.node]
+        # One normalisation a layer, however often the convolution is run.
+        layers = sum(v.name == "g" for v in model.trainable_variables)
+        assert ops.count("Rsqrt") == layers
+        convolutions.append(ops.count("Conv2D"))
+    assert convolutions[1] > 1.5 * convolutions[0]
+    (loss, gradients), (other_loss, other_gradients) = results
+    np.testing.assert_allclose(loss, other_loss, rtol=1e-6)
+    for mine, theirs in zip(gradients, other_gradients, strict=True):
+        assert np.abs(mine - theirs).max() <= 1e-5 * np.abs(mine).max()
+
+
+@pytest.mark.slow
+def test_remat_runs_under_two_replicas(tmp_path):
+    """The gradients reach the variables of every replica."""
+    plain = trainer_of(tmp_path)
+    plain.initialize()
+    expected = losses_of(plain, [3])
+    mirrored = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    trainer = Trainer(plain.config.replace(batch_size=10, remat=True), plain.dataset, mirrored)
+    trainer.initialize()
+    batches = plain.dataset.train.epoch(0, 20, seed=1)
+    batches = iter(mirrored.experimental_distribute_dataset(batches))
+    np.testing.assert_allclose(trainer.train_steps(batches, 3), expected, rtol=1e-5)
+    # And samples of both replicas are those of one device.
+    paths = [str(tmp_path / "one"), str(tmp_path / "two")]
+    write_samples(trainer.averaged_model, 5, 1, paths[0])
+    write_samples(trainer.averaged_model, 5, 1, paths[1], strategy=mirrored)
+    images = [np.load(path + ".npz")["images"] for path in paths]
+    np.testing.assert_array_equal(*images)
+
+
+def test_steps_per_loop_changes_nothing(tmp_path):
+    results = []
+    for counts in ([1] * 5, [2, 3]):
+        keras.utils.clear_session()
+        trainer = trainer_of(tmp_path)
+        trainer.initialize()
+        losses = losses_of(trainer, counts)
+        results.append([losses, *(v.numpy() for v in trainer.averaged_model.trainable_variables)])
+    for one, several in zip(*results, strict=True):
+        np.testing.assert_array_equal(one, several)
+
+
+@pytest.mark.parametrize(
+    "dtype", ["mixed_bfloat16", pytest.param("mixed_float16", marks=pytest.mark.slow)]
+)
+def test_mixed_precision(tmp_path, dtype):
+    reference = trainer_of(tmp_path)
+    reference.initialize()
+    trainer = trainer_of(tmp_path, dtype=dtype)
+    trainer.initialize()
+    # The initialisation is in float32: the same to the bit.
+    for mine, theirs in zip(
+        reference.model.trainable_variables, trainer.model.trainable_variables, strict=True
+    ):
+        np.testing.assert_array_equal(mine, theirs)
+        assert theirs.dtype == "float32"
+    assert trainer.averaged_model.compute_dtype == "float32"
+    losses, expected = losses_of(trainer, [10]), losses_of(reference, [10])
+    np.testing.assert_allclose(losses[0], expected[0], rtol=1e-3)  # of the same parameters
+    np.testing.assert_allclose(losses.mean(), expected.mean(), rtol=0.01)
+    outputs = trainer.model(tf.zeros([1, 8, 8, 1]))
+    assert outputs.dtype == tf.float32  # of the head
+    if dtype == "mixed_float16":
+        assert 0 < float(trainer.loss_scale.scale) <= 1.0
+
+
+def test_convolutions_are_in_the_policys_precision():
+    with dtype_policy("mixed_bfloat16"):
+        model = PixelCNNPlusPlus((8, 8, 1), **SMALLEST)
+    images = tf.zeros([2, 8, 8, 1])
+    graph = loss_and_gradients(model, images).get_concrete_function().graph
+    types = {op.outputs[0].dtype for op in graph.get_operations() if op.type.startswith("Conv2D")}
+    assert types == {tf.bfloat16}
+    assert not any(
+        tensor.dtype == tf.float64 for op in graph.get_operations() for tensor in op.outputs
+    )
+
+
+def test_mixed_models_can_be_sampled():
+    with dtype_policy("mixed_bfloat16"):
+        model = PixelCNNPlusPlus((8, 8, 1), **SMALLEST)
+    images = sampling.sample(model, 2, seed=1)
+    assert images.shape == [2, 8, 8, 1] and np.isfinite(images).all()
+
+
+def test_overflow_skips_the_update_and_halves_the_scale(tmp_path):
+    trainer = trainer_of(tmp_path, dtype="mixed_float16")
+    data_dependent_init(trainer.averaged_model, tf.random.uniform([4, 8, 8, 1], -1, 1, seed=1))
+    trainer.loss_scale.scale.assign(2.0**40)
+    before = [v.numpy() for v in trainer.model.trainable_variables]
+    loss = losses_of(trainer, [1])
+    assert np.isfinite(loss).all()
+    for old, new in zip(before, trainer.model.trainable_variables, strict=True):
+        np.testing.assert_array_equal(old, new)
+    assert float(trainer.loss_scale.scale) == 2.0**39
+
+
+def test_loss_scale_grows_after_many_good_steps():
+    scale = LossScale()
+    scale.good_steps.assign(GROWTH_STEPS - 2)
+    scale.update(tf.constant(True))
+    assert float(scale.scale) == 1.0
+    scale.update(tf.constant(True))
+    assert float(scale.scale) == 2.0 and int(scale.good_steps) == 0
+
+
+@pytest.mark.slow
+def test_jit_compile(tmp_path):
+    reference, trainer = trainer_of(tmp_path), trainer_of(tmp_path, jit_compile=True)
+    for each in (reference, trainer):
+        each.initialize()
+    np.testing.assert_allclose(losses_of(trainer, [2]), losses_of(reference, [2]), rtol=1e-4)
+    mirrored = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    with pytest.raises(UserError, match="--jit_compile: only with one replica, here are 2"):
+        Trainer(trainer.config, trainer.dataset, mirrored)
+
+
+def test_strategies_that_cannot_be_had(monkeypatch):
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    with pytest.raises(UserError, match="--nr_gpu=99: only"):
+        make_strategy(nr_gpu=99)
+    with pytest.raises(UserError, match="TF_CONFIG must name the cluster"):
+        make_strategy("multi_worker")
+    cluster = {"worker": ["a:1", "b:1"]}
+    monkeypatch.setenv("TF_CONFIG", json.dumps({"cluster": cluster}))
+    with pytest.raises(UserError, match="TF_CONFIG is not"):
+        read_cluster()
+    task = {"type": "worker", "index": 2}
+    monkeypatch.setenv("TF_CONFIG", json.dumps({"cluster": cluster, "task": task}))
+    with pytest.raises(UserError, match="none of the cluster's"):
+        read_cluster()
+    monkeypatch.setenv("TF_CONFIG", json.dumps({"cluster": cluster, "task": task | {"index": 1}}))
+    assert read_cluster() == (2, ("worker", 1))
+
+
+def test_strategies_by_name():
+    assert make_strategy().num_replicas_in_sync == 1
+    assert make_strategy("mirrored").num_replicas_in_sync == 2  # see conftest.py
+
+
+def test_another_number_of_replicas_needs_the_same_global_batch(tmp_path):
+    config = from_values({"workdir": str(tmp_path), "batch_size": 16})
+    description = configuration.DataDescription((8, 8, 1), 17, None)
+    configuration.save(config, description, 32)
+    configuration.refuse_another(config.replace(batch_size=8, strategy="mirrored", remat=True))
+    configuration.refuse_another_batch(config, 2)
+    configuration.refuse_another_batch(config.replace(batch_size=32), 1)
+    with pytest.raises(UserError, match="is a global batch of 64, .*one of 32; use --batch_size=8"):
+        configuration.refuse_another_batch(config, 4)
+    with pytest.raises(UserError, match="a number of replicas that divides 32"):
+        configuration.refuse_another_batch(config, 3)
+    with pytest.raises(UserError, match="dtype"):
+        configuration.refuse_another(config.replace(dtype="mixed_bfloat16"))
+
+
+def test_config_of_an_older_run_is_read(tmp_path):
+    config = from_values({"workdir": str(tmp_path)})
+    configuration.save(config, configuration.DataDescription((8, 8, 1), 17, None))
+    path = tmp_path / "config.json"
+    fields = json.loads(path.read_text())
+    for name in ("strategy", "dtype", "remat", "steps_per_loop", "on_nan", "global_batch_size"):
+        del fields[name]
+    path.write_text(json.dumps(fields))
+    assert configuration.load(str(tmp_path))[0] == config
+    configuration.refuse_another(config)
+    configuration.refuse_another_batch(config, 1)
+
+
+def run_replicas(output, num_devices, *changes, environment=None):
+    command = [sys.executable, REPLICA_RUN, str(num_devices), str(output), *changes]
+    return subprocess.Popen(
+        command, env=os.environ | (environment or {}), stderr=subprocess.PIPE, text=True
+    )
+
+
+def two_workers(port):
+    cluster = {"worker": [f"localhost:{port}", f"localhost:{port + 1}"]}
+    return [
+        {"TF_CONFIG": json.dumps({"cluster": cluster, "task": {"type": "worker", "index": index}})}
+        for index in range(2)
+    ]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("changes", [(), ("class_conditional=true",)], ids=["", "conditional"])
+def test_devices_and_workers_equal_one_device(tmp_path, changes):
+    """20 steps on 1, 2 and 4 devices and on 2 processes, dropout on."""
+    runs = {
+        "one": [run_replicas(tmp_path / "one.npz", 1, *changes)],
+        "two": [run_replicas(tmp_path / "two.npz", 2, *changes)],
+    }
+    for name, started in runs.items():
+        for process in started:
+            _, errors = process.communicate()
+            assert process.returncode == 0, (name, errors[-2000:])
+    run = run_replicas(tmp_path / "four.npz", 4, *changes)
+    assert run.communicate() and run.returncode == 0
+    workers = [
+        run_replicas(tmp_path / "workers.npz", 1, *changes, environment=environment)
+        for environment in two_workers(free_port())
+    ]
+    for process in workers:
+        _, errors = process.communicate(timeout=600)
+        assert process.returncode == 0, errors[-2000:]
+    one = np.load(tmp_path / "one.npz")
+    for name, replicas in (("two", 2), ("four", 4), ("workers", 2)):
+        other = np.load(tmp_path / f"{name}.npz")
+        assert other["replicas"] == replicas
+        np.testing.assert_allclose(other["score"], one["score"], rtol=1e-5)
+        for key in one.files:
+            if key != "replicas":
+                difference = np.abs(other[key] - one[key]).max()
+                assert difference <= 1e-4 * np.abs(one[key]).max(), (name, key)
+        images = [np.load(tmp_path / f"samples_{n}.npz")["images"] for n in ("one", name)]
+        np.testing.assert_array_equal(*images)
+
+
+def free_port():
+    """A port with a free one after it, most likely."""
+    import socket
+
+    with socket.socket() as probe:
+        probe.bind(("localhost", 0))
+        return probe.getsockname()[1]

@@ -1,0 +1,176 @@
+"""Exports a run for TF Serving: `python -m train.export --workdir=... --output=models/pixelcnn`."""
+
+import dataclasses
+import importlib.metadata
+import json
+import os
+import platform
+import re
+import shutil
+import tempfile
+import time
+
+from absl import flags
+
+from train.errors import UserError, run
+
+FLAGS = flags.FLAGS
+CARD = "model_card.json"
+PACKAGES = ("pixelcnn_tf", "tensorflow", "keras", "numpy")
+
+
+def define():
+    flags.DEFINE_string("workdir", "", "folder of the run")
+    flags.DEFINE_string("output", "", "folder of the model, in which versions are numbered")
+    flags.DEFINE_integer("version", None, "number of the version; default: the next free one")
+    flags.DEFINE_bool("averaged", True, "export the averaged parameters, not the raw ones")
+
+
+def choose_version(output, version=None):
+    """The number of the version to write: `version`, or one more than the highest there is.
+
+    Raises:
+      UserError: if `version` is taken or not a version.
+    """
+    names = os.listdir(output) if os.path.isdir(output) else []
+    present = {int(name) for name in names if re.fullmatch(r"\d+", name)}
+    if version is None:
+        return max(present, default=0) + 1
+    if version < 1:
+        raise UserError(f"--version={version}: must be at least 1")
+    if version in present:
+        raise UserError(f"--version={version}: {output} has it already; give another number")
+    return version
+
+
+def test_scores(workdir, step):
+    """The last test scores of a run up to a step, `{"step": ..., "test/...": ...}`, or None."""
+    from train.metrics import read
+
+    path = os.path.join(workdir, "metrics.jsonl")
+    rows = read(path) if os.path.exists(path) else []
+    scored = [
+        {"step": row["step"]} | {key: row[key] for key in row if key.startswith("test/")}
+        for row in rows
+        if row["step"] <= step and any(key.startswith("test/") for key in row)
+    ]
+    return scored[-1] if scored else None
+
+
+def model_card(config, model, step, averaged, version, signatures):
+    """What a user of the exported model should know, as a dict."""
+    return {
+        "model": type(model).__name__,
+        "version": version,
+        "signatures": signatures,
+        "image_shape": model.image_shape,
+        "num_levels": model.num_levels,
+        "num_classes": model.num_classes,
+        "parameters": model.count_params(),
+        "dataset": config.dataset,
+        "step": step,
+        "weights": "averaged" if averaged else "raw",
+        "test": test_scores(config.workdir, step),
+        "configuration": dataclasses.asdict(config),
+        "versions": {name: importlib.metadata.version(name) for name in PACKAGES}
+        | {"python": platform.python_version()},
+        "exported": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }
+
+
+def write_card(folder, card):
+    """Writes `model_card.json`, whole or not at all."""
+    path = os.path.join(folder, CARD)
+    with open(path + ".tmp", "w") as file:
+        json.dump(card, file, indent=2)
+        file.write("\n")
+    os.replace(path + ".tmp", path)
+
+
+def export(workdir, output, version=None, averaged=True):
+    """Writes `<output>/<version>/`, whole or not at all, and what belongs beside it.
+
+    Args:
+      workdir: the run's folder.
+      output: the model's folder; its last part is the model's name.
+      version: integer, or None for the next free one.
+      averaged: export the averaged parameters.
+
+    Returns:
+      The folder of the version.
+
+    Raises:
+      UserError: if there is no such run, or the output cannot be written.
+    """
+    if not output:
+        raise UserError("--output is missing: the folder of the model, such as models/pixelcnn")
+    name = os.path.basename(os.path.abspath(output))
+    if name.isdigit():
+        raise UserError(f"--output={output}: give the model's folder; versions are made in it")
+    version = choose_version(output, version)
+
+    import tensorflow as tf
+
+    from pixelcnn_tf.export import export_saved_model
+    from train.restore import load_run
+    from train.serving import write_examples, write_warmup
+
+    config, raw_model, averaged_model, step = load_run(workdir)
+    model = averaged_model if averaged else raw_model
+    folder = os.path.join(output, str(version))
+    begin = time.monotonic()
+    unfinished = None
+    try:
+        os.makedirs(output, exist_ok=True)
+        leftovers = [entry for entry in os.listdir(output) if entry.startswith(".unfinished-")]
+        if leftovers:
+            print(f"{output}: unfinished exports, delete them: {', '.join(leftovers)}")
+        print(f"{workdir}, step {step}: tracing and writing the signatures", flush=True)
+        unfinished = tempfile.mkdtemp(prefix=".unfinished-", dir=output)
+        os.chmod(unfinished, 0o755)
+        saved_model = os.path.join(unfinished, "saved_model")
+        signatures = export_saved_model(model, saved_model)
+        try:
+            warm = write_warmup(saved_model, name, model)
+        except ImportError:
+            warm = None
+        card = model_card(config, model, step, averaged, version, signatures)
+        os.makedirs(os.path.join(saved_model, "assets.extra"), exist_ok=True)
+        write_card(os.path.join(saved_model, "assets.extra"), card)
+        os.rename(saved_model, folder)
+        write_card(output, card)
+        write_examples(output, name)
+    except (OSError, tf.errors.OpError) as error:
+        raise UserError(f"--output={output}: cannot be written ({error})") from None
+    finally:
+        if unfinished is not None:
+            shutil.rmtree(unfinished, ignore_errors=True)
+
+    size = sum(
+        os.path.getsize(os.path.join(root, file))
+        for root, _, files in os.walk(folder)
+        for file in files
+    )
+    print(f"signatures: {', '.join(signatures)}")
+    if "score" not in signatures:
+        metric = model.likelihood.metric
+        print(f"left out: score, score_map, serving_default ({metric} is not a likelihood)")
+    if warm is None:
+        print(
+            "no warm-up requests: tensorflow-serving-api is not installed "
+            "(pip install -e '.[serving]', then export again)"
+        )
+    elif warm:
+        print(f"warm-up requests: {', '.join(warm)}")
+    seconds = time.monotonic() - begin
+    print(f"{folder}: {size / 1e6:.1f} MB, written in {seconds:.1f} s", flush=True)
+    return folder
+
+
+def main(_):
+    export(FLAGS.workdir, FLAGS.output, FLAGS.version, FLAGS.averaged)
+
+
+if __name__ == "__main__":
+    define()
+    run(main)

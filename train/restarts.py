@@ -1,0 +1,57 @@
+"""The restarts of a run after a loss that was not finite (`--on_nan=restore`)."""
+
+import json
+import os
+
+import numpy as np
+
+from train.errors import UserError
+
+MAX_RESTARTS = 3
+
+
+class Restarts:
+    """The steps from which the run went on with another order of the data.
+
+    They stand in `<workdir>/restarts.json`, so that order and dropout remain a function of the
+    step and what is stored.
+
+    Args:
+      workdir: the run's folder.
+
+    Raises:
+      UserError: if the file is damaged.
+    """
+
+    def __init__(self, workdir):
+        self.path = os.path.join(workdir, "restarts.json")
+        self.steps = []
+        if os.path.exists(self.path):
+            try:
+                with open(self.path) as file:
+                    self.steps = [int(step) for step in json.load(file)]
+            except (OSError, ValueError, TypeError) as error:
+                raise UserError(f"{self.path}: not a list of steps ({error})") from None
+
+    def add(self, step, write):
+        """Notes a restart from `step`; `write`: into the file too (one process does)."""
+        self.steps.append(step)
+        if write:
+            with open(self.path + ".tmp", "w") as file:
+                json.dump(self.steps, file)
+            os.replace(self.path + ".tmp", self.path)
+
+    def seed(self, seed, step):
+        """The seed of the data's order and of dropout for the steps after `step`.
+
+        Args:
+          seed: the run's seed, an int.
+          step: steps done.
+
+        Returns:
+          int: `seed` itself as long as there was no restart.
+        """
+        number = sum(start <= step for start in self.steps)
+        if number == 0:
+            return seed
+        return int(np.random.SeedSequence([seed, number]).generate_state(1)[0] >> 1)
