@@ -20,7 +20,7 @@ from train.models import MODELS
 from train.restore import load_data, load_run
 from train.samples import write_completions, write_samples
 from train.splits import StreamedSplit
-from train.training import make_model
+from train.training import Trainer, make_model
 
 EVERY = pytest.mark.parametrize("name", FAMILY)
 MINI = dict(
@@ -85,6 +85,37 @@ def test_continued_run_ends_at_the_same_numbers(name, tmp_path):
         np.testing.assert_array_equal(mine, others)
 
 
+@pytest.mark.slow
+@EVERY
+def test_two_replicas_and_xla_equal_one(name, tmp_path):
+    """The same global batches on one device, on two, and compiled with XLA."""
+    dataset = data.load("digits")
+    one = tf.distribute.OneDeviceStrategy("CPU:0")
+    mirrored = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    results = []
+    for strategy, changes in (
+        (one, dict(batch_size=20)),
+        (mirrored, dict(batch_size=10)),
+        (one, dict(batch_size=20, jit_compile=True)),
+    ):
+        trainer = Trainer(mini(name, tmp_path, **changes), dataset, strategy)
+        trainer.initialize()
+        batches = strategy.experimental_distribute_dataset(dataset.train.epoch(0, 20, seed=1))
+        losses = trainer.train_steps(iter(batches), 4)
+        results.append((losses, [v.numpy() for v in trainer.model.trainable_variables]))
+    for losses, values in results[1:]:
+        np.testing.assert_allclose(losses, results[0][0], rtol=1e-5)
+        for mine, theirs in zip(values, results[0][1], strict=True):
+            assert np.abs(mine - theirs).max() <= 1e-4 * np.abs(theirs).max()
+
+
+@pytest.mark.slow
+@EVERY
+def test_bfloat16_run(name, tmp_path):
+    scores = run_training(mini(name, tmp_path, num_levels=2, dtype="mixed_bfloat16"))
+    assert 0.5 < scores["raw"] < 1.1
+
+
 def run_program(name, *arguments):
     command = [sys.executable, "-m", f"train.{name}", *arguments]
     return subprocess.run(command, capture_output=True, text=True)
@@ -140,6 +171,7 @@ def test_every_model_has_every_preset_and_builds():
         ({"model": "row_lstm", "class_conditional": True}, "--class_conditional=True: --model=row"),
         ({"model": "gated_pixelcnn", "energy_distance": True}, "--energy_distance=True"),
         ({"model": "gated_pixelcnn", "dropout_p": 0.2}, "--dropout_p=0.2"),
+        ({"model": "pixelcnn", "remat": True}, "--remat=True: --model=pixelcnn has none"),
         ({"model": "pixelcnn_pp", "nr_output_filters": 9}, "--nr_output_filters=9"),
         ({"model": "diagonal_bilstm", "input_embedding": True}, "--input_embedding=True"),
         ({"num_levels": 1}, "--num_levels=1: must be 0, or 2 to 256"),
