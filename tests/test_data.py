@@ -105,7 +105,7 @@ def test_npz(tmp_path):
         (dict(x_train=random_images(4), x_test=random_images(4), y_test=[1]), "y_test"),
         (dict(x_train=random_images(4), x_test=random_images(4), num_levels=9), "must be 0 to 8"),
         (dict(x_train=random_images(4), x_test=random_images(4), num_levels=1), "num_levels is 1"),
-        (dict(x_train=random_images(4) - 300, x_test=random_images(4)), "hold -300 to"),
+        (dict(x_train=random_images(4).astype(int) - 300, x_test=random_images(4)), "hold -300 to"),
     ],
 )
 def test_unfit_npz_is_refused(tmp_path, arrays, message):

@@ -505,6 +505,7 @@ def test_both_samplers_of_gated_pixelcnn_give_the_same_images(case):
     np.testing.assert_array_equal(cached[:, :, :2], given[:, :, :2])
 
 
+@pytest.mark.slow
 def test_cached_sampler_of_gated_pixelcnn_compiled_with_xla():
     model, labels = gated("rgb, conditional", dtype="float32")
     compiled, plain = (

@@ -173,7 +173,7 @@ def load_npz(path):
 def _npz_levels(path, arrays):
     """The number of levels of an `.npz` file's images; refuses values outside them."""
     images = arrays["x_train"], arrays["x_test"]
-    lowest, highest = min(x.min() for x in images), max(x.max() for x in images)
+    lowest, highest = min(int(x.min()) for x in images), max(int(x.max()) for x in images)
     eight_bit = all(x.dtype == np.uint8 for x in images)
     num_levels = arrays.get("num_levels", 256 if eight_bit else max(highest + 1, 2))
     if np.ndim(num_levels) != 0 or not 2 <= num_levels <= MAX_NUM_LEVELS:
