@@ -6,7 +6,7 @@ import os
 from typing import NamedTuple
 
 from train.errors import UserError, writing
-from train.models import CONDITIONAL, MODEL_FIELDS, MODELS
+from train.models import CONDITIONAL, MODEL_FIELDS, MODELS, REMAT
 
 
 @dataclasses.dataclass(frozen=True)
@@ -198,7 +198,7 @@ def from_values(values):
 def _refuse_foreign_fields(model, values):
     """Raises UserError if `values`, given by hand, set a field that the model does not have."""
     fields = MODELS[model].fields()
-    for field in (*MODEL_FIELDS, CONDITIONAL):
+    for field in (*MODEL_FIELDS, CONDITIONAL, REMAT):
         if values.get(field, False) is not False and field not in fields:
             raise UserError(
                 f"--{field}={values[field]}: --model={model} has none; of the model's flags it "

@@ -19,6 +19,7 @@ MODEL_FIELDS = (
     "input_embedding",
 )
 CONDITIONAL = "class_conditional"  # becomes the argument num_classes
+REMAT = "remat"  # becomes the attribute
 
 
 class Entry(NamedTuple):
@@ -54,7 +55,7 @@ MODELS = {
         "pixelcnn_tf.model:PixelCNNPlusPlus",
         "PixelCNN++; nr_resnet blocks in each of 6 stages of nr_filters maps",
         _sizes((1, 24, 5), (2, 32, 5), (5, 160, 10), "nr_logistic_mix"),
-        ("resnet_nonlinearity", "dropout_p", "energy_distance", CONDITIONAL),
+        ("resnet_nonlinearity", "dropout_p", "energy_distance", CONDITIONAL, REMAT),
     ),
     "pixelcnn": Entry(
         "pixelcnn_tf.pixelcnn:PixelCNN",
