@@ -131,7 +131,7 @@ class CachedSampler:
         start = (
             tf.constant(0),
             tf.TensorArray(images.dtype, num_rows),
-            [tf.TensorArray(self.model.compute_dtype, num_rows)] if keep else [],
+            [tf.TensorArray(self.plan.head.compute_dtype, num_rows)] if keep else [],
             state,
         )
         _, rows, parameters, state = tf.while_loop(
@@ -203,7 +203,7 @@ class CachedSampler:
         start = (
             tf.constant(0),
             tf.TensorArray(images.dtype, width),
-            [tf.TensorArray(dtype, width)] if keep else [],
+            [tf.TensorArray(plan.head.compute_dtype, width)] if keep else [],
             [tf.TensorArray(dtype, width // 2**level) for level in levels],
             {
                 plan.name[layer]: tuple(tf.zeros([batch, size], dtype) for size in layer_sizes)
@@ -233,6 +233,7 @@ class CachedSampler:
         head = self.plan.head
         if isinstance(head, MixtureHead):
             w = weights[head]
+            ul = tf.cast(ul, head.compute_dtype)  # float32 in mixed precision
             return tf.matmul(tf.nn.elu(ul), w["matrix"]) + w["bias"]
         noise = tf.cast(2.0 * noise - 1.0, ul.dtype)
         return head(ul[:, None, None, :], noise=noise[None, :, None, None, :])

@@ -206,7 +206,8 @@ class GatedPixelCNN(AutoregressiveModel):
             *(layer(kernel_size) for _ in range(nr_resnet - 1)),
             layer(kernel_size, last=True),
         )
-        self.head = SoftmaxHead(channels, num_levels, nr_output_filters, dtype=dtype)
+        # In the precision of the variables, as that of PixelCNN++.
+        self.head = SoftmaxHead(channels, num_levels, nr_output_filters, dtype=self.variable_dtype)
         self.build()
 
     def build(self, *_):

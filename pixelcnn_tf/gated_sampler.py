@@ -61,7 +61,7 @@ class GatedCachedSampler:
             image = tf.cast(tf.transpose(pixels, [1, 0, 2])[:, None], tf.float32)
             return row + 1, rows, parameters, {"vertical": vertical, "image": image}
 
-        arrays = [tf.TensorArray(self.model.compute_dtype, num_rows)] if keep else []
+        arrays = [tf.TensorArray(self.model.head.compute_dtype, num_rows)] if keep else []
         start = tf.constant(0), tf.TensorArray(images.dtype, num_rows), arrays, state
         _, rows, parameters, state = tf.while_loop(
             lambda row, *_: row < num_rows, one_row, start, maximum_iterations=num_rows
@@ -132,7 +132,7 @@ class GatedCachedSampler:
             left = [window[:, :, 1:] for window in seen]
             return column + 1, pixels.write(column, pixel), outputs, left
 
-        arrays = [tf.TensorArray(model.compute_dtype, width)] if keep else []
+        arrays = [tf.TensorArray(model.head.compute_dtype, width)] if keep else []
         left = self._zeros(lambda layer, size: [batch, 1, layer.half, size])
         start = tf.constant(0), tf.TensorArray(images.dtype, width), arrays, left
         _, pixels, outputs, _ = tf.while_loop(

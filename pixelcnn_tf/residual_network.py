@@ -109,7 +109,8 @@ class ResidualNetwork(AutoregressiveModel):
 
         self.first = MaskedConv2D(2 * nr_filters, FIRST_KERNEL, "A", channels, dtype=dtype)
         self.blocks = tuple(self.make_block() for _ in range(nr_resnet))
-        self.head = SoftmaxHead(channels, num_levels, nr_output_filters, dtype=dtype)
+        # In the precision of the variables, as that of PixelCNN++.
+        self.head = SoftmaxHead(channels, num_levels, nr_output_filters, dtype=self.variable_dtype)
         self.build()
 
     def make_block(self):

@@ -15,6 +15,7 @@ import grpc
 import numpy as np
 import pytest
 import tensorflow as tf
+from family import FAMILY, small
 from serving_stand_in import SessionModel, serve_grpc, serve_rest
 from tensorflow_serving.apis import prediction_log_pb2
 
@@ -279,6 +280,18 @@ def test_energy_distance_is_sampled_but_not_scored(tmp_path):
         export_saved_model(model, str(tmp_path / "2"), names=["score"])
     with pytest.raises(FileExistsError):
         export_saved_model(model, exported.folder)
+
+
+@pytest.mark.parametrize("name", FAMILY)
+def test_family_by_the_session_loader(name, tmp_path):
+    conditional = {"num_classes": 3} if name == "gated_pixelcnn" else {}
+    model = small(name, (4, 5, 3), dtype="float32", nr_resnet=1, **conditional)
+    exported = Exported(model, tmp_path / "1")
+    assert len(export_saved_model(model, exported.folder)) == 5
+    session_model = SessionModel(exported.folder)
+    for signature in ("score", "complete"):
+        answer = session_model(signature, exported.requests[signature])
+        assert_same(answer, exported.own_answer(signature))
 
 
 def test_readme_clients(digits):

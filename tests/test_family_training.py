@@ -130,6 +130,7 @@ def test_programs(name, tmp_path):
         ("evaluate", [], "16 levels, floor(x * 16 / 17)"),
         ("sample", ["--num_samples=3"], "3 samples in"),
         ("sample", ["--num_samples=2", "--complete=left"], "12 samples in"),
+        ("export", [f"--output={tmp_path}/models/digits"], "signatures: serving_default"),
     ]:
         result = run_program(program, workdir, *arguments)
         assert result.returncode == 0, result.stderr
@@ -172,6 +173,7 @@ def test_every_model_has_every_preset_and_builds():
         ({"model": "pixelcnn", "remat": True}, "--remat=True: --model=pixelcnn has none"),
         ({"model": "pixelcnn_pp", "nr_output_filters": 9}, "--nr_output_filters=9"),
         ({"model": "diagonal_bilstm", "input_embedding": True}, "--input_embedding=True"),
+        ({"model": "pixelcnn", "remat": True}, "--remat=True: --model=pixelcnn has none"),
         ({"num_levels": 1}, "--num_levels=1: must be 0, or 2 to 256"),
         ({"num_levels": 257}, "--num_levels=257"),
         (

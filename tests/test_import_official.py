@@ -6,7 +6,9 @@ import tensorflow as tf
 from parity_data import DIRECTORY
 
 from pixelcnn_tf import PixelCNNPlusPlus, discretized_mix_logistic_loss, official
+from train import config as configuration
 from train import official_checkpoint
+from train.config import from_values
 from train.errors import UserError
 from train.import_official import export_checkpoint, import_checkpoint
 from train.main import train
@@ -154,3 +156,10 @@ def test_mistakes_are_told(imported, tmp_path):
         do_import(CHECKPOINT, imported)
     with pytest.raises(UserError, match="cannot be read"):
         do_import(tmp_path / "none.ckpt", tmp_path / "run")
+
+
+def test_only_pixelcnn_pp_has_an_official_form(tmp_path):
+    config = from_values({"config": "tiny", "model": "pixelcnn", "workdir": str(tmp_path)})
+    configuration.save(config, configuration.DataDescription((8, 8, 1), 17, 10))
+    with pytest.raises(UserError, match="--model=pixelcnn has no official form"):
+        export_checkpoint(str(tmp_path), str(tmp_path / "x.ckpt"), batch_size=16, nr_gpu=1)

@@ -270,3 +270,15 @@ def test_bad_noise_is_named(model):
 def test_bad_mask_is_named(model):
     with pytest.raises(ValueError, match="mask of shape"):
         sampling.complete(model, tf.zeros([2, 8, 4, 3]), tf.zeros([4, 4]), seed=1)
+
+
+@pytest.mark.parametrize("energy_distance", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_mixed_precision(energy_distance):
+    """Computed in bfloat16, both samplers begin alike (and part where rounding decides)."""
+    model = PixelCNNPlusPlus(
+        (4, 4, 3), dtype="mixed_bfloat16", energy_distance=energy_distance, **TINY
+    )
+    assert model(tf.zeros([1, 4, 4, 3])).dtype == tf.float32
+    cached, naive = (sampling.sample(model, 2, seed=3, method=m) for m in ("cached", "naive"))
+    assert np.isin(cached, level_values()).all()
+    np.testing.assert_allclose(cached[:, 0, 0], naive[:, 0, 0], atol=0.05)

@@ -6,7 +6,7 @@ import os
 from typing import NamedTuple
 
 from train.errors import UserError, writing
-from train.models import MODELS, OPTIONAL_FIELDS
+from train.models import CONDITIONAL, MODEL_FIELDS, MODELS, REMAT
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,7 +63,7 @@ HELP = {
     "data_dir": "where tfds data sets are or go; default: tfds' own folder",
     "workdir": "folder of this run; default: runs/<dataset>-<config>, or "
     "runs/<dataset>-<model>-<config>",
-    "config": "preset; a flag given by hand wins over it; told here for pixelcnn_pp",
+    "config": "preset; a flag given by hand wins over it",
     "num_levels": "quantise the data to so many levels per channel, 2 to 256; 0: as they are",
     "model": "which model",
     "nr_resnet": "residual blocks per stage of the model",
@@ -198,7 +198,7 @@ def from_values(values):
 def _refuse_foreign_fields(model, values):
     """Raises UserError if `values`, given by hand, set a field that the model does not have."""
     fields = MODELS[model].fields()
-    for field in OPTIONAL_FIELDS:
+    for field in (*MODEL_FIELDS, CONDITIONAL, REMAT):
         if values.get(field, False) is not False and field not in fields:
             raise UserError(
                 f"--{field}={values[field]}: --model={model} has none; of the model's flags it "

@@ -101,6 +101,8 @@ def export_checkpoint(workdir, path, batch_size, nr_gpu):
     from train.training import make_model
 
     config, description = configuration.load(workdir)
+    if config.model != configuration.Config.model:
+        raise UserError(f"--workdir={workdir}: --model={config.model} has no official form")
     model, averaged = make_model(config, description), make_model(config, description)
     optimizer = OfficialAdam()
     optimizer.build(model.trainable_variables)

@@ -19,8 +19,7 @@ MODEL_FIELDS = (
     "input_embedding",
 )
 CONDITIONAL = "class_conditional"  # becomes the argument num_classes
-REMAT = "remat"  # an attribute that is set when the model is trained
-OPTIONAL_FIELDS = (*MODEL_FIELDS, CONDITIONAL, REMAT)  # a model may be without them
+REMAT = "remat"  # becomes the attribute
 
 
 class Entry(NamedTuple):
