@@ -63,7 +63,7 @@ HELP = {
     "data_dir": "where tfds data sets are or go; default: tfds' own folder",
     "workdir": "folder of this run; default: runs/<dataset>-<config>, or "
     "runs/<dataset>-<model>-<config>",
-    "config": "preset; a flag given by hand wins over it",
+    "config": "preset; a flag given by hand wins over it; told here for pixelcnn_pp",
     "num_levels": "quantise the data to so many levels per channel, 2 to 256; 0: as they are",
     "model": "which model",
     "nr_resnet": "residual blocks per stage of the model",
