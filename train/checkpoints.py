@@ -66,6 +66,8 @@ class Checkpoints:
         manager = tf.train.CheckpointManager(
             self.checkpoint, self.directory, MAX_TO_KEEP, checkpoint_name=NAME
         )
+        # TensorFlow counts its saves; as the step, a checkpoint is that of any other such run.
+        self.checkpoint.save_counter.assign(step)
         try:
             with writing(f"the checkpoint of step {step}, {self.prefix(step)}", advice):
                 manager.save(checkpoint_number=step)
