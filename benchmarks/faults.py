@@ -3,9 +3,9 @@
     python benchmarks/faults.py            # or: make faults
     python benchmarks/faults.py --only=kill,disk --kills=5
 
-Each fault hits a tiny run on the built-in digits, on logical CPU devices; the network is cut to one
-of its three resolutions, because a run is started about 80 times. Where root may mount one, the full
-disk is a small tmpfs; elsewhere it is a limit on the size of files.
+Each fault hits a tiny run on the built-in digits, on logical CPU devices; the network is cut to
+one of its three resolutions, because runs are started about 80 times. Where root may mount one, the
+full disk is a small tmpfs; elsewhere it is a limit on the size of files.
 """
 
 import argparse
@@ -399,7 +399,9 @@ class Faults:
         """A run whose disk is full from then on; later there is room again."""
         with self.small_disk(f"disk_{what}", 40) as disk:
             workdir = os.path.join(disk, "run") if disk else self.path(f"run_{what}")
-            options = [when, "--stages=3"]  # the sampler is made for the whole network
+            # The sampler is made for the whole network.
+            stages = f"--stages={3 if changes.get('num_samples') else 1}"
+            options = [when, stages]
             if not disk:
                 options.append(f"--file_limit={limit}")
             output = finish(start(workdir, *options, **changes), 2)
@@ -409,8 +411,8 @@ class Faults:
             kept = newest(workdir)
             with contextlib.suppress(FileNotFoundError):
                 os.remove(os.path.join(workdir, "filler"))
-            finish(start(workdir, "--stages=3", **changes))
-            result = exactly(workdir, self.undisturbed("--stages=3", **changes))
+            finish(start(workdir, stages, **changes))
+            result = exactly(workdir, self.undisturbed(stages, **changes))
         how = "tmpfs" if disk else "file limit"
         return f"({how}) one error, step {kept} kept; with room again: {result}"
 
@@ -516,7 +518,8 @@ class Faults:
         output = finish(start(workdir, "--devices=2", strategy="mirrored", **SHORT), 2)
         require("use --batch_size=10" in output, f"another batch is not refused: {output[-300:]}")
         finish(start(workdir, **SHORT))
-        return f"1, 2, 1 devices: {to_rounding(workdir, self.undisturbed(**SHORT))}; other batch refused"
+        result = to_rounding(workdir, self.undisturbed(**SHORT))
+        return f"1, 2, 1 devices: {result}; another global batch refused"
 
 
 TRIED = {
