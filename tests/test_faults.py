@@ -38,6 +38,16 @@ VALUES = dict(
 )
 
 
+@pytest.fixture(scope="module", autouse=True)
+def one_resolution():
+    """A network of one of the three resolutions: these tests are about the program around it."""
+    import pixelcnn_tf.cached_sampler  # noqa: F401 (which takes the number on import)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pixelcnn_tf.model.NUM_STAGES", 1)
+        yield
+
+
 def config_in(workdir, **changes):
     return from_values(VALUES | {"workdir": str(workdir)} | changes)
 
@@ -69,7 +79,7 @@ def assert_same_run(workdir, other):
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory):
+def finished(tmp_path_factory, one_resolution):
     workdir = tmp_path_factory.mktemp("run")
     run_training(config_in(workdir))
     return workdir
