@@ -3,8 +3,9 @@
     python benchmarks/faults.py            # or: make faults
     python benchmarks/faults.py --only=kill,disk --kills=5
 
-Each fault hits a tiny run on the built-in digits, on logical CPU devices. Where root may mount one,
-the full disk is a small tmpfs; elsewhere it is a limit on the size of files.
+Each fault hits a tiny run on the built-in digits, on logical CPU devices; the network is cut to
+one of its three resolutions, because runs are started about 80 times. Where root may mount one, the
+full disk is a small tmpfs; elsewhere it is a limit on the size of files.
 """
 
 import argparse
@@ -44,6 +45,9 @@ VALUES = dict(
 )
 
 
+SHORT = dict(max_steps=20)  # for comparisons to rounding, which grows with the steps
+
+
 class Fault(Exception):
     """What came out otherwise than it should."""
 
@@ -60,6 +64,7 @@ def child(arguments):
     """Runs `train.main` with logical CPU devices and, perhaps, a planted fault."""
     options = argparse.ArgumentParser()
     options.add_argument("--devices", type=int, default=1)
+    options.add_argument("--stages", type=int, default=1)
     options.add_argument("--nan_at", type=int, default=0)
     options.add_argument("--nan_times", type=int, default=1)
     options.add_argument("--fill_at", type=int, default=0)
@@ -69,6 +74,10 @@ def child(arguments):
 
     import tensorflow as tf
     from absl import flags as absl_flags
+
+    from pixelcnn_tf import model
+
+    model.NUM_STAGES = options.stages
 
     from train import flags, loop, main
     from train.errors import run
@@ -235,12 +244,12 @@ class Faults:
     def path(self, name):
         return os.path.join(self.folder, name)
 
-    def undisturbed(self, **changes):
+    def undisturbed(self, *options, **changes):
         """The folder of a run that nothing happened to; made once for each set of flags."""
-        key = json.dumps(changes, sort_keys=True)
+        key = json.dumps([options, changes], sort_keys=True)
         if key not in self.runs:
             workdir = self.path(f"undisturbed{len(self.runs)}")
-            finish(start(workdir, **changes))
+            finish(start(workdir, *options, **changes))
             self.runs[key] = workdir
         return self.runs[key]
 
@@ -317,9 +326,9 @@ class Faults:
         return f"{self.kills} kills, {writing} while a checkpoint was written: {result}"
 
     def kill_replicas(self):
-        changes = dict(strategy="mirrored", batch_size=10)
+        changes = dict(strategy="mirrored", batch_size=10, **SHORT)
         workdir, _ = self.kill_often("killed2", 3, "--devices=2", **changes)
-        return f"3 kills on 2 devices: {to_rounding(workdir, self.undisturbed())}"
+        return f"3 kills on 2 devices: {to_rounding(workdir, self.undisturbed(**SHORT))}"
 
     def workers(self, workdir, **changes):
         ports = []
@@ -337,7 +346,7 @@ class Faults:
 
     def lose_worker(self, victim):
         workdir = self.path(f"worker{victim}")
-        processes = self.workers(workdir)
+        processes = self.workers(workdir, **SHORT)
         wait_for_checkpoint(processes[0], workdir, 5)
         processes[victim].kill()
         begin = time.monotonic()
@@ -347,9 +356,9 @@ class Faults:
         require("start all workers again" in output, f"no message: {output[-500:]}")
         processes[victim].communicate()
         step = newest(workdir)
-        for process in self.workers(workdir):
+        for process in self.workers(workdir, **SHORT):
             finish(process)
-        result = to_rounding(workdir, self.undisturbed())
+        result = to_rounding(workdir, self.undisturbed(**SHORT))
         return (
             f"the other: exit {WORKER_LOST} after {seconds:.0f} s; again from step {step}: {result}"
         )
@@ -362,15 +371,15 @@ class Faults:
 
     def stop_workers(self):
         workdir = self.path("stop_workers")
-        processes = self.workers(workdir)
+        processes = self.workers(workdir, **SHORT)
         wait_for_checkpoint(processes[0], workdir, 5)
         processes[1].send_signal(signal.SIGTERM)
         for process in processes:
             finish(process, STOPPED)
         step = newest(workdir)
-        for process in self.workers(workdir):
+        for process in self.workers(workdir, **SHORT):
             finish(process)
-        result = to_rounding(workdir, self.undisturbed())
+        result = to_rounding(workdir, self.undisturbed(**SHORT))
         return f"both exit {STOPPED} after step {step}; gone on: {result}"
 
     @contextlib.contextmanager
@@ -390,7 +399,9 @@ class Faults:
         """A run whose disk is full from then on; later there is room again."""
         with self.small_disk(f"disk_{what}", 40) as disk:
             workdir = os.path.join(disk, "run") if disk else self.path(f"run_{what}")
-            options = [when]
+            # The sampler is made for the whole network.
+            stages = f"--stages={3 if changes.get('num_samples') else 1}"
+            options = [when, stages]
             if not disk:
                 options.append(f"--file_limit={limit}")
             output = finish(start(workdir, *options, **changes), 2)
@@ -400,8 +411,8 @@ class Faults:
             kept = newest(workdir)
             with contextlib.suppress(FileNotFoundError):
                 os.remove(os.path.join(workdir, "filler"))
-            finish(start(workdir, **changes))
-            result = exactly(workdir, self.undisturbed(**changes))
+            finish(start(workdir, stages, **changes))
+            result = exactly(workdir, self.undisturbed(stages, **changes))
         how = "tmpfs" if disk else "file limit"
         return f"({how}) one error, step {kept} kept; with room again: {result}"
 
@@ -467,8 +478,8 @@ class Faults:
         return f"exit 2 at step 9, step 8 kept; again without it: {result}"
 
     def nan_replicas(self):
-        workdir = self.nan_stop("--devices=2", strategy="mirrored", batch_size=10)
-        result = to_rounding(workdir, self.undisturbed())
+        workdir = self.nan_stop("--devices=2", strategy="mirrored", batch_size=10, **SHORT)
+        result = to_rounding(workdir, self.undisturbed(**SHORT))
         return f"exit 2 at step 9, step 8 kept; again without it: {result}"
 
     def nan_restore(self):
@@ -498,16 +509,17 @@ class Faults:
 
     def replicas(self):
         workdir = self.path("replicas")
-        mirrored = dict(strategy="mirrored", batch_size=10)
-        for step, options, changes in ((20, (), {}), (40, ("--devices=2",), mirrored)):
+        mirrored = dict(strategy="mirrored", batch_size=10, **SHORT)
+        for step, options, changes in ((8, (), SHORT), (14, ("--devices=2",), mirrored)):
             process = start(workdir, *options, **changes)
             wait_for_checkpoint(process, workdir, step)
             process.kill()
             process.communicate()
-        output = finish(start(workdir, "--devices=2", strategy="mirrored"), 2)
+        output = finish(start(workdir, "--devices=2", strategy="mirrored", **SHORT), 2)
         require("use --batch_size=10" in output, f"another batch is not refused: {output[-300:]}")
-        finish(start(workdir))
-        return f"1, 2, 1 devices: {to_rounding(workdir, self.undisturbed())}; other batch refused"
+        finish(start(workdir, **SHORT))
+        result = to_rounding(workdir, self.undisturbed(**SHORT))
+        return f"1, 2, 1 devices: {result}; another global batch refused"
 
 
 TRIED = {

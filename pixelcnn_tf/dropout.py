@@ -7,7 +7,7 @@ resumed run and a run on more replicas drop the same units.
 
 import tensorflow as tf
 
-from pixelcnn_tf.random import fold_in, uniform_per_example
+from pixelcnn_tf.random import uniform_per_example
 
 
 class Dropout:
@@ -49,7 +49,7 @@ class Dropout:
                     )
                 keep = tf.cast(self.masks[number], tf.bool)
             else:
-                noise = uniform_per_example(fold_in(self.seeds, number), x.shape[1:])
+                noise = uniform_per_example(self.seeds, x.shape[1:], number=number)
                 keep = noise >= self.dropout_p
             return tf.where(keep, x / (1.0 - self.dropout_p), tf.zeros_like(x))
 

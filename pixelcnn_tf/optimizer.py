@@ -50,28 +50,43 @@ class OfficialAdam(keras.optimizers.Optimizer):
         index = self._get_variable_index(variable)
         return self.first_moments[index], self.second_moments[index]
 
-    def decayed_learning_rate(self, step, learning_rate=None):
+    def decayed_learning_rate(self, step):
         """The learning rate of step `step` = 1, 2, ..., a scalar.
 
         The power is taken in float64, where the official code multiplies Python floats;
         float32 would be 3 % off after a million steps.
         """
-        learning_rate = self.learning_rate if learning_rate is None else learning_rate
         decay = tf.pow(tf.constant(self.lr_decay, tf.float64), tf.cast(step, tf.float64))
-        return tf.cast(tf.cast(learning_rate, tf.float64) * decay, tf.float32)
+        return tf.cast(tf.cast(self.learning_rate, tf.float64) * decay, tf.float32)
+
+    def apply(self, grads, trainable_variables=None):
+        # What all variables share is computed once, not for each of them.
+        step = tf.convert_to_tensor(self.iterations) + 1
+        lr = self.decayed_learning_rate(step)
+        variables = (
+            self._trainable_variables if trainable_variables is None else trainable_variables
+        )
+        self.of_step = {
+            dtype: self._scalars(step, lr, dtype) for dtype in {v.dtype for v in variables}
+        }
+        super().apply(grads, trainable_variables)
+
+    def _scalars(self, step, lr, dtype):
+        """Learning rate and bias corrections of a step, in a variable's dtype."""
+        t = tf.cast(step, dtype)
+        beta_1, beta_2 = tf.constant(self.beta_1, dtype), tf.constant(self.beta_2, dtype)
+        return tf.cast(lr, dtype), 1.0 - tf.pow(beta_1, t), 1.0 - tf.pow(beta_2, t)
 
     def update_step(self, gradient, variable, learning_rate):
-        step = tf.convert_to_tensor(self.iterations) + 1
-        dtype = variable.dtype
-        lr = tf.cast(self.decayed_learning_rate(step, learning_rate), dtype)
+        dtype = variable.dtype if isinstance(variable.dtype, str) else variable.dtype.name
+        lr, correction_1, correction_2 = self.of_step[dtype]
         gradient = tf.cast(gradient, dtype)
         beta_1, beta_2 = tf.constant(self.beta_1, dtype), tf.constant(self.beta_2, dtype)
-        t = tf.cast(step, dtype)
         m, v = self.moments(variable)
         self.assign(m, beta_1 * m + (1.0 - beta_1) * gradient)
         self.assign(v, beta_2 * v + (1.0 - beta_2) * tf.square(gradient))
-        m_hat = m / (1.0 - tf.pow(beta_1, t))
-        v_hat = v / (1.0 - tf.pow(beta_2, t))
+        m_hat = m / correction_1
+        v_hat = v / correction_2
         self.assign_sub(variable, lr * m_hat / tf.sqrt(v_hat + self.epsilon))
 
     def get_config(self):

@@ -47,9 +47,13 @@ class Checkpoints:
 
     def steps(self):
         """Steps of the checkpoints on disk, ascending (from the files, not the state file)."""
-        paths = glob.glob(os.path.join(glob.escape(self.directory), f"{NAME}-*.index"))
-        matches = (re.search(rf"{NAME}-(\d+)\.index$", path) for path in paths)
-        return sorted(int(match[1]) for match in matches if match)
+        return self._steps_of(r"index$")
+
+    def _steps_of(self, kind):
+        """Steps of the files whose ending matches `kind`, ascending."""
+        paths = glob.glob(os.path.join(glob.escape(self.directory), f"{NAME}-*"))
+        matches = (re.search(rf"{NAME}-(\d+)\.{kind}", path) for path in paths)
+        return sorted({int(match[1]) for match in matches if match})
 
     def prefix(self, step):
         return os.path.join(self.directory, f"{NAME}-{step}")
@@ -66,14 +70,19 @@ class Checkpoints:
         manager = tf.train.CheckpointManager(
             self.checkpoint, self.directory, MAX_TO_KEEP, checkpoint_name=NAME
         )
+        # TensorFlow counts its saves; as the step, a checkpoint is that of any other such run.
+        self.checkpoint.save_counter.assign(step)
         try:
             with writing(f"the checkpoint of step {step}, {self.prefix(step)}", advice):
                 manager.save(checkpoint_number=step)
         except UserError:
             self._delete(step)  # what there is of it
             raise
-        for old in self.steps()[:-MAX_TO_KEEP]:
-            self._delete(old)  # the manager forgets some when it is killed
+        # What a killed run left: checkpoints its manager forgot, and half-written ones.
+        oldest = self.steps()[-MAX_TO_KEEP:][0]
+        for old in {*self.steps(), *self._steps_of("data-")}:
+            if old < oldest:
+                self._delete(old)
 
     def _delete(self, step):
         for path in glob.glob(glob.escape(self.prefix(step)) + "[._]*"):
@@ -95,10 +104,9 @@ class Checkpoints:
             status.assert_existing_objects_matched().expect_partial()
 
     def _tell_of_the_unfinished(self):
-        paths = glob.glob(os.path.join(glob.escape(self.directory), f"{NAME}-*.data-*"))
-        for path in sorted({path.rsplit(".data-")[0] for path in paths}):
-            if not os.path.exists(path + ".index"):
-                print(f"checkpoint {path} is not whole (it has no index): not used", flush=True)
+        for step in sorted({*self._steps_of("data-")} - {*self.steps()}):
+            path = self.prefix(step)
+            print(f"checkpoint {path} is not whole (it has no index): not used", flush=True)
 
     def restore_latest(self):
         """Restores the newest checkpoint that can be read, saying which ones could not.

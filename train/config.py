@@ -120,12 +120,12 @@ MAY_CHANGE = {
     "eval_interval",
     "checkpoint_interval",
     "log_interval",
-    # Nor on what it is computed; batch_size only as far as the global batch stays the same.
+    # Nor on what it is computed; batch_size only as far as the global batch stays the same. (Not
+    # jit_compile: XLA draws other random numbers, and so other dropout masks, from a seed.)
     "batch_size",
     "strategy",
     "nr_gpu",
     "remat",
-    "jit_compile",
     "steps_per_loop",
     "on_nan",
 }
