@@ -26,7 +26,7 @@ FLAGS = flags.FLAGS
 flags.DEFINE_string("data_dir", "", "where the tfds data sets are")
 flags.DEFINE_string("workdir", "runs/mnist-conditional", "folder of the run")
 flags.DEFINE_string("output", "docs/class_conditional.png", "picture of the samples")
-flags.DEFINE_integer("steps", 1500, "training steps")
+flags.DEFINE_integer("steps", 1000, "training steps")
 flags.DEFINE_integer("per_class", 10, "samples of each class")
 
 NUM_LEVELS = 2

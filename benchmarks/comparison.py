@@ -279,8 +279,8 @@ def write_table(file, task, results, dataset):
     )
     nats = " nats |" if mnist else ""
     print(
-        f"| model | nr_resnet, nr_filters | parameters (not masked) | bits/dim |{nats} training "
-        f"images/s | {NUM_SAMPLES} samples | {TASKS[task]['published']} |",
+        f"| model | nr_resnet, nr_filters | parameters (not masked) | bits/dim (raw) |{nats} "
+        f"training images/s | {NUM_SAMPLES} samples | {TASKS[task]['published']} |",
         file=file,
     )
     print("|---" * (7 + mnist) + "|", file=file)
@@ -290,7 +290,8 @@ def write_table(file, task, results, dataset):
         estimated = "" if result["drawn"] or model in CACHED else " (*)"
         print(
             f"| {NAMES[model]} | {nr_resnet}, {nr_filters} | {result['parameters']:,} "
-            f"({result['unmasked']:,}) | {result['bits_per_dim']:.3f} |{nats} "
+            f"({result['unmasked']:,}) | {result['bits_per_dim']:.3f} "
+            f"({result['bits_per_dim_raw']:.3f}) |{nats} "
             f"{result['images_per_sec']:.0f} | {result['sampling_seconds']:.1f} s{estimated} | "
             f"{PUBLISHED[task].get(model, '')} |",
             file=file,
@@ -306,11 +307,12 @@ Made by `{command}`.
 The models are small and trained for minutes on 2 CPU cores that did other work too: the figures
 compare them with each other, early in training, and say nothing of how they end. The published
 figures, in a column of their own, are of the papers' models, which are far larger and were trained
-to the end.
+to the end (quoted; the papers' text could not be reached from here to check them).
 
 All are trained alike: learning rate {learning_rate}, tuned for none of them, batch {batch_size},
-seed {seed}, no dropout, Polyak decay {polyak_decay} (scored are the averages). "Not masked" leaves
-out the weights that a mask holds at zero; the sizes are chosen so that these are about as many.
+seed {seed}, no dropout. Bits/dim are those of the averaged parameters (Polyak decay
+{polyak_decay}; they lag behind in so short a run) and of the raw ones. "Not masked" leaves out the
+weights that a mask holds at zero; the sizes are chosen so that these are about as many.
 PixelCNN++ and Gated PixelCNN have cached samplers, the others take a pass of the network for every
 sub-pixel.
 
