@@ -16,7 +16,7 @@ demo: $(VENV)/installed
 	$(RUN) -m train.main --dataset=digits --config=tiny --workdir=runs/digits-tiny
 
 test: $(VENV)/installed
-	$(RUN) -m pytest
+	$(RUN) -m pytest -n 2 --dist loadfile
 
 # The checks that take minutes each.
 slow: $(VENV)/installed

@@ -10,6 +10,7 @@ import keras
 import tensorflow as tf
 
 V_STDDEV = 0.05  # official nn.py: random_normal_initializer(0, 0.05), for V and hw
+NORM_EPSILON = 1e-12  # tf.nn.l2_normalize, which the official code calls: least squared norm
 INIT_EPSILON = 1e-10  # official nn.py: inside the root of the variance in the init pass
 
 
@@ -51,9 +52,11 @@ class WeightNormLayer(keras.layers.Layer):
 
     def kernel(self):
         """The effective kernel `g * V / ||V||` in the compute dtype, shaped like `V`."""
-        direction = tf.nn.l2_normalize(tf.convert_to_tensor(self.V), axis=self.norm_axes)
-        kernel = tf.reshape(tf.convert_to_tensor(self.g), self.g_shape) * direction
-        return tf.cast(kernel, self.compute_dtype)
+        v, g = tf.convert_to_tensor(self.V), tf.convert_to_tensor(self.g)
+        square = tf.reduce_sum(tf.square(v), axis=self.norm_axes, keepdims=True)
+        # The factor of each channel first: V is gone through, and kept in memory, once less.
+        scale = tf.reshape(g, self.g_shape) * tf.math.rsqrt(tf.maximum(square, NORM_EPSILON))
+        return tf.cast(scale * v, self.compute_dtype)
 
     def bias(self):
         """`b` in the compute dtype, `[filters]`."""
