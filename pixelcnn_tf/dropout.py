@@ -49,8 +49,10 @@ class Dropout:
                     )
                 keep = tf.cast(self.masks[number], tf.bool)
             else:
-                noise = uniform_per_example(self.seeds, x.shape[1:], number=number)
-                keep = noise >= self.dropout_p
+                # Not before x is there: TensorFlow would draw the noise of all blocks at once.
+                with tf.control_dependencies([x]):
+                    noise = uniform_per_example(self.seeds, x.shape[1:], number=number)
+                    keep = noise >= self.dropout_p
             return tf.where(keep, x / (1.0 - self.dropout_p), tf.zeros_like(x))
 
         return drop

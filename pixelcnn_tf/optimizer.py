@@ -69,6 +69,7 @@ class OfficialAdam(keras.optimizers.Optimizer):
         self.of_step = {
             dtype: self._scalars(step, lr, dtype) for dtype in {v.dtype for v in variables}
         }
+        self.previous = {}  # device -> the last update there
         super().apply(grads, trainable_variables)
 
     def _scalars(self, step, lr, dtype):
@@ -80,14 +81,19 @@ class OfficialAdam(keras.optimizers.Optimizer):
     def update_step(self, gradient, variable, learning_rate):
         dtype = variable.dtype if isinstance(variable.dtype, str) else variable.dtype.name
         lr, correction_1, correction_2 = self.of_step[dtype]
-        gradient = tf.cast(gradient, dtype)
         beta_1, beta_2 = tf.constant(self.beta_1, dtype), tf.constant(self.beta_2, dtype)
         m, v = self.moments(variable)
-        self.assign(m, beta_1 * m + (1.0 - beta_1) * gradient)
-        self.assign(v, beta_2 * v + (1.0 - beta_2) * tf.square(gradient))
-        m_hat = m / correction_1
-        v_hat = v / correction_2
-        self.assign_sub(variable, lr * m_hat / tf.sqrt(v_hat + self.epsilon))
+        # One variable after the other: TensorFlow would begin all at once, and keep half a dozen
+        # intermediate values of every parameter in memory.
+        with tf.control_dependencies(self.previous.get(gradient.device, [])):
+            gradient = tf.cast(tf.identity(gradient), dtype)
+            self.assign(m, beta_1 * m + (1.0 - beta_1) * gradient)
+            self.assign(v, beta_2 * v + (1.0 - beta_2) * tf.square(gradient))
+            m_hat = m / correction_1
+            v_hat = v / correction_2
+            update = lr * m_hat / tf.sqrt(v_hat + self.epsilon)
+            self.assign_sub(variable, update)
+        self.previous[gradient.device] = [update]
 
     def get_config(self):
         return super().get_config() | {

@@ -47,8 +47,13 @@ class PolyakAverage:
         """Feeds the model's current values into the average. May run inside a `tf.function`."""
         extended = tf.distribute.get_strategy().extended
 
+        previous = {}  # device -> the last change there: one after the other, see OfficialAdam
+
         def feed(shadow, variable):
-            shadow.assign_sub((1.0 - self.polyak_decay) * (shadow - variable))
+            with tf.control_dependencies(previous.get(shadow.device, [])):
+                change = (1.0 - self.polyak_decay) * (shadow - variable)
+                shadow.assign_sub(change)
+            previous[shadow.device] = [change]
 
         for shadow, variable in self.pairs:
             extended.update(shadow, feed, args=(variable,))

@@ -6,7 +6,7 @@ import tensorflow as tf
 from pixelcnn_tf import PixelCNNPlusPlus, data_dependent_init
 from pixelcnn_tf.dropout import Dropout
 from pixelcnn_tf.gated_resnet import GATE_INIT_SCALE
-from pixelcnn_tf.model import add_ones_channel
+from pixelcnn_tf.model import ImagePass, add_ones_channel
 from pixelcnn_tf.nonlinearities import concat_elu
 from pixelcnn_tf.random import example_seeds
 from pixelcnn_tf.shifted_convolutions import Nin, down_shift, right_shift
@@ -184,7 +184,9 @@ def test_bad_inputs_are_named():
 def test_mixed_precision_computes_in_bfloat16_and_keeps_float32_variables():
     model = PixelCNNPlusPlus((8, 8, 1), **TINY, dtype="mixed_bfloat16")
     assert {v.dtype for v in model.trainable_variables} == {"float32"}
-    assert model(random_images(2, 8, 8, 1)).dtype == tf.bfloat16
+    run = ImagePass()
+    assert run(model.u_input, random_images(2, 8, 8, 2)).dtype == tf.bfloat16
+    assert model(random_images(2, 8, 8, 1)).dtype == tf.float32  # of the head
 
 
 def test_ones_channel():
