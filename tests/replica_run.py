@@ -51,12 +51,16 @@ def main(num_devices, output, *changes):
     path = os.path.join(os.path.dirname(output), f"samples_{os.path.basename(output)}")
     write_samples(trainer.averaged_model, 6, 1, path.removesuffix(".npz"), strategy=strategy)
     if trainer.workers.is_chief:
-        variables = [
-            *trainer.model.trainable_variables,
-            *trainer.averaged_model.trainable_variables,
-            *trainer.optimizer.variables,
-        ]
-        arrays = {f"v{n}": v.value.numpy() for n, v in enumerate(variables)}
+        groups = {
+            "parameter": trainer.model.trainable_variables,
+            "average": trainer.averaged_model.trainable_variables,
+            "optimizer": trainer.optimizer.variables,
+        }
+        arrays = {
+            f"{group}{n}": variable.value.numpy()
+            for group, variables in groups.items()
+            for n, variable in enumerate(variables)
+        }
         losses = np.concatenate(losses)
         np.savez(output, losses=losses, score=score, replicas=replicas, **arrays)
 
