@@ -4,7 +4,7 @@ import keras
 import tensorflow as tf
 
 from pixelcnn_tf.lstm import NUM_GATES, run_lstm
-from pixelcnn_tf.masked_convolution import MaskedConv2D
+from pixelcnn_tf.masked_convolution import GroupedLayer, MaskedConv2D
 from pixelcnn_tf.residual_network import ResidualNetwork
 from pixelcnn_tf.shifted_convolutions import down_shift
 
@@ -32,7 +32,7 @@ def unskew(x, width):
 
 
 @keras.saving.register_keras_serializable("pixelcnn_tf")
-class DiagonalLSTM(keras.layers.Layer):
+class DiagonalLSTM(GroupedLayer):
     """An LSTM that runs along the diagonals, from the upper left corner to the lower right.
 
     The state of a pixel is computed from the states to the left and above, and from its own
@@ -44,9 +44,7 @@ class DiagonalLSTM(keras.layers.Layer):
     """
 
     def __init__(self, filters, groups=1, **kwargs):
-        super().__init__(**kwargs)
-        self.filters = filters
-        self.groups = groups
+        super().__init__(filters, groups, **kwargs)
         self.input_to_state = MaskedConv2D(
             NUM_GATES * filters,
             (1, 1),
@@ -73,12 +71,9 @@ class DiagonalLSTM(keras.layers.Layer):
         h = tf.transpose(run_lstm(gates, convolve), [1, 2, 0, 3])
         return unskew(h, x.shape[2])
 
-    def get_config(self):
-        return super().get_config() | {"filters": self.filters, "groups": self.groups}
-
 
 @keras.saving.register_keras_serializable("pixelcnn_tf")
-class DiagonalBiLSTMBlock(keras.layers.Layer):
+class DiagonalBiLSTMBlock(GroupedLayer):
     """Both directions with their residual connection. `[B, H, W, 2 * filters]` -> the same.
 
     The map that runs from right to left would see pixels to the right in its own row: it is
@@ -90,9 +85,7 @@ class DiagonalBiLSTMBlock(keras.layers.Layer):
     """
 
     def __init__(self, filters, groups=1, **kwargs):
-        super().__init__(**kwargs)
-        self.filters = filters
-        self.groups = groups
+        super().__init__(filters, groups, **kwargs)
         options = dict(groups=groups, dtype=self.dtype_policy)
         self.to_right = DiagonalLSTM(filters, name="to_right", **options)
         self.to_left = DiagonalLSTM(filters, name="to_left", **options)
@@ -102,9 +95,6 @@ class DiagonalBiLSTMBlock(keras.layers.Layer):
         right = self.to_right(x)
         left = tf.reverse(self.to_left(tf.reverse(x, axis=[2])), axis=[2])
         return x + self.widen(right + down_shift(left))
-
-    def get_config(self):
-        return super().get_config() | {"filters": self.filters, "groups": self.groups}
 
 
 @keras.saving.register_keras_serializable("pixelcnn_tf")

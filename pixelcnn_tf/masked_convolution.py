@@ -39,6 +39,23 @@ def convolution_mask(kernel_size, mask_type, inputs, outputs):
     return mask
 
 
+class GroupedLayer(keras.layers.Layer):
+    """Base of the layers that are made of masked convolutions.
+
+    Args:
+      filters: number of feature maps.
+      groups: channels of the image, which the maps are divided among.
+    """
+
+    def __init__(self, filters, groups=1, **kwargs):
+        super().__init__(**kwargs)
+        self.filters = filters
+        self.groups = groups
+
+    def get_config(self):
+        return super().get_config() | {"filters": self.filters, "groups": self.groups}
+
+
 @keras.saving.register_keras_serializable("pixelcnn_tf")
 class MaskedConv2D(keras.layers.Layer):
     """A convolution in which no output sees a later sub-pixel, nor (type A) its own.

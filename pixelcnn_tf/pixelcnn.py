@@ -3,12 +3,12 @@
 import keras
 import tensorflow as tf
 
-from pixelcnn_tf.masked_convolution import MaskedConv2D
+from pixelcnn_tf.masked_convolution import GroupedLayer, MaskedConv2D
 from pixelcnn_tf.residual_network import ResidualNetwork
 
 
 @keras.saving.register_keras_serializable("pixelcnn_tf")
-class ResidualBlock(keras.layers.Layer):
+class ResidualBlock(GroupedLayer):
     """The residual block of PixelCNN (Figure 5, left): 2h -> h -> h -> 2h, added to its input.
 
     `[B, H, W, 2 * filters]` -> the same shape.
@@ -19,9 +19,7 @@ class ResidualBlock(keras.layers.Layer):
     """
 
     def __init__(self, filters, groups=1, **kwargs):
-        super().__init__(**kwargs)
-        self.filters = filters
-        self.groups = groups
+        super().__init__(filters, groups, **kwargs)
         options = dict(groups=groups, dtype=self.dtype_policy)
         self.narrow = MaskedConv2D(filters, (1, 1), name="narrow", **options)
         self.conv = MaskedConv2D(filters, (3, 3), name="conv", **options)
@@ -31,9 +29,6 @@ class ResidualBlock(keras.layers.Layer):
         y = self.narrow(tf.nn.relu(x))
         y = self.conv(tf.nn.relu(y))
         return x + self.widen(tf.nn.relu(y))
-
-    def get_config(self):
-        return super().get_config() | {"filters": self.filters, "groups": self.groups}
 
 
 @keras.saving.register_keras_serializable("pixelcnn_tf")

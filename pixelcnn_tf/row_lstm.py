@@ -4,14 +4,14 @@ import keras
 import tensorflow as tf
 
 from pixelcnn_tf.lstm import NUM_GATES, run_lstm
-from pixelcnn_tf.masked_convolution import MaskedConv2D
+from pixelcnn_tf.masked_convolution import GroupedLayer, MaskedConv2D
 from pixelcnn_tf.residual_network import ResidualNetwork
 
 KERNEL = 3  # of the convolutions along a row, input-to-state and state-to-state
 
 
 @keras.saving.register_keras_serializable("pixelcnn_tf")
-class RowLSTMBlock(keras.layers.Layer):
+class RowLSTMBlock(GroupedLayer):
     """An LSTM that runs from the top row to the bottom, with its residual connection.
 
     A step is a whole row: the state of a pixel is computed from the three states above it
@@ -24,9 +24,7 @@ class RowLSTMBlock(keras.layers.Layer):
     """
 
     def __init__(self, filters, groups=1, **kwargs):
-        super().__init__(**kwargs)
-        self.filters = filters
-        self.groups = groups
+        super().__init__(filters, groups, **kwargs)
         options = dict(groups=groups, dtype=self.dtype_policy)
         self.input_to_state = MaskedConv2D(
             NUM_GATES * filters, (1, KERNEL), parts=NUM_GATES, name="input_to_state", **options
@@ -43,9 +41,6 @@ class RowLSTMBlock(keras.layers.Layer):
         gates = tf.transpose(self.input_to_state(x), [1, 0, 2, 3])  # [H, B, W, 4 * filters]
         h = run_lstm(gates, lambda h: tf.nn.conv1d(h, kernel, 1, "SAME"))
         return x + self.widen(tf.transpose(h, [1, 0, 2, 3]))
-
-    def get_config(self):
-        return super().get_config() | {"filters": self.filters, "groups": self.groups}
 
 
 @keras.saving.register_keras_serializable("pixelcnn_tf")
