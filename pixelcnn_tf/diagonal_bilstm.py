@@ -99,7 +99,8 @@ class DiagonalBiLSTMBlock(GroupedLayer):
 
 @keras.saving.register_keras_serializable("pixelcnn_tf")
 class DiagonalBiLSTM(ResidualNetwork):
-    """PixelRNN with Diagonal BiLSTM layers: every layer sees all pixels before each.
+    """PixelRNN with Diagonal BiLSTM layers: sees all pixels before each but the last of the row
+    above (BUILD_NOTES.md tells why), which only the pixels near the right edge see.
 
     Args: see `ResidualNetwork`; `nr_resnet` is the number of BiLSTM layers.
 

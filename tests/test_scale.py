@@ -286,8 +286,10 @@ def test_devices_and_workers_equal_one_device(tmp_path, changes):
         np.testing.assert_allclose(other["score"], one["score"], rtol=1e-5)
         for key in one.files:
             if key != "replicas":
-                # Moments are gradients, in which the rounding of sums shows more.
-                bound = 1e-3 if key.startswith("optimizer") else 1e-4
+                # Moments are gradients, in which the rounding of sums shows more; that of two
+                # processes, which share a batch otherwise, most.
+                moment_of_workers = name == "workers" and key.startswith("optimizer")
+                bound = 1e-3 if moment_of_workers else 1e-4
                 difference = np.abs(other[key] - one[key]).max()
                 assert difference <= bound * np.abs(one[key]).max(), (name, key)
         images = [np.load(tmp_path / f"samples_{n}.npz")["images"] for n in ("one", name)]
