@@ -18,11 +18,11 @@ import numpy as np
 import tensorflow as tf
 from absl import app, flags
 from matplotlib.figure import Figure
+from pixelcnn_tf.sampling.complete import pixel_uniforms
 
 from pixelcnn_tf import sampling
+from pixelcnn_tf.layers.masked_convolution import MaskedConv2D
 from pixelcnn_tf.levels import input_to_levels, levels_to_input
-from pixelcnn_tf.masked_convolution import MaskedConv2D
-from pixelcnn_tf.sampling import pixel_uniforms
 from train import data, metrics
 from train.grid import grid, to_uint8, write_npz
 from train.restore import load_run

@@ -75,7 +75,7 @@ def child(arguments):
     import tensorflow as tf
     from absl import flags as absl_flags
 
-    from pixelcnn_tf import model
+    from pixelcnn_tf.models import pixelcnn_pp as model
 
     model.NUM_STAGES = options.stages
 

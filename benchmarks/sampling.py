@@ -14,7 +14,7 @@ import tensorflow as tf
 from absl import app, flags
 
 from pixelcnn_tf import PixelCNNPlusPlus, sampling
-from pixelcnn_tf.shifted_convolutions import ShiftedConv2DTranspose
+from pixelcnn_tf.layers.shifted_convolutions import ShiftedConv2DTranspose
 
 CONFIGS = {
     "small": dict(nr_resnet=2, nr_filters=32, nr_logistic_mix=5),

@@ -38,7 +38,7 @@ def timed(function):
 
 def forward_flops(model):
     """Multiply-adds of the convolutions for one image, times 2."""
-    from pixelcnn_tf.shifted_convolutions import ShiftedConv2DTranspose
+    from pixelcnn_tf.layers.shifted_convolutions import ShiftedConv2DTranspose
 
     plan = model.make_cached_sampler().plan
     height, width, _ = model.image_shape

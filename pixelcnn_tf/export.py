@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from pixelcnn_tf import sampling
 from pixelcnn_tf.levels import input_to_levels, levels_to_input
-from pixelcnn_tf.likelihood import bits_per_dim, nats_to_bits
+from pixelcnn_tf.likelihoods.base import bits_per_dim, nats_to_bits
 
 # Whatever a server tries out at its start: these cost one pass of the network.
 CHEAP_SIGNATURES = ("score", "score_map")

@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from pixelcnn_tf.energy_distance import EnergyHead
-from pixelcnn_tf.gated_resnet import GatedResnet
-from pixelcnn_tf.input_streams import HorizontalInput, VerticalInput
-from pixelcnn_tf.model import MixtureHead
-from pixelcnn_tf.shifted_convolutions import Nin, ShiftedConv2D, ShiftedConv2DTranspose
+from pixelcnn_tf.layers.gated_resnet import GatedResnet
+from pixelcnn_tf.layers.input_streams import HorizontalInput, VerticalInput
+from pixelcnn_tf.layers.shifted_convolutions import Nin, ShiftedConv2D, ShiftedConv2DTranspose
+from pixelcnn_tf.likelihoods.energy import EnergyHead
+from pixelcnn_tf.models.pixelcnn_pp import MixtureHead
 
 SCOPE = "model"  # official train.py: tf.make_template('model', model_spec)
 

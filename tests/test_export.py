@@ -22,7 +22,7 @@ from tensorflow_serving.apis import prediction_log_pb2
 from pixelcnn_tf import PixelCNNPlusPlus, data_dependent_init, sampling
 from pixelcnn_tf.export import export_saved_model
 from pixelcnn_tf.levels import input_to_levels, levels_to_input
-from pixelcnn_tf.likelihood import bits_per_dim
+from pixelcnn_tf.likelihoods.base import bits_per_dim
 from train.config import from_values
 from train.errors import UserError
 from train.export import export

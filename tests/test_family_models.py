@@ -9,11 +9,11 @@ import tensorflow as tf
 from family import FAMILY, lively, small
 
 from pixelcnn_tf import GatedPixelCNN, PixelCNN, sampling
-from pixelcnn_tf.categorical import Categorical
-from pixelcnn_tf.diagonal_bilstm import DiagonalBiLSTMBlock, skew, unskew
+from pixelcnn_tf.layers.masked_convolution import MaskedConv2D, channel_groups, convolution_mask
 from pixelcnn_tf.levels import level_values, levels_to_input
-from pixelcnn_tf.masked_convolution import MaskedConv2D, channel_groups, convolution_mask
-from pixelcnn_tf.row_lstm import RowLSTMBlock
+from pixelcnn_tf.likelihoods.categorical import Categorical
+from pixelcnn_tf.models.pixel_rnn.diagonal_bilstm import DiagonalBiLSTMBlock, skew, unskew
+from pixelcnn_tf.models.pixel_rnn.row_lstm import RowLSTMBlock
 
 EVERY = pytest.mark.parametrize("name", FAMILY)
 

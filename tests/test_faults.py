@@ -41,10 +41,10 @@ VALUES = dict(
 @pytest.fixture(scope="module", autouse=True)
 def one_resolution():
     """A network of one of the three resolutions: these tests are about the program around it."""
-    import pixelcnn_tf.cached_sampler  # noqa: F401 (which takes the number on import)
+    import pixelcnn_tf.sampling.pixelcnn_pp  # noqa: F401 (which takes the number on import)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pixelcnn_tf.model.NUM_STAGES", 1)
+        patch.setattr("pixelcnn_tf.models.pixelcnn_pp.NUM_STAGES", 1)
         yield
 
 
@@ -249,7 +249,9 @@ def test_no_room_for_a_log_row(finished, tmp_path):
 
 @pytest.mark.slow
 def test_no_room_for_a_sample(tmp_path, monkeypatch):
-    monkeypatch.setattr("pixelcnn_tf.model.NUM_STAGES", 3)  # the sampler is made for all
+    monkeypatch.setattr(
+        "pixelcnn_tf.models.pixelcnn_pp.NUM_STAGES", 3
+    )  # the sampler is made for all
     config = config_in(tmp_path, max_steps=1, num_samples=100, log_interval=100)
 
     def fill(trainer, number):

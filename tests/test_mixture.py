@@ -8,9 +8,9 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from pixelcnn_tf import discretized_mix_logistic_loss, sample_from_discretized_mix_logistic
-from pixelcnn_tf.discretized_mix_logistic import log_prob, split_parameters
-from pixelcnn_tf.distribution import DiscretizedMixLogisticPixel
 from pixelcnn_tf.levels import level_values
+from pixelcnn_tf.likelihoods.discretized_mix_logistic import log_prob, split_parameters
+from pixelcnn_tf.likelihoods.tfp_distribution import DiscretizedMixLogisticPixel
 
 tfd = tfp.distributions
 K = 3

@@ -4,13 +4,13 @@ import pytest
 import tensorflow as tf
 
 from pixelcnn_tf import PixelCNNPlusPlus, data_dependent_init
-from pixelcnn_tf.dropout import Dropout
-from pixelcnn_tf.gated_resnet import GATE_INIT_SCALE
-from pixelcnn_tf.model import ImagePass, add_ones_channel
-from pixelcnn_tf.nonlinearities import concat_elu
+from pixelcnn_tf.layers.dropout import Dropout
+from pixelcnn_tf.layers.gated_resnet import GATE_INIT_SCALE
+from pixelcnn_tf.layers.nonlinearities import concat_elu
+from pixelcnn_tf.layers.shifted_convolutions import Nin, down_shift, right_shift
+from pixelcnn_tf.layers.weight_norm import WeightNormLayer
+from pixelcnn_tf.models.pixelcnn_pp import ImagePass, add_ones_channel
 from pixelcnn_tf.random import example_seeds
-from pixelcnn_tf.shifted_convolutions import Nin, down_shift, right_shift
-from pixelcnn_tf.weight_norm import WeightNormLayer
 
 TINY = dict(nr_resnet=1, nr_filters=4, nr_logistic_mix=2)
 

@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 
 from pixelcnn_tf import PixelCNNPlusPlus, data_dependent_init, sampling
-from pixelcnn_tf.loss_scale import GROWTH_STEPS, LossScale
+from pixelcnn_tf.optimization.loss_scale import GROWTH_STEPS, LossScale
 from train import config as configuration
 from train import data
 from train.config import from_values
@@ -27,9 +27,9 @@ SMALLEST = dict(nr_resnet=1, nr_filters=4, nr_logistic_mix=2)
 @pytest.fixture
 def one_resolution(monkeypatch):
     """A network of one of the three resolutions, where its depth does not matter."""
-    import pixelcnn_tf.cached_sampler  # noqa: F401 (which takes the number on import)
+    import pixelcnn_tf.sampling.pixelcnn_pp  # noqa: F401 (which takes the number on import)
 
-    monkeypatch.setattr("pixelcnn_tf.model.NUM_STAGES", 1)
+    monkeypatch.setattr("pixelcnn_tf.models.pixelcnn_pp.NUM_STAGES", 1)
 
 
 def trainer_of(tmp_path, **changes):

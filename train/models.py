@@ -1,6 +1,6 @@
 """The models of the program, by the name of `--model`. Imports no TensorFlow.
 
-To add one, write it as a subclass of `pixelcnn_tf.autoregressive.AutoregressiveModel` in a file
+To add one, write it as a subclass of `pixelcnn_tf.models.base.AutoregressiveModel` in a file
 of its own, and enter it in `MODELS`.
 """
 
@@ -52,29 +52,29 @@ def _sizes(tiny, small, paper, third="nr_output_filters"):
 
 MODELS = {
     "pixelcnn_pp": Entry(
-        "pixelcnn_tf.model:PixelCNNPlusPlus",
+        "pixelcnn_tf.models.pixelcnn_pp:PixelCNNPlusPlus",
         "PixelCNN++; nr_resnet blocks in each of 6 stages of nr_filters maps",
         _sizes((1, 24, 5), (2, 32, 5), (5, 160, 10), "nr_logistic_mix"),
         ("resnet_nonlinearity", "dropout_p", "energy_distance", CONDITIONAL, REMAT),
     ),
     "pixelcnn": Entry(
-        "pixelcnn_tf.pixelcnn:PixelCNN",
+        "pixelcnn_tf.models.pixelcnn:PixelCNN",
         "PixelCNN; nr_resnet residual blocks of h = nr_filters maps",
         _sizes((5, 24, 32), (10, 48, 128), (15, 128, 1024)),
     ),
     "gated_pixelcnn": Entry(
-        "pixelcnn_tf.gated_pixelcnn:GatedPixelCNN",
+        "pixelcnn_tf.models.gated_pixelcnn:GatedPixelCNN",
         "Gated PixelCNN; nr_resnet layers after the first, stacks of p = nr_filters maps",
         _sizes((5, 24, 32), (8, 48, 128), (20, 384, 1024)),
         ("input_embedding", CONDITIONAL),
     ),
     "row_lstm": Entry(
-        "pixelcnn_tf.row_lstm:RowLSTM",
+        "pixelcnn_tf.models.pixel_rnn.row_lstm:RowLSTM",
         "PixelRNN; nr_resnet Row LSTM layers of h = nr_filters",
         _sizes((3, 24, 32), (6, 48, 128), (12, 128, 1024)),
     ),
     "diagonal_bilstm": Entry(
-        "pixelcnn_tf.diagonal_bilstm:DiagonalBiLSTM",
+        "pixelcnn_tf.models.pixel_rnn.diagonal_bilstm:DiagonalBiLSTM",
         "PixelRNN; nr_resnet Diagonal BiLSTM layers of h = nr_filters",
         _sizes((3, 24, 32), (6, 48, 128), (12, 128, 1024)),
     ),

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from pixelcnn_tf import OfficialAdam, PolyakAverage
 from pixelcnn_tf.levels import levels_to_input
-from pixelcnn_tf.loss_scale import LossScale
+from pixelcnn_tf.optimization.loss_scale import LossScale
 from train import models
 from train.checkpoints import Checkpoints
 from train.errors import UserError

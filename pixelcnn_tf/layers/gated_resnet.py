@@ -3,9 +3,9 @@
 import keras
 import tensorflow as tf
 
-from pixelcnn_tf.nonlinearities import get_nonlinearity
-from pixelcnn_tf.shifted_convolutions import DownRightShiftedConv2D, DownShiftedConv2D, Nin
-from pixelcnn_tf.weight_norm import V_STDDEV
+from pixelcnn_tf.layers.nonlinearities import get_nonlinearity
+from pixelcnn_tf.layers.shifted_convolutions import DownRightShiftedConv2D, DownShiftedConv2D, Nin
+from pixelcnn_tf.layers.weight_norm import V_STDDEV
 
 GATE_INIT_SCALE = 0.1  # official nn.gated_resnet: init_scale of the second convolution
 

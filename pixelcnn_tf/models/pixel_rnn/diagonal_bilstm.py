@@ -3,10 +3,10 @@
 import keras
 import tensorflow as tf
 
-from pixelcnn_tf.lstm import NUM_GATES, run_lstm
-from pixelcnn_tf.masked_convolution import GroupedLayer, MaskedConv2D
-from pixelcnn_tf.residual_network import ResidualNetwork
-from pixelcnn_tf.shifted_convolutions import down_shift
+from pixelcnn_tf.models.pixel_rnn.lstm import NUM_GATES, run_lstm
+from pixelcnn_tf.layers.masked_convolution import GroupedLayer, MaskedConv2D
+from pixelcnn_tf.models.residual_network import ResidualNetwork
+from pixelcnn_tf.layers.shifted_convolutions import down_shift
 
 KERNEL = 2  # of the column-wise state-to-state convolution
 

@@ -11,14 +11,14 @@ each of the 4 x 4 phases is decided when the function is traced, not while it ru
 
 import tensorflow as tf
 
-from pixelcnn_tf.gated_resnet import GatedResnet
-from pixelcnn_tf.incremental_layers import (
+from pixelcnn_tf.layers.gated_resnet import GatedResnet
+from pixelcnn_tf.models.pixelcnn_pp import NUM_STAGES, MixtureHead
+from pixelcnn_tf.sampling.pixelcnn_pp_passes import PixelPass, Plan, RowPass, pack
+from pixelcnn_tf.sampling.pixelcnn_pp_steps import (
     VerticalDoubleSteps,
     VerticalHalveSteps,
     VerticalResnetSteps,
 )
-from pixelcnn_tf.incremental_passes import PixelPass, Plan, RowPass, pack
-from pixelcnn_tf.model import NUM_STAGES, MixtureHead
 
 PERIOD = 2 ** (NUM_STAGES - 1)  # rows and columns after which the phases repeat
 

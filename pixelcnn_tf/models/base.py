@@ -18,7 +18,7 @@ class AutoregressiveModel(keras.Model):
       num_levels: number of levels per channel, see `pixelcnn_tf.levels`.
 
     Attributes:
-      likelihood: a `pixelcnn_tf.likelihood.Likelihood`, set by the subclass.
+      likelihood: a `pixelcnn_tf.likelihoods.base.Likelihood`, set by the subclass.
       passes_per_pixel: passes of the network that sample one pixel: 1 where the likelihood
         samples all channels of a pixel at once; C where the network itself lets G see R, and B
         see both, so that pass c gives channel c only.

@@ -10,7 +10,7 @@ Two samplers give the same images for the same seed, up to float rounding:
 
 import tensorflow as tf
 
-from pixelcnn_tf.discretized_mix_logistic import UNIFORM_MARGIN
+from pixelcnn_tf.likelihoods.discretized_mix_logistic import UNIFORM_MARGIN
 from pixelcnn_tf.random import example_seeds, uniform_per_example
 
 METHODS = ("cached", "naive")

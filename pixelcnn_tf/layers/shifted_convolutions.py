@@ -13,7 +13,7 @@ Every layer maps `[B, H, W, C]` to `[B, H', W', filters]` and normalises its wei
 import keras
 import tensorflow as tf
 
-from pixelcnn_tf.weight_norm import WeightNormLayer
+from pixelcnn_tf.layers.weight_norm import WeightNormLayer
 
 
 def down_shift(x):

@@ -10,10 +10,10 @@ import math
 import keras
 import tensorflow as tf
 
+from pixelcnn_tf.layers.nonlinearities import concat_elu
+from pixelcnn_tf.layers.shifted_convolutions import Nin
 from pixelcnn_tf.levels import round_to_level
-from pixelcnn_tf.likelihood import Likelihood
-from pixelcnn_tf.nonlinearities import concat_elu
-from pixelcnn_tf.shifted_convolutions import Nin
+from pixelcnn_tf.likelihoods.base import Likelihood
 
 # All from the official code: model_spec ...
 NUM_SAMPLES = 10  # samples drawn for each training image

@@ -8,7 +8,9 @@ level is not active in a row or pixel gives None.
 
 import tensorflow as tf
 
-from pixelcnn_tf.incremental_layers import (
+from pixelcnn_tf.layers.nonlinearities import get_nonlinearity
+from pixelcnn_tf.models.pixelcnn_pp import NUM_STAGES
+from pixelcnn_tf.sampling.pixelcnn_pp_steps import (
     HorizontalDoubleSteps,
     HorizontalHalveSteps,
     HorizontalInputSteps,
@@ -20,8 +22,6 @@ from pixelcnn_tf.incremental_layers import (
     VerticalResnetSteps,
     steps_of,
 )
-from pixelcnn_tf.model import NUM_STAGES
-from pixelcnn_tf.nonlinearities import get_nonlinearity
 
 
 class Plan:

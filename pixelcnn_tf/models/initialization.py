@@ -2,8 +2,8 @@
 
 import tensorflow as tf
 
-from pixelcnn_tf.dropout import Dropout
-from pixelcnn_tf.model import ImagePass, add_ones_channel
+from pixelcnn_tf.layers.dropout import Dropout
+from pixelcnn_tf.models.pixelcnn_pp import ImagePass, add_ones_channel
 
 
 def data_dependent_init(model, images, labels=None, dropout=True, seed=0, noise=None):

@@ -5,7 +5,7 @@ PixelCNN (van den Oord et al. 2016a, section 2.2).
 import tensorflow as tf
 
 from pixelcnn_tf.levels import check_num_levels, input_to_levels, levels_to_input
-from pixelcnn_tf.likelihood import Likelihood
+from pixelcnn_tf.likelihoods.base import Likelihood
 
 
 class Categorical(Likelihood):

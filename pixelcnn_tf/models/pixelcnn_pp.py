@@ -3,17 +3,17 @@
 import keras
 import tensorflow as tf
 
-from pixelcnn_tf.autoregressive import AutoregressiveModel
-from pixelcnn_tf.discretized_mix_logistic import DiscretizedMixLogistic
-from pixelcnn_tf.dropout import Dropout
-from pixelcnn_tf.energy_distance import NUM_NOISE, NUM_SAMPLES, EnergyDistance, EnergyHead
-from pixelcnn_tf.gated_resnet import GatedResnet
-from pixelcnn_tf.input_streams import HorizontalInput, VerticalInput
+from pixelcnn_tf.models.base import AutoregressiveModel
+from pixelcnn_tf.likelihoods.discretized_mix_logistic import DiscretizedMixLogistic
+from pixelcnn_tf.layers.dropout import Dropout
+from pixelcnn_tf.likelihoods.energy import NUM_NOISE, NUM_SAMPLES, EnergyDistance, EnergyHead
+from pixelcnn_tf.layers.gated_resnet import GatedResnet
+from pixelcnn_tf.layers.input_streams import HorizontalInput, VerticalInput
 from pixelcnn_tf.levels import check_num_levels
-from pixelcnn_tf.nonlinearities import get_nonlinearity
+from pixelcnn_tf.layers.nonlinearities import get_nonlinearity
 from pixelcnn_tf.random import fold_in, uniform_per_example
-from pixelcnn_tf.recomputation import recomputed
-from pixelcnn_tf.shifted_convolutions import (
+from pixelcnn_tf.layers.recomputation import recomputed
+from pixelcnn_tf.layers.shifted_convolutions import (
     DownRightShiftedConv2D,
     DownRightShiftedConv2DTranspose,
     DownShiftedConv2D,
@@ -248,7 +248,7 @@ class PixelCNNPlusPlus(AutoregressiveModel):
 
     def initialize(self, images, labels=None, seed=0):
         """The data-dependent initialisation, see `data_dependent_init`."""
-        from pixelcnn_tf.initialization import data_dependent_init  # it imports this file
+        from pixelcnn_tf.models.initialization import data_dependent_init  # it imports this file
 
         data_dependent_init(self, images, labels, seed=seed)
 
@@ -268,7 +268,7 @@ class PixelCNNPlusPlus(AutoregressiveModel):
         return self.likelihood.sample(samples, None, quantize, temperature)
 
     def make_cached_sampler(self):
-        from pixelcnn_tf.cached_sampler import CachedSampler  # it imports this file
+        from pixelcnn_tf.sampling.pixelcnn_pp import CachedSampler  # it imports this file
 
         return CachedSampler(self)
 

@@ -2,7 +2,7 @@
 
 import keras
 
-from pixelcnn_tf.shifted_convolutions import (
+from pixelcnn_tf.layers.shifted_convolutions import (
     DownRightShiftedConv2D,
     DownShiftedConv2D,
     down_shift,

@@ -3,8 +3,8 @@
 import keras
 import tensorflow as tf
 
-from pixelcnn_tf.masked_convolution import GroupedLayer, MaskedConv2D
-from pixelcnn_tf.residual_network import ResidualNetwork
+from pixelcnn_tf.layers.masked_convolution import GroupedLayer, MaskedConv2D
+from pixelcnn_tf.models.residual_network import ResidualNetwork
 
 
 @keras.saving.register_keras_serializable("pixelcnn_tf")

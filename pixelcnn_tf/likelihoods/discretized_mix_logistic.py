@@ -13,7 +13,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from pixelcnn_tf.levels import check_num_levels, half_bin, round_to_level
-from pixelcnn_tf.likelihood import Likelihood
+from pixelcnn_tf.likelihoods.base import Likelihood
 from pixelcnn_tf.random import as_seed
 
 LOG_SCALE_MIN = -7.0  # official nn.py: log_scales = tf.maximum(..., -7.)

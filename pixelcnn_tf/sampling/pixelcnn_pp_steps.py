@@ -15,9 +15,9 @@ before the loop; its tensors are handed back as `w`.
 
 import tensorflow as tf
 
-from pixelcnn_tf.gated_resnet import GatedResnet
-from pixelcnn_tf.input_streams import HorizontalInput, VerticalInput
-from pixelcnn_tf.shifted_convolutions import (
+from pixelcnn_tf.layers.gated_resnet import GatedResnet
+from pixelcnn_tf.layers.input_streams import HorizontalInput, VerticalInput
+from pixelcnn_tf.layers.shifted_convolutions import (
     DownRightShiftedConv2D,
     DownRightShiftedConv2DTranspose,
     DownShiftedConv2D,

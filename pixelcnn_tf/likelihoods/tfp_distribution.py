@@ -1,14 +1,14 @@
 """The mixture of discretized logistics as a TensorFlow Probability distribution.
 
-Imported on its own (`from pixelcnn_tf.distribution import DiscretizedMixLogisticPixel`), since
+Imported on its own (`from pixelcnn_tf.likelihoods.tfp_distribution import DiscretizedMixLogisticPixel`), since
 importing TFP takes seconds that training does not need.
 """
 
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from pixelcnn_tf import discretized_mix_logistic as mixture
 from pixelcnn_tf.levels import check_num_levels
+from pixelcnn_tf.likelihoods import discretized_mix_logistic as mixture
 from pixelcnn_tf.random import as_seed
 
 tfd = tfp.distributions
