@@ -18,9 +18,9 @@ from absl import app, flags
 
 from pixelcnn_tf import sampling
 from pixelcnn_tf.levels import input_to_levels, levels_to_input
-from train import data
-from train.grid import grid, to_uint8, write_npz, write_png
-from train.restore import load_run
+from train.data import arrays as data
+from train.output.grid import grid, to_uint8, write_npz, write_png
+from train.workdir.restore import load_run
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("data_dir", "", "where the tfds data sets are")

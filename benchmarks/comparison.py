@@ -23,9 +23,10 @@ from pixelcnn_tf.sampling.complete import pixel_uniforms
 from pixelcnn_tf import sampling
 from pixelcnn_tf.layers.masked_convolution import MaskedConv2D
 from pixelcnn_tf.levels import input_to_levels, levels_to_input
-from train import data, metrics
-from train.grid import grid, to_uint8, write_npz
-from train.restore import load_run
+from train.data import arrays as data
+from train.output.grid import grid, to_uint8, write_npz
+from train.workdir import metrics
+from train.workdir.restore import load_run
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("data_dir", "", "where the tfds data sets are")

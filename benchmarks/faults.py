@@ -79,9 +79,11 @@ def child(arguments):
 
     model.NUM_STAGES = options.stages
 
-    from train import flags, loop, main
+    from train import main
+    from train.config import flags
     from train.errors import run
-    from train.training import Trainer
+    from train.training import loop
+    from train.training.trainer import Trainer
 
     tf.config.set_logical_device_configuration(
         tf.config.list_physical_devices("CPU")[0],

@@ -56,8 +56,8 @@ def images_dataset(count):
     """Random images: what they show does not matter to the time."""
     import numpy as np
 
-    from train.data import Dataset
-    from train.splits import ArraySplit
+    from train.data.arrays import Dataset
+    from train.data.splits import ArraySplit
 
     random = np.random.default_rng(0)
     split = ArraySplit(random.integers(0, 256, [count, *IMAGE_SHAPE], np.uint8))
@@ -67,8 +67,8 @@ def images_dataset(count):
 def make_trainer(size, batch_size, dtype, remat, jit_compile, devices):
     import tensorflow as tf
 
-    from train.config import Config
-    from train.training import Trainer
+    from train.config.fields import Config
+    from train.training.trainer import Trainer
 
     if devices > 1:
         strategy = tf.distribute.MirroredStrategy([f"CPU:{n}" for n in range(devices)])
@@ -120,7 +120,7 @@ def measure(size, batch, dtype, remat, jit_compile, devices, steps):
     step = run_steps(trainer, steps)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
-    from train.evaluation import make_evaluate
+    from train.training.evaluation import make_evaluate
 
     evaluate = make_evaluate(trainer.model, trainer.strategy)
     split = images_dataset(4 * batch).test

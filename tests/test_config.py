@@ -4,8 +4,8 @@ import sys
 
 import pytest
 
-from train import config as configuration
-from train.config import HELP, PRESETS, Config, from_values
+from train.config import fields as configuration
+from train.config.fields import HELP, PRESETS, Config, from_values
 from train.errors import UserError
 
 

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from train import data
+from train.data import arrays as data
+from train.data.splits import ArraySplit, StreamedSplit
+from train.data.tfds_data import load_tfds
 from train.errors import UserError
-from train.splits import ArraySplit, StreamedSplit
-from train.tfds_data import load_tfds
 
 
 def random_images(num, height=8, width=8, channels=3, seed=0):

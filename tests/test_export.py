@@ -23,12 +23,12 @@ from pixelcnn_tf import PixelCNNPlusPlus, data_dependent_init, sampling
 from pixelcnn_tf.export import export_saved_model
 from pixelcnn_tf.levels import input_to_levels, levels_to_input
 from pixelcnn_tf.likelihoods.base import bits_per_dim
-from train.config import from_values
+from train.config.fields import from_values
 from train.errors import UserError
 from train.export import export
 from train.main import train
-from train.restore import load_run
-from train.serving import WARMUP_FILE
+from train.output.serving import WARMUP_FILE
+from train.workdir.restore import load_run
 
 README = Path(__file__).parent.parent / "README.md"
 ALL = ("serving_default", "score", "score_map", "sample", "complete")
@@ -247,7 +247,7 @@ def test_versions_count_up_and_are_never_written_over(digits, monkeypatch):
         return ["sample"]
 
     monkeypatch.setattr("pixelcnn_tf.export.export_saved_model", make_folder)
-    monkeypatch.setattr("train.serving.write_warmup", lambda *_: [])
+    monkeypatch.setattr("train.output.serving.write_warmup", lambda *_: [])
     with pytest.raises(UserError, match=r"--version=1: .* has it already"):
         export(workdir, output, version=1)
     with pytest.raises(UserError, match=r"--version=0: must be at least 1"):

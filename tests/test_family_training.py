@@ -11,16 +11,16 @@ import tensorflow as tf
 from family import FAMILY
 
 from pixelcnn_tf.levels import input_to_levels, levels_to_input, quantize_levels
-from train import config as configuration
-from train import data
-from train.config import from_values
+from train.config import fields as configuration
+from train.config.fields import from_values
+from train.config.models import MODELS
+from train.data import arrays as data
+from train.data.splits import StreamedSplit
 from train.errors import UserError
 from train.main import train
-from train.models import MODELS
-from train.restore import load_data, load_run
-from train.samples import write_completions, write_samples
-from train.splits import StreamedSplit
-from train.training import Trainer, make_model
+from train.output.samples import write_completions, write_samples
+from train.training.trainer import Trainer, make_model
+from train.workdir.restore import load_data, load_run
 
 EVERY = pytest.mark.parametrize("name", FAMILY)
 MINI = dict(

@@ -16,13 +16,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from train.config import from_values
+from train.config.fields import from_values
+from train.devices.signals import StopRequest
 from train.errors import NotFinite, Stopped, UserError, writing
 from train.main import train
-from train.metrics import read
-from train.restarts import Restarts
-from train.signals import StopRequest
-from train.training import Trainer
+from train.training.trainer import Trainer
+from train.workdir.metrics import read
+from train.workdir.restarts import Restarts
 
 VALUES = dict(
     config="tiny",
@@ -118,7 +118,7 @@ def test_stopped_run_goes_on_exactly(finished, tmp_path):
 
 SECOND_SIGNAL = """
 import os, signal, time
-from train.signals import StopRequest
+from train.devices.signals import StopRequest
 with StopRequest() as stop:
     os.kill(os.getpid(), signal.SIGINT)
     while stop.name is None:

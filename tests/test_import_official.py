@@ -6,13 +6,13 @@ import tensorflow as tf
 from parity_data import DIRECTORY
 
 from pixelcnn_tf import PixelCNNPlusPlus, discretized_mix_logistic_loss, official
-from train import config as configuration
-from train import official_checkpoint
-from train.config import from_values
+from train.config import fields as configuration
+from train.config.fields import from_values
 from train.errors import UserError
 from train.import_official import export_checkpoint, import_checkpoint
 from train.main import train
-from train.restore import load_run
+from train.output import official_checkpoint
+from train.workdir.restore import load_run
 
 CHECKPOINT = str(DIRECTORY / "official_checkpoint" / "params_cifar.ckpt")
 

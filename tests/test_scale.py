@@ -12,13 +12,13 @@ import tensorflow as tf
 
 from pixelcnn_tf import PixelCNNPlusPlus, data_dependent_init, sampling
 from pixelcnn_tf.optimization.loss_scale import GROWTH_STEPS, LossScale
-from train import config as configuration
-from train import data
-from train.config import from_values
+from train.config import fields as configuration
+from train.config.fields import from_values
+from train.data import arrays as data
+from train.devices.strategy import make_strategy, read_cluster
 from train.errors import UserError
-from train.samples import write_samples
-from train.strategy import make_strategy, read_cluster
-from train.training import Trainer, dtype_policy
+from train.output.samples import write_samples
+from train.training.trainer import Trainer, dtype_policy
 
 REPLICA_RUN = os.path.join(os.path.dirname(__file__), "replica_run.py")
 SMALLEST = dict(nr_resnet=1, nr_filters=4, nr_logistic_mix=2)

@@ -13,18 +13,18 @@ import tensorflow as tf
 
 from pixelcnn_tf import PixelCNNPlusPlus, PolyakAverage, discretized_mix_logistic_loss
 from pixelcnn_tf.levels import levels_to_input
-from train import data
-from train.checkpoints import Checkpoints
-from train.config import from_values
+from train.config.fields import from_values
+from train.data import arrays as data
 from train.errors import UserError
-from train.evaluation import make_evaluate
-from train.grid import grid
-from train.loop import Window
 from train.main import train
-from train.metrics import MetricsLog, duration, read
-from train.published import table
-from train.restore import load_data, load_run
-from train.training import Trainer
+from train.output.grid import grid
+from train.output.published import table
+from train.training.evaluation import make_evaluate
+from train.training.loop import Window
+from train.training.trainer import Trainer
+from train.workdir.checkpoints import Checkpoints
+from train.workdir.metrics import MetricsLog, duration, read
+from train.workdir.restore import load_data, load_run
 
 MINI = dict(
     config="tiny",

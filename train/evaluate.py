@@ -18,10 +18,10 @@ def define():
 def main(_):
     if FLAGS.batch_size < 0:
         raise UserError(f"--batch_size={FLAGS.batch_size}: must be at least 0")
-    from train.evaluation import make_evaluate
-    from train.published import table
-    from train.restore import load_data, load_run
-    from train.strategy import make_strategy
+    from train.devices.strategy import make_strategy
+    from train.output.published import table
+    from train.training.evaluation import make_evaluate
+    from train.workdir.restore import load_data, load_run
 
     strategy = make_strategy(FLAGS.strategy, FLAGS.nr_gpu)
     with strategy.scope():

@@ -45,7 +45,7 @@ def choose_version(output, version=None):
 
 def test_scores(workdir, step):
     """The last test scores of a run up to a step, `{"step": ..., "test/...": ...}`, or None."""
-    from train.metrics import read
+    from train.workdir.metrics import read
 
     path = os.path.join(workdir, "metrics.jsonl")
     rows = read(path) if os.path.exists(path) else []
@@ -112,8 +112,8 @@ def export(workdir, output, version=None, averaged=True):
     import tensorflow as tf
 
     from pixelcnn_tf.export import export_saved_model
-    from train.restore import load_run
-    from train.serving import write_examples, write_warmup
+    from train.output.serving import write_examples, write_warmup
+    from train.workdir.restore import load_run
 
     config, raw_model, averaged_model, step = load_run(workdir)
     model = averaged_model if averaged else raw_model

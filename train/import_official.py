@@ -8,7 +8,7 @@ import os
 
 from absl import flags
 
-from train import config as configuration
+from train.config import fields as configuration
 from train.errors import UserError, run
 
 FLAGS = flags.FLAGS
@@ -38,9 +38,9 @@ def import_checkpoint(path, workdir, dataset, image_size, resnet_nonlinearity, b
         workdir already holds a run.
     """
     from pixelcnn_tf import OfficialAdam, official
-    from train import official_checkpoint
-    from train.checkpoints import Checkpoints
     from train.main import prepare_workdir
+    from train.output import official_checkpoint
+    from train.workdir.checkpoints import Checkpoints
 
     if os.path.exists(configuration.path_in(workdir)):
         raise UserError(f"--workdir={workdir}: already holds a run; give a new folder")
@@ -96,9 +96,9 @@ def export_checkpoint(workdir, path, batch_size, nr_gpu):
       UserError: if there is no run or no readable checkpoint.
     """
     from pixelcnn_tf import OfficialAdam, official
-    from train import official_checkpoint
-    from train.checkpoints import Checkpoints
-    from train.training import make_model
+    from train.output import official_checkpoint
+    from train.training.trainer import make_model
+    from train.workdir.checkpoints import Checkpoints
 
     config, description = configuration.load(workdir)
     if config.model != configuration.Config.model:

@@ -10,8 +10,8 @@ import tempfile
 
 from absl import flags as absl_flags
 
-from train import config as configuration
-from train import flags
+from train.config import fields as configuration
+from train.config import flags
 from train.errors import UserError, WorkerLost, run
 
 
@@ -52,7 +52,7 @@ def train(config):
     # TensorFlow takes seconds to import: only once the flags are known to be right.
     import tensorflow as tf
 
-    from train.strategy import Workers, make_strategy, read_cluster
+    from train.devices.strategy import Workers, make_strategy, read_cluster
 
     try:
         strategy = make_strategy(config.strategy, config.nr_gpu)
@@ -69,11 +69,11 @@ def train(config):
 
 def _train(config, strategy, workers):
     """`train`, under a strategy."""
-    from train import data
-    from train.loop import Loop
-    from train.published import table
-    from train.signals import StopRequest
-    from train.training import Trainer
+    from train.data import arrays as data
+    from train.devices.signals import StopRequest
+    from train.output.published import table
+    from train.training.loop import Loop
+    from train.training.trainer import Trainer
 
     say = functools.partial(print, flush=True) if workers.is_chief else lambda text: None
     dataset = data.load(config.dataset, config.data_dir, config.num_levels)

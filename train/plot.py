@@ -8,7 +8,7 @@ import os
 from absl import flags
 
 from train.errors import UserError, run
-from train.metrics import read
+from train.workdir.metrics import read
 
 FLAGS = flags.FLAGS
 

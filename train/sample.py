@@ -36,9 +36,9 @@ def main(_):
         raise UserError(f"--num_completions={FLAGS.num_completions}: must be at least 1")
     if FLAGS.complete and FLAGS.label is not None:
         raise UserError("--label: --complete takes the labels of the test images; use only one")
-    from train.restore import load_data, load_run
-    from train.samples import write_completions, write_samples
-    from train.strategy import make_strategy
+    from train.devices.strategy import make_strategy
+    from train.output.samples import write_completions, write_samples
+    from train.workdir.restore import load_data, load_run
 
     strategy = make_strategy(FLAGS.strategy, FLAGS.nr_gpu)
     config, raw, averaged, step = load_run(FLAGS.workdir)

@@ -6,9 +6,9 @@ import os
 import numpy as np
 import tensorflow as tf
 
-from train.data import Dataset
+from train.data.arrays import Dataset
+from train.data.splits import ArraySplit
 from train.errors import UserError
-from train.splits import ArraySplit
 
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".bmp", ".gif")
 TEST_SPLITS = ("test", "validation", "valid", "val")

@@ -8,10 +8,10 @@ import tensorflow as tf
 from pixelcnn_tf import OfficialAdam, PolyakAverage
 from pixelcnn_tf.levels import levels_to_input
 from pixelcnn_tf.optimization.loss_scale import LossScale
-from train import models
-from train.checkpoints import Checkpoints
+from train.config import models
+from train.devices.strategy import Workers
 from train.errors import UserError
-from train.strategy import Workers
+from train.workdir.checkpoints import Checkpoints
 
 
 @contextlib.contextmanager
@@ -49,7 +49,7 @@ class Trainer:
     Args:
       config: the run's `Config`.
       dataset: its `Dataset`.
-      strategy: see `train.strategy.make_strategy`.
+      strategy: see `train.devices.strategy.make_strategy`.
 
     Raises:
       UserError: if configuration, data and strategy do not fit.

@@ -4,8 +4,8 @@ import dataclasses
 
 from absl import flags
 
-from train.config import HELP, PRESETS, Config, from_values
-from train.models import MODELS
+from train.config.fields import HELP, PRESETS, Config, from_values
+from train.config.models import MODELS
 
 _DEFINE = {
     str: flags.DEFINE_string,

@@ -5,13 +5,13 @@ import json
 import os
 from typing import NamedTuple
 
+from train.config.models import CONDITIONAL, MODEL_FIELDS, MODELS, REMAT
 from train.errors import UserError, writing
-from train.models import CONDITIONAL, MODEL_FIELDS, MODELS, REMAT
 
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """One field a flag (see `train/flags.py`). Defaults are those of the official `train.py`."""
+    """One field a flag (`train/config/flags.py`). Defaults are those of the official `train.py`."""
 
     # data
     dataset: str = "digits"
@@ -133,7 +133,7 @@ MAY_CHANGE = {
 
 @dataclasses.dataclass(frozen=True)
 class Preset:
-    """A named set of flags, and what it costs; the sizes of the model are in `train.models`."""
+    """A named set of flags, and what it costs; sizes of the models are in `config/models.py`."""
 
     changes: dict
     about: str
@@ -245,7 +245,7 @@ def path_in(workdir):
 
 
 class DataDescription(NamedTuple):
-    """What a model must know of its data; `train.data.Dataset` has the same attributes."""
+    """What a model must know of its data; `train.data.dataset.Dataset` has the same attributes."""
 
     image_shape: tuple
     num_levels: int

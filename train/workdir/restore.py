@@ -1,9 +1,9 @@
 """A trained model from a run's folder."""
 
-from train import config as configuration
-from train.checkpoints import Checkpoints
+from train.config import fields as configuration
 from train.errors import UserError
-from train.training import make_model
+from train.training.trainer import make_model
+from train.workdir.checkpoints import Checkpoints
 
 
 def load_run(workdir):
@@ -38,7 +38,7 @@ def load_data(config, data_dir=""):
     Raises:
       UserError: if it cannot be had or is of another kind.
     """
-    from train import data
+    from train.data import arrays as data
 
     dataset = data.load(config.dataset, data_dir or config.data_dir, config.num_levels)
     configuration.refuse_other_data(config, dataset)

@@ -7,9 +7,9 @@ import os
 import numpy as np
 import tensorflow as tf
 
-from train.data import Dataset
+from train.data.arrays import Dataset
+from train.data.splits import ArraySplit, StreamedSplit
 from train.errors import UserError
-from train.splits import ArraySplit, StreamedSplit
 
 IN_MEMORY_BYTES = 4 * 2**30  # larger splits are streamed from disk
 NETWORK_TIMEOUT = 10  # seconds to wait for the first answer of a download server
@@ -26,7 +26,7 @@ def load_tfds(name, data_dir="", in_memory_bytes=IN_MEMORY_BYTES):
       in_memory_bytes: splits above this size are streamed.
 
     Returns:
-      `train.data.Dataset`.
+      `train.data.dataset.Dataset`.
 
     Raises:
       UserError: if the name is unknown, the data can neither be found nor downloaded, or it has

@@ -8,10 +8,10 @@ import time
 import numpy as np
 
 from train.errors import NotFinite, Stopped, writing
-from train.evaluation import make_evaluate
-from train.metrics import GOES_ON, MetricsLog, NoLog, Progress, duration
-from train.restarts import MAX_RESTARTS, Restarts
-from train.samples import write_samples
+from train.output.samples import write_samples
+from train.training.evaluation import make_evaluate
+from train.workdir.metrics import GOES_ON, MetricsLog, NoLog, Progress, duration
+from train.workdir.restarts import MAX_RESTARTS, Restarts
 
 
 class Loop:
@@ -20,7 +20,7 @@ class Loop:
     Args:
       trainer: the run's `Trainer`, restored or initialised.
       last_step: number of the last step.
-      stop: a `train.signals.StopRequest`.
+      stop: a `train.devices.signals.StopRequest`.
     """
 
     def __init__(self, trainer, last_step, stop):

@@ -9,8 +9,8 @@ from typing import NamedTuple
 import numpy as np
 
 from pixelcnn_tf.levels import MAX_NUM_LEVELS, quantize_levels
+from train.data.splits import ArraySplit
 from train.errors import UserError
-from train.splits import ArraySplit
 
 MAX_LABEL = 2**20  # a label is one of as many classes; more than this is no label
 DIGITS_TRAIN = 1497  # of 1,797; the rest, in the order of the file, is the test split
@@ -24,7 +24,7 @@ class Dataset(NamedTuple):
       image_shape: `(H, W, C)`.
       num_levels: number of levels per channel; images hold 0 ... num_levels - 1.
       num_classes: number of classes, or None without labels.
-      train, test: splits (see `train/splits.py`).
+      train, test: splits (see `train/data/splits.py`).
       note: what a reader of the test score should know, or "".
     """
 
@@ -54,13 +54,13 @@ def load(name, data_dir="", num_levels=0):
     if name == "digits":
         dataset = load_digits()
     elif name.startswith("folder:"):
-        from train.folder import load_folder
+        from train.data.folder import load_folder
 
         dataset = load_folder(name)
     elif name.endswith(".npz"):
         dataset = load_npz(name)
     else:
-        from train.tfds_data import load_tfds
+        from train.data.tfds_data import load_tfds
 
         dataset = load_tfds(name, data_dir)
     channels = dataset.image_shape[-1]
