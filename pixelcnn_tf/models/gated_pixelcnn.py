@@ -5,17 +5,17 @@ Decoders").
 import keras
 import tensorflow as tf
 
-from pixelcnn_tf.models.base import AutoregressiveModel
-from pixelcnn_tf.likelihoods.categorical import Categorical
-from pixelcnn_tf.levels import input_to_levels
 from pixelcnn_tf.layers.masked_convolution import MaskedConv2D
+from pixelcnn_tf.layers.shifted_convolutions import down_shift
+from pixelcnn_tf.levels import input_to_levels
+from pixelcnn_tf.likelihoods.categorical import Categorical
+from pixelcnn_tf.models.base import AutoregressiveModel
 from pixelcnn_tf.models.residual_network import (
     FIRST_KERNEL,
     PAPER_OUTPUT_FILTERS,
     SoftmaxHead,
     check_sizes,
 )
-from pixelcnn_tf.layers.shifted_convolutions import down_shift
 
 
 def gate(x):
@@ -255,7 +255,9 @@ class GatedPixelCNN(AutoregressiveModel):
         return tf.ensure_shape(tf.reshape(codes, shape), [*codes.shape[:3], self.input_channels])
 
     def make_cached_sampler(self):
-        from pixelcnn_tf.sampling.gated_pixelcnn import GatedCachedSampler  # it needs this file's model
+        from pixelcnn_tf.sampling.gated_pixelcnn import (
+            GatedCachedSampler,  # it needs this file's model
+        )
 
         return GatedCachedSampler(self)
 

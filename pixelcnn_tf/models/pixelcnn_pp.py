@@ -3,15 +3,10 @@
 import keras
 import tensorflow as tf
 
-from pixelcnn_tf.models.base import AutoregressiveModel
-from pixelcnn_tf.likelihoods.discretized_mix_logistic import DiscretizedMixLogistic
 from pixelcnn_tf.layers.dropout import Dropout
-from pixelcnn_tf.likelihoods.energy import NUM_NOISE, NUM_SAMPLES, EnergyDistance, EnergyHead
 from pixelcnn_tf.layers.gated_resnet import GatedResnet
 from pixelcnn_tf.layers.input_streams import HorizontalInput, VerticalInput
-from pixelcnn_tf.levels import check_num_levels
 from pixelcnn_tf.layers.nonlinearities import get_nonlinearity
-from pixelcnn_tf.random import fold_in, uniform_per_example
 from pixelcnn_tf.layers.recomputation import recomputed
 from pixelcnn_tf.layers.shifted_convolutions import (
     DownRightShiftedConv2D,
@@ -20,6 +15,11 @@ from pixelcnn_tf.layers.shifted_convolutions import (
     DownShiftedConv2DTranspose,
     Nin,
 )
+from pixelcnn_tf.levels import check_num_levels
+from pixelcnn_tf.likelihoods.discretized_mix_logistic import DiscretizedMixLogistic
+from pixelcnn_tf.likelihoods.energy import NUM_NOISE, NUM_SAMPLES, EnergyDistance, EnergyHead
+from pixelcnn_tf.models.base import AutoregressiveModel
+from pixelcnn_tf.random import fold_in, uniform_per_example
 
 NUM_STAGES = 3  # resolutions of the U-Net: full, half, quarter
 NOISE_SEED = 0x6E6F6973  # folded into an example's seed for the energy head's noise

@@ -8,9 +8,9 @@ the softmax. The channels R, G, B see each other in this order, inside the netwo
 import keras
 import tensorflow as tf
 
-from pixelcnn_tf.models.base import AutoregressiveModel
-from pixelcnn_tf.likelihoods.categorical import Categorical
 from pixelcnn_tf.layers.masked_convolution import MaskedConv2D
+from pixelcnn_tf.likelihoods.categorical import Categorical
+from pixelcnn_tf.models.base import AutoregressiveModel
 
 FIRST_KERNEL = (7, 7)  # of the layer with the mask of type A
 PAPER_OUTPUT_FILTERS = 1024  # maps of the two 1x1 layers for CIFAR-10; 32 for MNIST

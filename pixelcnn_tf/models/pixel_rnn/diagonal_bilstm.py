@@ -3,10 +3,10 @@
 import keras
 import tensorflow as tf
 
-from pixelcnn_tf.models.pixel_rnn.lstm import NUM_GATES, run_lstm
 from pixelcnn_tf.layers.masked_convolution import GroupedLayer, MaskedConv2D
-from pixelcnn_tf.models.residual_network import ResidualNetwork
 from pixelcnn_tf.layers.shifted_convolutions import down_shift
+from pixelcnn_tf.models.pixel_rnn.lstm import NUM_GATES, run_lstm
+from pixelcnn_tf.models.residual_network import ResidualNetwork
 
 KERNEL = 2  # of the column-wise state-to-state convolution
 

@@ -3,8 +3,8 @@
 import keras
 import tensorflow as tf
 
-from pixelcnn_tf.models.pixel_rnn.lstm import NUM_GATES, run_lstm
 from pixelcnn_tf.layers.masked_convolution import GroupedLayer, MaskedConv2D
+from pixelcnn_tf.models.pixel_rnn.lstm import NUM_GATES, run_lstm
 from pixelcnn_tf.models.residual_network import ResidualNetwork
 
 KERNEL = 3  # of the convolutions along a row, input-to-state and state-to-state

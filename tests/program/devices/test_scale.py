@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -20,7 +21,7 @@ from train.errors import UserError
 from train.output.samples import write_samples
 from train.training.trainer import Trainer, dtype_policy
 
-REPLICA_RUN = os.path.join(os.path.dirname(__file__), "replica_run.py")
+REPLICA_RUN = str(Path(__file__).parents[2] / "replica_run.py")
 SMALLEST = dict(nr_resnet=1, nr_filters=4, nr_logistic_mix=2)
 
 

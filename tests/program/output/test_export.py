@@ -30,7 +30,7 @@ from train.main import train
 from train.output.serving import WARMUP_FILE
 from train.workdir.restore import load_run
 
-README = Path(__file__).parent.parent / "README.md"
+README = Path(__file__).parents[3] / "README.md"
 ALL = ("serving_default", "score", "score_map", "sample", "complete")
 SEEDS = np.array([[1, 2], [-3, 4], [5, 600]], np.int32)
 
