@@ -18,7 +18,7 @@ from absl import app, flags
 
 from pixelcnn_tf import sampling
 from pixelcnn_tf.levels import input_to_levels, levels_to_input
-from train.data import arrays as data
+from train.data.load import load
 from train.output.grid import grid, to_uint8, write_npz, write_png
 from train.workdir.restore import load_run
 
@@ -78,7 +78,7 @@ def train_classifier(dataset):
 
 def main(_):
     train_model()
-    dataset = data.load("mnist", FLAGS.data_dir, NUM_LEVELS)
+    dataset = load("mnist", FLAGS.data_dir, NUM_LEVELS)
     classifier, accuracy = train_classifier(dataset)
     print(f"the classifier is right on {accuracy:.2%} of the test images", flush=True)
 

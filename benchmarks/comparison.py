@@ -23,7 +23,7 @@ from pixelcnn_tf.sampling.complete import pixel_uniforms
 from pixelcnn_tf import sampling
 from pixelcnn_tf.layers.masked_convolution import MaskedConv2D
 from pixelcnn_tf.levels import input_to_levels, levels_to_input
-from train.data import arrays as data
+from train.data.load import load
 from train.output.grid import grid, to_uint8, write_npz
 from train.workdir import metrics
 from train.workdir.restore import load_run
@@ -107,7 +107,7 @@ def write_data(task):
     """The images of a task as `.npz`: all for training, the first ones of the test split."""
     path = os.path.join(FLAGS.runs, f"{task}.npz")
     if not os.path.exists(path):
-        dataset = data.load(task, FLAGS.data_dir)
+        dataset = load(task, FLAGS.data_dir)
         images = dataset.test.images[: FLAGS.test_images]
         write_npz(path, x_train=dataset.train.images, x_test=images)
     return path
@@ -345,7 +345,7 @@ def main(_):
     sections = {}
     for task in FLAGS.tasks:
         path = write_data(task)
-        dataset = data.load(path, num_levels=TASKS[task]["num_levels"])
+        dataset = load(path, num_levels=TASKS[task]["num_levels"])
         results = {}
         for model in TASKS[task]["sizes"]:
             workdir = train(task, model, path)

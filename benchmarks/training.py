@@ -56,7 +56,7 @@ def images_dataset(count):
     """Random images: what they show does not matter to the time."""
     import numpy as np
 
-    from train.data.arrays import Dataset
+    from train.data.dataset import Dataset
     from train.data.splits import ArraySplit
 
     random = np.random.default_rng(0)

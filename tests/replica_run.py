@@ -21,8 +21,8 @@ def main(num_devices, output, *changes):
     devices = [tf.config.LogicalDeviceConfiguration()] * int(num_devices)
     tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], devices)
 
-    from train.config.fields import from_values
-    from train.data.arrays import load
+    from train.config.presets import from_values
+    from train.data.load import load
     from train.devices.strategy import make_strategy
     from train.output.samples import write_samples
     from train.training.evaluation import make_evaluate

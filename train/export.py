@@ -2,7 +2,6 @@
 
 import dataclasses
 import importlib.metadata
-import json
 import os
 import platform
 import re
@@ -13,6 +12,7 @@ import time
 from absl import flags
 
 from train.errors import UserError, run
+from train.files import write_json
 
 FLAGS = flags.FLAGS
 CARD = "model_card.json"
@@ -78,15 +78,6 @@ def model_card(config, model, step, averaged, version, signatures):
     }
 
 
-def write_card(folder, card):
-    """Writes `model_card.json`, whole or not at all."""
-    path = os.path.join(folder, CARD)
-    with open(path + ".tmp", "w") as file:
-        json.dump(card, file, indent=2)
-        file.write("\n")
-    os.replace(path + ".tmp", path)
-
-
 def export(workdir, output, version=None, averaged=True):
     """Writes `<output>/<version>/`, whole or not at all, and what belongs beside it.
 
@@ -136,9 +127,9 @@ def export(workdir, output, version=None, averaged=True):
             warm = None
         card = model_card(config, model, step, averaged, version, signatures)
         os.makedirs(os.path.join(saved_model, "assets.extra"), exist_ok=True)
-        write_card(os.path.join(saved_model, "assets.extra"), card)
+        write_json(os.path.join(saved_model, "assets.extra", CARD), card)
         os.rename(saved_model, folder)
-        write_card(output, card)
+        write_json(os.path.join(output, CARD), card)
         write_examples(output, name)
     except (OSError, tf.errors.OpError) as error:
         raise UserError(f"--output={output}: cannot be written ({error})") from None

@@ -8,7 +8,8 @@ import os
 
 from absl import flags
 
-from train.config import fields as configuration
+from train.config import saved as configuration
+from train.config.fields import Config
 from train.errors import UserError, run
 
 FLAGS = flags.FLAGS
@@ -38,9 +39,9 @@ def import_checkpoint(path, workdir, dataset, image_size, resnet_nonlinearity, b
         workdir already holds a run.
     """
     from pixelcnn_tf import OfficialAdam, official
-    from train.main import prepare_workdir
     from train.output import official_checkpoint
     from train.workdir.checkpoints import Checkpoints
+    from train.workdir.claim import prepare_workdir
 
     if os.path.exists(configuration.path_in(workdir)):
         raise UserError(f"--workdir={workdir}: already holds a run; give a new folder")
@@ -63,7 +64,7 @@ def import_checkpoint(path, workdir, dataset, image_size, resnet_nonlinearity, b
             for slot, value in zip(optimizer.moments(variable), state.moments[name], strict=True):
                 slot.assign(value)
 
-    config = configuration.Config(
+    config = Config(
         dataset=dataset,
         workdir=workdir,
         nr_resnet=model.nr_resnet,
@@ -96,12 +97,12 @@ def export_checkpoint(workdir, path, batch_size, nr_gpu):
       UserError: if there is no run or no readable checkpoint.
     """
     from pixelcnn_tf import OfficialAdam, official
+    from train.config.models import make_model
     from train.output import official_checkpoint
-    from train.training.trainer import make_model
     from train.workdir.checkpoints import Checkpoints
 
-    config, description = configuration.load(workdir)
-    if config.model != configuration.Config.model:
+    config, description, _ = configuration.load(workdir)
+    if config.model != Config.model:
         raise UserError(f"--workdir={workdir}: --model={config.model} has no official form")
     model, averaged = make_model(config, description), make_model(config, description)
     optimizer = OfficialAdam()

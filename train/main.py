@@ -6,23 +6,13 @@ The same command again continues a run that was interrupted.
 import contextlib
 import functools
 import os
-import tempfile
 
 from absl import flags as absl_flags
 
-from train.config import fields as configuration
 from train.config import flags
+from train.config import saved as configuration
 from train.errors import UserError, WorkerLost, run
-
-
-def prepare_workdir(config):
-    """Creates the run's folder. Raises UserError if it cannot be written to."""
-    try:
-        os.makedirs(config.workdir, exist_ok=True)
-        with tempfile.TemporaryFile(dir=config.workdir):
-            pass
-    except OSError as error:
-        raise UserError(f"--workdir={config.workdir}: not writable ({error.strerror})") from None
+from train.workdir.claim import prepare_workdir
 
 
 def count_steps(config, steps_per_epoch):
@@ -47,16 +37,19 @@ def train(config):
       WorkerLost: if another process of the run is gone.
     """
     prepare_workdir(config)
-    configuration.refuse_another(config)
+    saved = configuration.find(config.workdir)
+    if saved is not None:
+        configuration.refuse_another(saved, config)
 
     # TensorFlow takes seconds to import: only once the flags are known to be right.
     import tensorflow as tf
 
-    from train.devices.strategy import Workers, make_strategy, read_cluster
+    from train.devices.strategy import make_strategy
+    from train.devices.workers import Workers, read_cluster
 
     try:
         strategy = make_strategy(config.strategy, config.nr_gpu)
-        return _train(config, strategy, Workers(strategy))
+        return _train(config, saved, strategy, Workers(strategy))
     except tf.errors.OpError as error:
         if read_cluster()[0] == 1:
             raise
@@ -67,18 +60,19 @@ def train(config):
         ) from None
 
 
-def _train(config, strategy, workers):
+def _train(config, saved, strategy, workers):
     """`train`, under a strategy."""
-    from train.data import arrays as data
+    from train.data.load import load
     from train.devices.signals import StopRequest
     from train.output.published import table
     from train.training.loop import Loop
     from train.training.trainer import Trainer
 
     say = functools.partial(print, flush=True) if workers.is_chief else lambda text: None
-    dataset = data.load(config.dataset, config.data_dir, config.num_levels)
-    configuration.refuse_other_data(config, dataset)
-    configuration.refuse_another_batch(config, strategy.num_replicas_in_sync)
+    dataset = load(config.dataset, config.data_dir, config.num_levels)
+    if saved is not None:
+        configuration.refuse_other_data(saved, config, dataset)
+        configuration.refuse_another_batch(saved, config, strategy.num_replicas_in_sync)
     trainer = Trainer(config, dataset, strategy)
     batch_size = trainer.global_batch_size
     steps_per_epoch = dataset.train.steps_per_epoch(batch_size)

@@ -1,6 +1,6 @@
 """The mixture of discretized logistics as a TensorFlow Probability distribution.
 
-Imported on its own (`from pixelcnn_tf.likelihoods.tfp_distribution import DiscretizedMixLogisticPixel`), since
+Imported on its own (`pixelcnn_tf.likelihoods.tfp_distribution`), since
 importing TFP takes seconds that training does not need.
 """
 

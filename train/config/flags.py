@@ -4,8 +4,9 @@ import dataclasses
 
 from absl import flags
 
-from train.config.fields import HELP, PRESETS, Config, from_values
+from train.config.fields import Config
 from train.config.models import MODELS
+from train.config.presets import PRESETS, from_values
 
 _DEFINE = {
     str: flags.DEFINE_string,
@@ -18,7 +19,7 @@ _DEFINE = {
 def define():
     """Defines the flags. The presets, with size, cost and expected score, are in `--help`."""
     for field in dataclasses.fields(Config):
-        text = HELP[field.name]
+        text = field.metadata["help"]
         if field.name == "config":
             text += ". " + " ".join(f"{name}: {preset.about}" for name, preset in PRESETS.items())
         if field.name == "model":

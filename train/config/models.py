@@ -7,17 +7,8 @@ of its own, and enter it in `MODELS`.
 import importlib
 from typing import NamedTuple
 
-# Fields of `Config` that only some models have, as arguments of the same name.
-MODEL_FIELDS = (
-    "nr_resnet",
-    "nr_filters",
-    "nr_logistic_mix",
-    "nr_output_filters",
-    "resnet_nonlinearity",
-    "dropout_p",
-    "energy_distance",
-    "input_embedding",
-)
+from train.errors import UserError
+
 CONDITIONAL = "class_conditional"  # becomes the argument num_classes
 REMAT = "remat"  # becomes the attribute
 
@@ -39,8 +30,7 @@ class Entry(NamedTuple):
 
     def fields(self):
         """The fields of `Config` that mean something to this model."""
-        sizes = {field for size in self.sizes.values() for field in size}
-        return sizes & set(MODEL_FIELDS) | set(self.options)
+        return {field for size in self.sizes.values() for field in size} | set(self.options)
 
 
 def _sizes(tiny, small, paper, third="nr_output_filters"):
@@ -81,21 +71,33 @@ MODELS = {
 }
 
 
-def build(config, dataset):
+# Fields of `Config` that only some models have: arguments of the same name, but for the two above.
+MODEL_FIELDS = sorted(set().union(*(entry.fields() for entry in MODELS.values())))
+
+
+def make_model(config, dataset):
     """Builds the model that a checked `Config` describes, untrained.
 
     Args:
       config: `Config`.
       dataset: a `Dataset` or `DataDescription`.
 
+    Returns:
+      An `AutoregressiveModel`.
+
     Raises:
-      ValueError: if the model refuses an argument, as an image size that it cannot take.
+      UserError: if the two do not fit.
     """
+    if config.class_conditional and dataset.num_classes is None:
+        raise UserError(f"--class_conditional: --dataset={config.dataset} has no labels")
     entry = MODELS[config.model]
     module, name = entry.path.split(":")
     fields = entry.fields()
-    arguments = {field: getattr(config, field) for field in MODEL_FIELDS if field in fields}
+    arguments = {field: getattr(config, field) for field in fields - {CONDITIONAL, REMAT}}
     if CONDITIONAL in fields:
         arguments["num_classes"] = dataset.num_classes if config.class_conditional else None
     model = getattr(importlib.import_module(module), name)
-    return model(dataset.image_shape, num_levels=dataset.num_levels, **arguments)
+    try:
+        return model(dataset.image_shape, num_levels=dataset.num_levels, **arguments)
+    except ValueError as error:
+        raise UserError(f"--dataset={config.dataset} --model={config.model}: {error}") from None

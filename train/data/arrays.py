@@ -1,100 +1,18 @@
-"""Data sets: the built-in digits, anything in tensorflow-datasets, folders, `.npz` files."""
+"""Data sets from arrays: the built-in digits, and `.npz` files."""
 
 import os
 import zipfile
 import zlib
-from functools import partial
-from typing import NamedTuple
 
 import numpy as np
 
-from pixelcnn_tf.levels import MAX_NUM_LEVELS, quantize_levels
+from pixelcnn_tf.levels import MAX_NUM_LEVELS
+from train.data.dataset import Dataset
 from train.data.splits import ArraySplit
 from train.errors import UserError
 
 MAX_LABEL = 2**20  # a label is one of as many classes; more than this is no label
 DIGITS_TRAIN = 1497  # of 1,797; the rest, in the order of the file, is the test split
-
-
-class Dataset(NamedTuple):
-    """A data set ready for training.
-
-    Attributes:
-      name: the value of `--dataset`.
-      image_shape: `(H, W, C)`.
-      num_levels: number of levels per channel; images hold 0 ... num_levels - 1.
-      num_classes: number of classes, or None without labels.
-      train, test: splits (see `train/data/splits.py`).
-      note: what a reader of the test score should know, or "".
-    """
-
-    name: str
-    image_shape: tuple
-    num_levels: int
-    num_classes: int | None
-    train: object
-    test: object
-    note: str = ""
-
-
-def load(name, data_dir="", num_levels=0):
-    """Loads a data set.
-
-    Args:
-      name: "digits", "folder:/path", a path ending in ".npz", or a tfds name.
-      data_dir: where tfds data sets are prepared; "" for tfds' default.
-      num_levels: quantise the images to so many levels (see `quantize`); 0: leave them.
-
-    Returns:
-      `Dataset`.
-
-    Raises:
-      UserError: if it cannot be had, or its images are unfit.
-    """
-    if name == "digits":
-        dataset = load_digits()
-    elif name.startswith("folder:"):
-        from train.data.folder import load_folder
-
-        dataset = load_folder(name)
-    elif name.endswith(".npz"):
-        dataset = load_npz(name)
-    else:
-        from train.data.tfds_data import load_tfds
-
-        dataset = load_tfds(name, data_dir)
-    channels = dataset.image_shape[-1]
-    if channels not in (1, 3):
-        raise UserError(f"--dataset={name}: images have {channels} channels, must be 1 or 3")
-    return quantize(dataset, num_levels) if num_levels else dataset
-
-
-def quantize(dataset, num_levels):
-    """The data set with fewer levels per channel: of m levels, x becomes floor(x * n / m).
-
-    With n = 2 and 8-bit images this is the threshold x >= 128.
-
-    Raises:
-      UserError: if the data set has fewer than `num_levels` levels.
-    """
-    if num_levels > dataset.num_levels:
-        raise UserError(
-            f"--num_levels={num_levels}: --dataset={dataset.name} has only {dataset.num_levels} "
-            "levels"
-        )
-    if num_levels == dataset.num_levels:
-        return dataset
-    function = partial(quantize_levels, num_levels=dataset.num_levels, to_levels=num_levels)
-    note = (
-        f"{num_levels} levels, floor(x * {num_levels} / {dataset.num_levels}) of the data's: "
-        "bits/dim refer to these and are not comparable with results of other levels"
-    )
-    return dataset._replace(
-        num_levels=num_levels,
-        train=dataset.train.map_images(function),
-        test=dataset.test.map_images(function),
-        note=f"{dataset.note}; {note}" if dataset.note else note,
-    )
 
 
 def load_digits():

@@ -6,12 +6,11 @@ import os
 import numpy as np
 import tensorflow as tf
 
-from train.data.arrays import Dataset
+from train.data.dataset import TEST_SPLITS, Dataset
 from train.data.splits import ArraySplit
 from train.errors import UserError
 
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".bmp", ".gif")
-TEST_SPLITS = ("test", "validation", "valid", "val")
 TEST_SHARE = 10  # a flat folder's test split: one image in ten, chosen by the hash of its name
 
 

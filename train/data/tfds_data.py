@@ -7,13 +7,12 @@ import os
 import numpy as np
 import tensorflow as tf
 
-from train.data.arrays import Dataset
+from train.data.dataset import TEST_SPLITS, Dataset
 from train.data.splits import ArraySplit, StreamedSplit
 from train.errors import UserError
 
 IN_MEMORY_BYTES = 4 * 2**30  # larger splits are streamed from disk
 NETWORK_TIMEOUT = 10  # seconds to wait for the first answer of a download server
-TEST_SPLITS = ("test", "validation")
 HELD_OUT_PERCENT = 10  # of train, where a data set has no test split
 
 

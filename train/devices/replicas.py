@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import tensorflow as tf
 
-from train.devices.strategy import Workers
+from train.devices.workers import Workers
 
 
 class Replicas:

@@ -1,10 +1,11 @@
 """Grids of images as PNG files."""
 
 import math
-import os
 
 import numpy as np
 import tensorflow as tf
+
+from train.files import whole
 
 MIN_SIDE = 64  # smaller images are enlarged by a whole factor, so that one can see them
 GAP = 2  # pixels between the images
@@ -41,12 +42,11 @@ def grid(images, columns=None, rows=None):
 
 def write_png(path, image):
     """Writes uint8 `[H, W, C]` as PNG, whole or not at all."""
-    tf.io.write_file(path + ".tmp", tf.io.encode_png(image))
-    os.replace(path + ".tmp", path)
+    with whole(path) as temporary:
+        tf.io.write_file(temporary, tf.io.encode_png(image))
 
 
 def write_npz(path, **arrays):
     """Writes a compressed `.npz`, whole or not at all."""
-    with open(path + ".tmp", "wb") as file:
+    with whole(path) as temporary, open(temporary, "wb") as file:
         np.savez_compressed(file, **arrays)
-    os.replace(path + ".tmp", path)

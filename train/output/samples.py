@@ -10,7 +10,7 @@ from pixelcnn_tf.levels import input_to_levels, levels_to_input
 from pixelcnn_tf.random import example_seeds
 from train.devices.replicas import Replicas
 from train.output.grid import grid, to_uint8, write_npz, write_png
-from train.workdir.metrics import duration
+from train.workdir.progress import duration
 
 BATCH_SIZE = 64  # images sampled at a time, whatever the number asked for
 QUIET_SECONDS = 5  # sampling tells how far it is at most this often

@@ -5,6 +5,7 @@ import os
 import tensorflow as tf
 
 from pixelcnn_tf.export import CHEAP_SIGNATURES, levels_dtype
+from train.files import write_text
 
 WARMUP_FILE = os.path.join("assets.extra", "tf_serving_warmup_requests")  # TF Serving's name
 MODELS_CONFIG = """\
@@ -73,6 +74,4 @@ def write_examples(output, name):
     for file_name, text in files.items():
         path = os.path.join(output, file_name)
         if not os.path.exists(path):
-            with open(path + ".tmp", "w") as file:
-                file.write(text)
-            os.replace(path + ".tmp", path)
+            write_text(path, text)

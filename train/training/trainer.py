@@ -8,8 +8,8 @@ import tensorflow as tf
 from pixelcnn_tf import OfficialAdam, PolyakAverage
 from pixelcnn_tf.levels import levels_to_input
 from pixelcnn_tf.optimization.loss_scale import LossScale
-from train.config import models
-from train.devices.strategy import Workers
+from train.config.models import make_model
+from train.devices.workers import Workers
 from train.errors import UserError
 from train.workdir.checkpoints import Checkpoints
 
@@ -23,21 +23,6 @@ def dtype_policy(name):
         yield
     finally:
         keras.config.set_dtype_policy(before)
-
-
-def make_model(config, dataset):
-    """Builds the model that a `Config` describes for a `Dataset` (or the `DataDescription` of
-    one), untrained.
-
-    Raises:
-      UserError: if the two do not fit.
-    """
-    if config.class_conditional and dataset.num_classes is None:
-        raise UserError(f"--class_conditional: --dataset={config.dataset} has no labels")
-    try:
-        return models.build(config, dataset)
-    except ValueError as error:
-        raise UserError(f"--dataset={config.dataset} --model={config.model}: {error}") from None
 
 
 class Trainer:

@@ -6,6 +6,7 @@ import os
 import numpy as np
 
 from train.errors import UserError
+from train.files import write_json
 
 MAX_RESTARTS = 3
 
@@ -37,9 +38,7 @@ class Restarts:
         """Notes a restart from `step`; `write`: into the file too (one process does)."""
         self.steps.append(step)
         if write:
-            with open(self.path + ".tmp", "w") as file:
-                json.dump(self.steps, file)
-            os.replace(self.path + ".tmp", self.path)
+            write_json(self.path, self.steps)
 
     def seed(self, seed, step):
         """The seed of the data's order and of dropout for the steps after `step`.

@@ -1,8 +1,9 @@
 """A trained model from a run's folder."""
 
-from train.config import fields as configuration
+from train.config import saved as configuration
+from train.config.models import make_model
+from train.data.load import load
 from train.errors import UserError
-from train.training.trainer import make_model
 from train.workdir.checkpoints import Checkpoints
 
 
@@ -20,7 +21,7 @@ def load_run(workdir):
     """
     if not workdir:
         raise UserError("--workdir is missing: the folder of the run")
-    config, description = configuration.load(workdir)
+    config, description, _ = configuration.load(workdir)
     model, averaged_model = make_model(config, description), make_model(config, description)
     step = Checkpoints(workdir, model, averaged_model).restore_latest()
     if step is None:
@@ -38,8 +39,6 @@ def load_data(config, data_dir=""):
     Raises:
       UserError: if it cannot be had or is of another kind.
     """
-    from train.data import arrays as data
-
-    dataset = data.load(config.dataset, data_dir or config.data_dir, config.num_levels)
-    configuration.refuse_other_data(config, dataset)
+    dataset = load(config.dataset, data_dir or config.data_dir, config.num_levels)
+    configuration.refuse_other_data(configuration.load(config.workdir), config, dataset)
     return dataset

@@ -419,7 +419,7 @@ def test_bad_conditions_are_named():
 @EVERY
 def test_overfits_sixteen_images(name):
     """16 different images are at best log2(16) / 64 = 0.06 bits/dim."""
-    from train.data.arrays import load
+    from train.data.load import load
 
     levels = load("digits", num_levels=2).train.images[:16]
     assert len(np.unique(levels.reshape(16, -1), axis=0)) == 16

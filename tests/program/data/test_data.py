@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from train.data import arrays as data
+from train.data.load import load
 from train.data.splits import ArraySplit, StreamedSplit
 from train.data.tfds_data import load_tfds
 from train.errors import UserError
@@ -74,7 +74,7 @@ def test_in_order_gives_every_image_once(kind):
 
 
 def test_digits():
-    dataset = data.load("digits")
+    dataset = load("digits")
     assert dataset.image_shape == (8, 8, 1) and dataset.num_levels == 17
     assert dataset.train.num_examples + dataset.test.num_examples == 1797
     assert dataset.train.images.min() == 0 and dataset.train.images.max() == 16
@@ -85,14 +85,14 @@ def test_npz(tmp_path):
     path = str(tmp_path / "set.npz")
     arrays = dict(x_train=random_images(20), x_test=random_images(5))
     np.savez(path, **arrays)
-    assert data.load(path).num_classes is None
+    assert load(path).num_classes is None
     labels = dict(y_train=np.arange(20) % 3, y_test=np.arange(5) % 3)
     np.savez(path, **arrays, **labels)
-    dataset = data.load(path)
+    dataset = load(path)
     assert dataset.num_classes == 3 and dataset.image_shape == (8, 8, 3)
     np.testing.assert_array_equal(dataset.test.images, arrays["x_test"])
     np.savez(path, x_train=random_images(20, channels=1)[..., 0], x_test=random_images(5)[..., 0])
-    assert data.load(path).image_shape == (8, 8, 1)
+    assert load(path).image_shape == (8, 8, 1)
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def test_unfit_npz_is_refused(tmp_path, arrays, message):
     path = str(tmp_path / "set.npz")
     np.savez(path, **arrays)
     with pytest.raises(UserError, match=message):
-        data.load(path)
+        load(path)
 
 
 def test_damaged_npz_is_refused(tmp_path):
@@ -122,19 +122,19 @@ def test_damaged_npz_is_refused(tmp_path):
     for size in (0, 100, len(whole) // 2):
         path.write_bytes(whole[:size])
         with pytest.raises(UserError, match="not a readable .npz"):
-            data.load(str(path))
+            load(str(path))
     np.savez_compressed(path, x_train=random_images(20), x_test=random_images(5))
     whole = path.read_bytes()
     for place in range(60, 1500, 90):
         path.write_bytes(whole[:place] + b"damaged!" + whole[place + 8 :])
         with pytest.raises(UserError, match="not a readable .npz"):
-            data.load(str(path))
+            load(str(path))
     with open(path, "wb") as file:
         np.save(file, random_images(5))
     with pytest.raises(UserError, match="not a readable .npz"):
-        data.load(str(path))
+        load(str(path))
     with pytest.raises(UserError, match="no such file"):
-        data.load(str(tmp_path / "other.npz"))
+        load(str(tmp_path / "other.npz"))
 
 
 def write_png(path, image):
@@ -147,15 +147,15 @@ def test_flat_folder(tmp_path):
     for i, image in enumerate(images):
         write_png(f"{tmp_path}/{i:03}.png", image)
     (tmp_path / "notes.txt").write_text("not an image")
-    dataset = data.load(f"folder:{tmp_path}")
+    dataset = load(f"folder:{tmp_path}")
     assert dataset.image_shape == (8, 8, 1) and dataset.num_classes is None
     assert dataset.test.num_examples > 0 and "file name" in dataset.note
     found = np.concatenate([dataset.train.images, dataset.test.images])
     assert as_set(found) == as_set(images)
     write_png(f"{tmp_path}/zzz.png", random_images(1)[0])  # one in colour: all become RGB
-    assert data.load(f"folder:{tmp_path}").image_shape == (8, 8, 3)
+    assert load(f"folder:{tmp_path}").image_shape == (8, 8, 3)
     (tmp_path / "zzz.png").unlink()
-    again = data.load(f"folder:{tmp_path}")
+    again = load(f"folder:{tmp_path}")
     np.testing.assert_array_equal(again.test.images, dataset.test.images)
 
 
@@ -164,7 +164,7 @@ def test_class_folders(tmp_path):
     for i, image in enumerate(images):
         split = "train" if i < 6 else "test"
         write_png(f"{tmp_path}/{split}/{'cat' if i % 2 else 'ant'}/{i}.png", image)
-    dataset = data.load(f"folder:{tmp_path}")
+    dataset = load(f"folder:{tmp_path}")
     assert dataset.num_classes == 2 and dataset.train.num_examples == 6
     for image, label in zip(dataset.train.images, dataset.train.labels, strict=True):
         number = next(i for i in range(8) if np.array_equal(images[i], image))
@@ -173,17 +173,17 @@ def test_class_folders(tmp_path):
 
 def test_bad_folders_are_refused(tmp_path):
     with pytest.raises(UserError, match="no such folder"):
-        data.load(f"folder:{tmp_path}/none")
+        load(f"folder:{tmp_path}/none")
     with pytest.raises(UserError, match="holds neither images"):
-        data.load(f"folder:{tmp_path}")
+        load(f"folder:{tmp_path}")
     for i in range(30):
         write_png(f"{tmp_path}/{i:03}.png", random_images(1)[0])
     (tmp_path / "007.png").write_bytes(b"\x89PNG and nothing more")
     with pytest.raises(UserError, match="007.png: not a readable image"):
-        data.load(f"folder:{tmp_path}")
+        load(f"folder:{tmp_path}")
     write_png(f"{tmp_path}/007.png", random_images(1, 12, 8)[0])
     with pytest.raises(UserError, match="all must have one size"):
-        data.load(f"folder:{tmp_path}")
+        load(f"folder:{tmp_path}")
 
 
 @pytest.fixture
@@ -223,7 +223,7 @@ def mnist(tmp_path):
 
 def test_prepared_tfds_data_in_memory_and_streamed(mnist):
     data_dir, images = mnist
-    dataset = data.load("mnist", data_dir)
+    dataset = load("mnist", data_dir)
     assert dataset.image_shape == (28, 28, 1) and dataset.num_classes == 10
     assert as_set(dataset.train.images) == as_set(images[:30])
     assert dataset.note == "scored on 10 of the 10,000 official test images"
@@ -241,7 +241,7 @@ def test_prepared_tfds_data_in_memory_and_streamed(mnist):
 
 def test_unknown_name_is_answered_with_near_ones():
     with pytest.raises(UserError, match="cifra10: no such data set; did you mean cifar10"):
-        data.load("cifra10")
+        load("cifra10")
 
 
 def test_no_network_is_told_at_once(tmp_path, monkeypatch):
@@ -253,6 +253,6 @@ def test_no_network_is_told_at_once(tmp_path, monkeypatch):
 
     monkeypatch.setattr(requests, "head", unreachable)
     with pytest.raises(UserError) as error:
-        data.load("cifar100", str(tmp_path))
+        load("cifar100", str(tmp_path))
     for part in ("cifar100", str(tmp_path), "cannot be reached", "cifar-100-binary.tar.gz"):
         assert part in str(error.value)

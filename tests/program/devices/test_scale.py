@@ -13,10 +13,11 @@ import tensorflow as tf
 
 from pixelcnn_tf import PixelCNNPlusPlus, data_dependent_init, sampling
 from pixelcnn_tf.optimization.loss_scale import GROWTH_STEPS, LossScale
-from train.config import fields as configuration
-from train.config.fields import from_values
-from train.data import arrays as data
-from train.devices.strategy import make_strategy, read_cluster
+from train.config import saved as configuration
+from train.config.presets import from_values
+from train.data.load import load
+from train.devices.strategy import make_strategy
+from train.devices.workers import read_cluster
 from train.errors import UserError
 from train.output.samples import write_samples
 from train.training.trainer import Trainer, dtype_policy
@@ -36,7 +37,7 @@ def one_resolution(monkeypatch):
 def trainer_of(tmp_path, **changes):
     values = dict(config="tiny", nr_filters=4, nr_logistic_mix=2, batch_size=20, init_batch_size=20)
     config = from_values(values | {"workdir": str(tmp_path)} | changes)
-    return Trainer(config, data.load("digits"), tf.distribute.get_strategy())
+    return Trainer(config, load("digits"), tf.distribute.get_strategy())
 
 
 def losses_of(trainer, counts):
@@ -220,15 +221,18 @@ def test_another_number_of_replicas_needs_the_same_global_batch(tmp_path):
     config = from_values({"workdir": str(tmp_path), "batch_size": 16})
     description = configuration.DataDescription((8, 8, 1), 17, None)
     configuration.save(config, description, 32)
-    configuration.refuse_another(config.replace(batch_size=8, strategy="mirrored", remat=True))
-    configuration.refuse_another_batch(config, 2)
-    configuration.refuse_another_batch(config.replace(batch_size=32), 1)
+    saved = configuration.load(str(tmp_path))
+    configuration.refuse_another(
+        saved, config.replace(batch_size=8, strategy="mirrored", remat=True)
+    )
+    configuration.refuse_another_batch(saved, config, 2)
+    configuration.refuse_another_batch(saved, config.replace(batch_size=32), 1)
     with pytest.raises(UserError, match="is a global batch of 64, .*one of 32; use --batch_size=8"):
-        configuration.refuse_another_batch(config, 4)
+        configuration.refuse_another_batch(saved, config, 4)
     with pytest.raises(UserError, match="a number of replicas that divides 32"):
-        configuration.refuse_another_batch(config, 3)
+        configuration.refuse_another_batch(saved, config, 3)
     with pytest.raises(UserError, match="dtype"):
-        configuration.refuse_another(config.replace(dtype="mixed_bfloat16"))
+        configuration.refuse_another(saved, config.replace(dtype="mixed_bfloat16"))
 
 
 def test_config_of_an_older_run_is_read(tmp_path):
@@ -239,9 +243,10 @@ def test_config_of_an_older_run_is_read(tmp_path):
     for name in ("strategy", "dtype", "remat", "steps_per_loop", "on_nan", "global_batch_size"):
         del fields[name]
     path.write_text(json.dumps(fields))
-    assert configuration.load(str(tmp_path))[0] == config
-    configuration.refuse_another(config)
-    configuration.refuse_another_batch(config, 1)
+    saved = configuration.load(str(tmp_path))
+    assert saved.config == config
+    configuration.refuse_another(saved, config)
+    configuration.refuse_another_batch(saved, config, 1)
 
 
 def run_replicas(output, num_devices, *changes, environment=None):

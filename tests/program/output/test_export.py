@@ -23,7 +23,7 @@ from pixelcnn_tf import PixelCNNPlusPlus, data_dependent_init, sampling
 from pixelcnn_tf.export import export_saved_model
 from pixelcnn_tf.levels import input_to_levels, levels_to_input
 from pixelcnn_tf.likelihoods.base import bits_per_dim
-from train.config.fields import from_values
+from train.config.presets import from_values
 from train.errors import UserError
 from train.export import export
 from train.main import train

@@ -6,8 +6,8 @@ import tensorflow as tf
 from parity_data import DIRECTORY
 
 from pixelcnn_tf import PixelCNNPlusPlus, discretized_mix_logistic_loss, official
-from train.config import fields as configuration
-from train.config.fields import from_values
+from train.config import saved as configuration
+from train.config.presets import from_values
 from train.errors import UserError
 from train.import_official import export_checkpoint, import_checkpoint
 from train.main import train

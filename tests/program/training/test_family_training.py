@@ -11,15 +11,16 @@ import tensorflow as tf
 from family import FAMILY
 
 from pixelcnn_tf.levels import input_to_levels, levels_to_input, quantize_levels
-from train.config import fields as configuration
-from train.config.fields import from_values
-from train.config.models import MODELS
-from train.data import arrays as data
+from train.config import saved as configuration
+from train.config.models import MODELS, make_model
+from train.config.presets import PRESETS, from_values
+from train.data.dataset import Dataset, quantize
+from train.data.load import load
 from train.data.splits import StreamedSplit
 from train.errors import UserError
 from train.main import train
 from train.output.samples import write_completions, write_samples
-from train.training.trainer import Trainer, make_model
+from train.training.trainer import Trainer
 from train.workdir.restore import load_data, load_run
 
 EVERY = pytest.mark.parametrize("name", FAMILY)
@@ -87,7 +88,7 @@ def test_continued_run_ends_at_the_same_numbers(name, tmp_path):
 @EVERY
 def test_two_replicas_and_xla_equal_one(name, tmp_path):
     """The same global batches on one device, on two, and compiled with XLA."""
-    dataset = data.load("digits")
+    dataset = load("digits")
     one = tf.distribute.OneDeviceStrategy("CPU:0")
     # No collectives: those of several strategies in one process take each other's numbers.
     mirrored = tf.distribute.MirroredStrategy(
@@ -159,7 +160,7 @@ def test_presets_of_pixelcnn_pp_are_what_they_were():
 def test_every_model_has_every_preset_and_builds():
     description = configuration.DataDescription((4, 4, 1), 17, 10)
     for name, entry in MODELS.items():
-        assert set(entry.sizes) == set(configuration.PRESETS)
+        assert set(entry.sizes) == set(PRESETS)
         model = make_model(from_values({"config": "tiny", "model": name}), description)
         assert model.num_levels == 17 and model.likelihood.metric == "bits_per_dim"
         assert type(model).__name__ == entry.path.split(":")[1]
@@ -206,9 +207,10 @@ def test_configuration_of_an_older_run_is_read(tmp_path):
         del fields[field]
     path.write_text(json.dumps(fields))
     assert configuration.load(str(tmp_path))[0] == config
-    configuration.refuse_another(config)
+    saved = configuration.load(str(tmp_path))
+    configuration.refuse_another(saved, config)
     with pytest.raises(UserError, match=r"model \(there 'pixelcnn_pp', here 'pixelcnn'\)"):
-        configuration.refuse_another(config.replace(model="pixelcnn"))
+        configuration.refuse_another(saved, config.replace(model="pixelcnn"))
 
 
 def test_image_sizes_belong_to_the_model(tmp_path):
@@ -249,14 +251,14 @@ def test_levels_are_exactly_invertible_for_every_number_of_levels():
 
 
 def test_quantised_data_sets():
-    plain, binary = data.load("digits"), data.load("digits", num_levels=2)
+    plain, binary = load("digits"), load("digits", num_levels=2)
     np.testing.assert_array_equal(binary.train.images, plain.train.images >= 9)  # 9 * 2 / 17 > 1
     np.testing.assert_array_equal(binary.test.labels, plain.test.labels)
     assert binary.num_levels == 2 and "17 grey levels" in binary.note
     assert "2 levels, floor(x * 2 / 17)" in binary.note
-    assert data.load("digits", num_levels=17).note == plain.note
+    assert load("digits", num_levels=17).note == plain.note
     with pytest.raises(UserError, match="--num_levels=32: --dataset=digits has only 17"):
-        data.load("digits", num_levels=32)
+        load("digits", num_levels=32)
 
 
 def test_streamed_data_is_quantised():
@@ -264,8 +266,8 @@ def test_streamed_data_is_quantised():
     split = StreamedSplit(
         lambda seed: tf.data.Dataset.from_tensor_slices({"images": images}), 50, (2, 2, 1)
     )
-    dataset = data.Dataset("streamed", (2, 2, 1), 256, None, split, split)
-    batch = next(iter(data.quantize(dataset, 4).test.in_order(50)))
+    dataset = Dataset("streamed", (2, 2, 1), 256, None, split, split)
+    batch = next(iter(quantize(dataset, 4).test.in_order(50)))
     np.testing.assert_array_equal(batch["images"], images // 64)
 
 
@@ -283,14 +285,14 @@ def write_codes(path, num_codes, **arrays):
 def test_maps_of_codes(tmp_path):
     path = str(tmp_path / "codes.npz")
     codes = write_codes(path, 500)
-    dataset = data.load(path)
+    dataset = load(path)
     assert dataset.num_levels == 500 and dataset.image_shape == (4, 5, 1)
     np.testing.assert_array_equal(dataset.train.images[..., 0], codes)
     write_codes(path, 500, num_levels=512)
-    assert data.load(path).num_levels == 512
+    assert load(path).num_levels == 512
     write_codes(path, 500, num_levels=400)
     with pytest.raises(UserError, match="to 499, must be 0 to 399"):
-        data.load(path)
+        load(path)
 
 
 def test_prior_of_codes(tmp_path):

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from train.config.fields import from_values
+from train.config.presets import from_values
 from train.devices.signals import StopRequest
 from train.errors import NotFinite, Stopped, UserError, writing
 from train.main import train

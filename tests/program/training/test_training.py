@@ -13,17 +13,18 @@ import tensorflow as tf
 
 from pixelcnn_tf import PixelCNNPlusPlus, PolyakAverage, discretized_mix_logistic_loss
 from pixelcnn_tf.levels import levels_to_input
-from train.config.fields import from_values
-from train.data import arrays as data
+from train.config.presets import from_values
+from train.data.load import load
 from train.errors import UserError
 from train.main import train
 from train.output.grid import grid
 from train.output.published import table
 from train.training.evaluation import make_evaluate
-from train.training.loop import Window
 from train.training.trainer import Trainer
+from train.training.window import Window
 from train.workdir.checkpoints import Checkpoints
-from train.workdir.metrics import MetricsLog, duration, read
+from train.workdir.metrics import MetricsLog, read
+from train.workdir.progress import duration
 from train.workdir.restore import load_data, load_run
 
 MINI = dict(
@@ -148,7 +149,7 @@ def test_scores_do_not_depend_on_the_batch_size(finished):
 
 def test_two_replicas_equal_one(tmp_path):
     """The same global batch on one device and on two: same loss, parameters and scores."""
-    dataset = data.load("digits")
+    dataset = load("digits")
     mirrored = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
     one = tf.distribute.OneDeviceStrategy("CPU:0")
     results = []
@@ -384,7 +385,7 @@ def test_completion_program(finished, tmp_path):
     with np.load(output + ".npz") as file:
         assert file["images"].shape == (6, 8, 8, 1)
         np.testing.assert_array_equal(file["images"][:, :4], file["originals"][:, :4])
-        np.testing.assert_array_equal(file["originals"][::2], data.load("digits").test.images[:3])
+        np.testing.assert_array_equal(file["originals"][::2], load("digits").test.images[:3])
     picture = tf.io.decode_png(tf.io.read_file(output + ".png"))
     assert picture.shape == [3 * 66 + 2, 4 * 66 + 2, 1]  # original, given, two completions
 

@@ -1,0 +1,148 @@
+"""`config.json` in a run's folder: what the run was started with."""
+
+import dataclasses
+import json
+import os
+from typing import NamedTuple
+
+from train.config.fields import Config, check
+from train.errors import UserError, writing
+from train.files import write_json
+
+
+class DataDescription(NamedTuple):
+    """What a model must know of its data; `train.data.dataset.Dataset` has the same attributes."""
+
+    image_shape: tuple[int, int, int]
+    num_levels: int
+    num_classes: int | None
+
+
+class Saved(NamedTuple):
+    """What `config.json` holds."""
+
+    config: Config
+    data: DataDescription
+    global_batch_size: int
+
+
+def path_in(workdir: str) -> str:
+    return os.path.join(workdir, "config.json")
+
+
+def save(config: Config, dataset, global_batch_size: int | None = None) -> None:
+    """Writes `config.json` in the run's folder, whole or not at all: the fields of the
+    configuration, as `data` those of `DataDescription`, and the batch size of all replicas
+    together (default: of one replica).
+
+    Raises:
+      UserError: if it cannot be written.
+    """
+    path = path_in(config.workdir)
+    with writing(path):
+        write_json(
+            path,
+            dataclasses.asdict(config)
+            | {
+                "data": {field: getattr(dataset, field) for field in DataDescription._fields},
+                "global_batch_size": global_batch_size or config.batch_size,
+            },
+        )
+
+
+def load(workdir: str) -> Saved:
+    """Reads the `config.json` of a run. Fields that an older version did not have get their
+    defaults.
+
+    Raises:
+      UserError: if there is none, or it is not one of ours, naming the field.
+    """
+    path = path_in(workdir)
+    try:
+        with open(path, encoding="utf-8") as file:
+            fields = json.load(file)
+        if not isinstance(fields, dict):
+            raise ValueError("no object")
+        data = _description(fields.pop("data"))
+        global_batch_size = fields.pop("global_batch_size", None)
+        config = Config(**fields).replace(workdir=workdir)
+        check(config)
+        global_batch_size = config.batch_size if global_batch_size is None else global_batch_size
+        _require_integer("global_batch_size", global_batch_size, least=1)
+        return Saved(config, data, global_batch_size)
+    except FileNotFoundError:
+        raise UserError(f"--workdir={workdir}: no run here (config.json is missing)") from None
+    except KeyError as error:
+        raise UserError(f"{path}: not a configuration ({error} is missing)") from None
+    except (OSError, ValueError, TypeError, UserError) as error:
+        raise UserError(f"{path}: not a configuration ({error})") from None
+
+
+def _description(data) -> DataDescription:
+    """The `data` of a `config.json`. Raises ValueError, naming the field, if it is none."""
+    if not isinstance(data, dict):
+        raise ValueError(f"data is {data!r}, must be an object")
+    shape = data["image_shape"]
+    if not isinstance(shape, list) or len(shape) != 3:
+        raise ValueError(f"data.image_shape is {shape!r}, must be three numbers")
+    for size in shape:
+        _require_integer("data.image_shape", size, least=1)
+    _require_integer("data.num_levels", data["num_levels"], least=2)
+    if data["num_classes"] is not None:
+        _require_integer("data.num_classes", data["num_classes"], least=1)
+    return DataDescription(tuple(shape), data["num_levels"], data["num_classes"])
+
+
+def _require_integer(name, value, least):
+    if type(value) is not int or value < least:
+        raise ValueError(f"{name} is {value!r}, must be an integer of at least {least}")
+
+
+def find(workdir: str) -> Saved | None:
+    """`load`, or None if the folder has no `config.json`."""
+    return load(workdir) if os.path.exists(path_in(workdir)) else None
+
+
+def refuse_another(saved: Saved, config: Config) -> None:
+    """Raises UserError, naming the fields, if `config` computes otherwise than the saved run."""
+    there, here = saved.config, config
+    differing = [
+        f"{field.name} (there {getattr(there, field.name)!r}, here {getattr(here, field.name)!r})"
+        for field in dataclasses.fields(Config)
+        if not field.metadata["may_change"]
+        and getattr(there, field.name) != getattr(here, field.name)
+    ]
+    if differing:
+        raise UserError(
+            f"--workdir={config.workdir} holds a run with another configuration: "
+            f"{', '.join(differing)}; use another --workdir or the same flags"
+        )
+
+
+def refuse_another_batch(saved: Saved, config: Config, num_replicas: int) -> None:
+    """Raises UserError if the saved run has another global batch: another order of the data, and
+    another scale of the loss, which is a sum over the batch."""
+    there, here = saved.global_batch_size, config.batch_size * num_replicas
+    if here == there:
+        return
+    if there % num_replicas:
+        advice = f"use a number of replicas that divides {there}"
+    else:
+        advice = f"use --batch_size={there // num_replicas}"
+    raise UserError(
+        f"--batch_size={config.batch_size} on {num_replicas} replica(s) is a global batch of "
+        f"{here}, but --workdir={config.workdir} holds a run with one of {there}; {advice}, or "
+        "another --workdir"
+    )
+
+
+def refuse_other_data(saved: Saved, config: Config, dataset) -> None:
+    """Raises UserError if the saved run has data of another kind."""
+    for field, value in saved.data._asdict().items():
+        if field == "num_classes" and not config.class_conditional:
+            continue  # an unconditional model knows nothing of them
+        if value != getattr(dataset, field):
+            raise UserError(
+                f"--workdir={config.workdir} holds a run on data with {field} {value}, but "
+                f"--dataset={config.dataset} now has {getattr(dataset, field)}"
+            )
