@@ -1,4 +1,4 @@
-"""The energy-distance variant: a head that maps noise to pixels, and its loss.
+"""The energy distance: the loss of the variant whose head maps noise to pixels.
 
 Official flag `energy_distance` (`model_spec`, `nn.energy_distance`). The network gives no
 likelihood: each pixel's head turns noise into samples, and the loss compares them with the
@@ -7,20 +7,13 @@ data by the generalised energy distance 2 E|x - y|^1.5 - E|y - y'|^1.5 (Szekely 
 
 import math
 
-import keras
 import tensorflow as tf
 
-from pixelcnn_tf.layers.nonlinearities import concat_elu
-from pixelcnn_tf.layers.shifted_convolutions import Nin
+from pixelcnn_tf.layers.heads import NUM_NOISE
 from pixelcnn_tf.levels import round_to_level
 from pixelcnn_tf.likelihoods.base import Likelihood
 
-# All from the official code: model_spec ...
-NUM_SAMPLES = 10  # samples drawn for each training image
-NUM_NOISE = 4  # noise channels, uniform in [-1, 1]
-NUM_HIDDEN = 64  # units of the head
-OUTPUT_INIT_SCALE = 0.1  # init_scale of the head's last layer
-# ... and nn.energy_distance.
+# All from the official code (nn.energy_distance).
 PIXEL_SCALE = 127.5  # back to 8-bit intensities
 POWER = 0.75  # of the squared distance, that is |.|^1.5
 DISTANCE_EPSILON = 1e-10  # inside the power
@@ -55,42 +48,6 @@ def energy_distance(x, x_sample, sum_all=True):
     pairs = [distance(a, b) for i, a in enumerate(samples) for b in samples[i + 1 :]]
     result = 2.0 * tf.add_n(to_data) / len(to_data) - tf.add_n(pairs) / len(pairs)
     return tf.reduce_sum(result) if sum_all else result
-
-
-@keras.saving.register_keras_serializable("pixelcnn_tf")
-class EnergyHead(keras.layers.Layer):
-    """Turns the horizontal stream and noise into samples of every pixel (`model_spec`).
-
-    Args:
-      channels: channels of the image.
-    """
-
-    def __init__(self, channels=3, **kwargs):
-        super().__init__(**kwargs)
-        self.channels = channels
-        dtype = self.dtype_policy
-        self.nin_features = Nin(NUM_HIDDEN, dtype=dtype, name="nin_features")
-        self.nin_noise = Nin(NUM_HIDDEN, dtype=dtype, name="nin_noise")
-        self.nin_hidden = Nin(NUM_HIDDEN, dtype=dtype, name="nin_hidden")
-        self.nin_out = Nin(channels, OUTPUT_INIT_SCALE, dtype=dtype, name="nin_out")
-
-    def call(self, ul, noise, init=False):
-        """Maps `ul` `[B, H, W, F]` and noise `[K, B, H, W, 4]` in [-1, 1], or `[K * B, H, W, 4]`
-        as in the official code, to samples `[K, B, H, W, channels]` in (-1, 1)."""
-        if noise.shape.rank == 5:
-            num_samples = noise.shape[0]
-            noise = tf.reshape(noise, [-1, *noise.shape[2:]])
-        else:
-            num_samples = noise.shape[0] // ul.shape[0]
-        features = self.nin_features(tf.nn.elu(ul), init=init)
-        features = tf.tile(features, [num_samples, 1, 1, 1])
-        hidden = features + self.nin_noise(noise, init=init)
-        hidden = self.nin_hidden(concat_elu(hidden), init=init)
-        samples = tf.tanh(self.nin_out(concat_elu(hidden), init=init))
-        return tf.reshape(samples, [num_samples, -1, *ul.shape[1:3], self.channels])
-
-    def get_config(self):
-        return super().get_config() | {"channels": self.channels}
 
 
 class EnergyDistance(Likelihood):

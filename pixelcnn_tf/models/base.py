@@ -1,11 +1,14 @@
 """What every model of the family offers to trainer, evaluation, samplers and export."""
 
 import types
+from collections.abc import Sequence
 
 import keras
 import tensorflow as tf
 
-from pixelcnn_tf.random import example_seeds
+from pixelcnn_tf import sampling
+from pixelcnn_tf.checks import require_image_shape, require_integer
+from pixelcnn_tf.random import Seed, example_seeds
 
 
 class AutoregressiveModel(keras.Model):
@@ -22,24 +25,28 @@ class AutoregressiveModel(keras.Model):
       passes_per_pixel: passes of the network that sample one pixel: 1 where the likelihood
         samples all channels of a pixel at once; C where the network itself lets G see R, and B
         see both, so that pass c gives channel c only.
-      remat: set it to True to save memory in training at the price of time (gradient
-        checkpointing), where the model offers it.
+      remat: True saves memory in training at the price of time (gradient checkpointing), where
+        the model offers it.
     """
 
     passes_per_pixel = 1
     remat = False
 
-    def __init__(self, image_shape, num_classes=None, num_levels=256, **kwargs):
+    def __init__(
+        self,
+        image_shape: Sequence[int],
+        num_classes: int | None = None,
+        num_levels: int = 256,
+        **kwargs,
+    ):
         super().__init__(**kwargs)
-        if len(image_shape) != 3 or any(int(n) != n or n < 1 for n in image_shape):
-            raise ValueError(f"image_shape={image_shape!r}: must be (H, W, C), all at least 1")
-        if num_classes is not None and num_classes < 1:
-            raise ValueError(f"num_classes={num_classes!r}: must be at least 1, or None")
-        self.image_shape = tuple(int(n) for n in image_shape)
+        self.image_shape = require_image_shape(image_shape)
+        if num_classes is not None:
+            num_classes = require_integer("num_classes", num_classes, 1, ", or None")
         self.num_classes = num_classes
         self.num_levels = num_levels
-        # Compiled sampling functions (pixelcnn_tf.sampling); a namespace, which Keras leaves alone.
-        self.compiled = types.SimpleNamespace(functions={})
+        # Of pixelcnn_tf.sampling.compiled; a namespace, which Keras leaves alone.
+        self.sampling_functions = types.SimpleNamespace()
 
     def __call__(self, images, labels=None, training=False, **options):
         # Keras takes only tensors as positional arguments; labels may be a list or an array.
@@ -47,7 +54,9 @@ class AutoregressiveModel(keras.Model):
             labels = tf.convert_to_tensor(labels)
         return super().__call__(images, labels, training=training, **options)
 
-    def initialize(self, images, labels=None, seed=0):
+    def initialize(
+        self, images: tf.Tensor, labels: tf.Tensor | None = None, seed: Seed = 0
+    ) -> None:
         """What the model does once, on a first batch, before it is trained: nothing, unless a
         subclass says otherwise. Call it outside `strategy.run`.
 
@@ -57,11 +66,12 @@ class AutoregressiveModel(keras.Model):
           seed: int, for whatever is random in it.
         """
 
-    def check_images(self, images):
+    def check_images(self, images: tf.Tensor) -> tf.Tensor:
         """Returns `images` as a tensor of the dtype that they have.
 
         Raises:
-          ValueError: unless they are floats `[B, H, W, C]` of this model's `image_shape`.
+          ValueError: unless they are floats `[B, H, W, C]` of this model's `image_shape`, B at
+            least 1.
         """
         images = tf.convert_to_tensor(images)
         if not images.dtype.is_floating:
@@ -74,19 +84,23 @@ class AutoregressiveModel(keras.Model):
                 f"images of shape {images.shape}: this model takes [B, "
                 f"{', '.join(map(str, self.image_shape))}]"
             )
+        if images.shape[0] == 0:
+            raise ValueError("images: none given, at least 1 needed")
         return images
 
-    def conditioning(self, labels):
+    def conditioning(self, labels: tf.Tensor | None, num: int | None = None) -> tf.Tensor | None:
         """The conditioning vector h `[B, num_classes]` of labels, or None.
 
         Args:
           labels: integer classes `[B]`, 0 ... num_classes - 1, or already vectors
             `[B, num_classes]` (floats); None for an unconditional model.
+          num: how many images they belong to, if that is known.
 
         Raises:
           ValueError: if labels are given to an unconditional model or missing for a
             conditional one, if their shape is wrong, or (when executing eagerly) if a label
             is out of range.
+          InvalidArgumentError: inside a `tf.function`, when it runs, if a label is out of range.
         """
         if self.num_classes is None:
             if labels is not None:
@@ -95,6 +109,7 @@ class AutoregressiveModel(keras.Model):
         if labels is None:
             raise ValueError(f"labels missing: the model has num_classes={self.num_classes}")
         labels = tf.convert_to_tensor(labels)
+        self._check_number(labels, num)
         if labels.dtype.is_floating:
             if labels.shape.rank != 2 or labels.shape[1] != self.num_classes:
                 raise ValueError(
@@ -103,15 +118,60 @@ class AutoregressiveModel(keras.Model):
             return tf.cast(labels, self.compute_dtype)
         if labels.shape.rank != 1:
             raise ValueError(f"labels of shape {labels.shape}: integer classes must be [B]")
+        right = (labels >= 0) & (labels < self.num_classes)
         if tf.executing_eagerly():
-            wrong = tf.boolean_mask(labels, (labels < 0) | (labels >= self.num_classes))
+            wrong = tf.boolean_mask(labels, ~right)
             if len(wrong):
                 raise ValueError(
                     f"labels: {wrong[0].numpy()} is not in 0 ... {self.num_classes - 1}"
                 )
+        else:
+            message = f"labels: must lie in 0 ... {self.num_classes - 1}"
+            with tf.control_dependencies([tf.debugging.Assert(tf.reduce_all(right), [message])]):
+                labels = tf.identity(labels)
         return tf.one_hot(labels, self.num_classes, dtype=self.compute_dtype)
 
-    def seeds_for(self, images, seed):
+    @staticmethod
+    def _check_number(labels, num):
+        """Raises ValueError if there are known to be more or fewer labels than images."""
+        given = labels.shape[0] if labels.shape.rank else None
+        if None not in (num, given) and given != num:
+            raise ValueError(f"labels: {given} given for {num} images")
+
+    def log_prob(self, images: tf.Tensor, labels: tf.Tensor | None = None) -> tf.Tensor:
+        """The log-probability of whole images.
+
+        Args:
+          images: `[B, H, W, C]`, level values in [-1, 1].
+          labels: as for `conditioning`.
+
+        Returns:
+          `[B]`, nats, float32 (float64 from a float64 model).
+
+        Raises:
+          ValueError: if images or labels do not fit the model, or it has no likelihood.
+        """
+        nats = self.likelihood.log_prob(images, self(images, labels))
+        return tf.reduce_sum(nats, axis=[1, 2])
+
+    def sample(
+        self, num_samples: int, seed: Seed | None = None, labels: tf.Tensor | None = None, **options
+    ) -> tf.Tensor:
+        """Samples new images: `pixelcnn_tf.sampling.sample` of this model."""
+        return sampling.sample(self, num_samples, seed, labels, **options)
+
+    def complete(
+        self,
+        images: tf.Tensor,
+        mask: tf.Tensor,
+        seed: Seed | None = None,
+        labels: tf.Tensor | None = None,
+        **options,
+    ) -> tf.Tensor:
+        """Completes images: `pixelcnn_tf.sampling.complete` of this model."""
+        return sampling.complete(self, images, mask, seed, labels, **options)
+
+    def seeds_for(self, images: tf.Tensor, seed: Seed | None) -> tf.Tensor:
         """Seeds `[B, 2]` for the images of a batch.
 
         Args:
@@ -122,13 +182,16 @@ class AutoregressiveModel(keras.Model):
         """
         if seed is None:
             seed = tf.random.uniform([2], tf.int32.min, tf.int32.max, tf.int32)
-        elif not isinstance(seed, int):
-            seed = tf.convert_to_tensor(seed)
-            if seed.shape.rank == 2:
-                return seed
         return example_seeds(seed, tf.shape(images)[0])
 
-    def sample_pixels(self, images, labels, uniforms, quantize=True, temperature=1.0):
+    def sample_pixels(
+        self,
+        images: tf.Tensor,
+        labels: tf.Tensor | None,
+        uniforms: tf.Tensor,
+        quantize: bool = True,
+        temperature: float = 1.0,
+    ) -> tf.Tensor:
         """Samples every pixel given the pixels before it in `images`, in one pass.
 
         Args:

@@ -5,6 +5,7 @@ Decoders").
 import keras
 import tensorflow as tf
 
+from pixelcnn_tf.layers.heads import SoftmaxHead
 from pixelcnn_tf.layers.masked_convolution import MaskedConv2D
 from pixelcnn_tf.layers.shifted_convolutions import down_shift
 from pixelcnn_tf.levels import input_to_levels
@@ -13,9 +14,9 @@ from pixelcnn_tf.models.base import AutoregressiveModel
 from pixelcnn_tf.models.residual_network import (
     FIRST_KERNEL,
     PAPER_OUTPUT_FILTERS,
-    SoftmaxHead,
     check_sizes,
 )
+from pixelcnn_tf.sampling.gated_pixelcnn import GatedCachedSampler
 
 
 def gate(x):

@@ -1,44 +1,32 @@
 """PixelCNN++: the six-block U-Net of two streams (paper Figure 2; official `model_spec`)."""
 
+from collections.abc import Callable, Sequence
+
 import keras
 import tensorflow as tf
 
+from pixelcnn_tf.checks import require_bool, require_integer, require_share
 from pixelcnn_tf.layers.dropout import Dropout
 from pixelcnn_tf.layers.gated_resnet import GatedResnet
+from pixelcnn_tf.layers.heads import NUM_NOISE, NUM_SAMPLES, EnergyHead, MixtureHead
 from pixelcnn_tf.layers.input_streams import HorizontalInput, VerticalInput
 from pixelcnn_tf.layers.nonlinearities import get_nonlinearity
-from pixelcnn_tf.layers.recomputation import recomputed
 from pixelcnn_tf.layers.shifted_convolutions import (
     DownRightShiftedConv2D,
     DownRightShiftedConv2DTranspose,
     DownShiftedConv2D,
     DownShiftedConv2DTranspose,
-    Nin,
 )
 from pixelcnn_tf.levels import check_num_levels
 from pixelcnn_tf.likelihoods.discretized_mix_logistic import DiscretizedMixLogistic
-from pixelcnn_tf.likelihoods.energy import NUM_NOISE, NUM_SAMPLES, EnergyDistance, EnergyHead
+from pixelcnn_tf.likelihoods.energy import EnergyDistance
 from pixelcnn_tf.models.base import AutoregressiveModel
-from pixelcnn_tf.random import fold_in, uniform_per_example
+from pixelcnn_tf.models.initialization import data_dependent_init
+from pixelcnn_tf.models.passes import ImagePass, add_ones_channel
+from pixelcnn_tf.random import Seed, fold_in, uniform_per_example
+from pixelcnn_tf.sampling.pixelcnn_pp import CachedSampler
 
-NUM_STAGES = 3  # resolutions of the U-Net: full, half, quarter
 NOISE_SEED = 0x6E6F6973  # folded into an example's seed for the energy head's noise
-
-
-@keras.saving.register_keras_serializable("pixelcnn_tf")
-class MixtureHead(keras.layers.Layer):
-    """`nin(elu(ul))`: `[B, H, W, nr_filters]` -> the parameters of every pixel's mixture."""
-
-    def __init__(self, num_parameters, **kwargs):
-        super().__init__(**kwargs)
-        self.num_parameters = num_parameters
-        self.nin = Nin(num_parameters, dtype=self.dtype_policy, name="nin")
-
-    def call(self, ul, init=False):
-        return self.nin(tf.nn.elu(ul), init=init)
-
-    def get_config(self):
-        return super().get_config() | {"num_parameters": self.num_parameters}
 
 
 @keras.saving.register_keras_serializable("pixelcnn_tf")
@@ -55,6 +43,11 @@ class PixelCNNPlusPlus(AutoregressiveModel):
       num_classes: classes of a class-conditional model, or None.
       energy_distance: give samples for the energy distance instead of a mixture.
       num_levels: number of levels per channel.
+      remat: save memory in training at the price of time: keep only the inputs of each gated
+        block for the backward pass, which computes its inside again.
+
+    Attributes:
+      num_stages: resolutions of the U-Net: full, half, quarter.
 
     Raises:
       ValueError: for an argument out of its range.
@@ -66,46 +59,41 @@ class PixelCNNPlusPlus(AutoregressiveModel):
       TensorShape([2, 32, 32, 100])
     """
 
+    num_stages = 3
+
     def __init__(
         self,
-        image_shape,
-        nr_resnet=5,
-        nr_filters=160,
-        nr_logistic_mix=10,
-        resnet_nonlinearity="concat_elu",
-        dropout_p=0.5,
-        num_classes=None,
-        energy_distance=False,
-        num_levels=256,
+        image_shape: Sequence[int],
+        nr_resnet: int = 5,
+        nr_filters: int = 160,
+        nr_logistic_mix: int = 10,
+        resnet_nonlinearity: str = "concat_elu",
+        dropout_p: float = 0.5,
+        num_classes: int | None = None,
+        energy_distance: bool = False,
+        num_levels: int = 256,
+        remat: bool = False,
         **kwargs,
     ):
         super().__init__(image_shape, num_classes, check_num_levels(num_levels), **kwargs)
         height, width, channels = self.image_shape
-        multiple = 2 ** (NUM_STAGES - 1)
+        multiple = 2 ** (self.num_stages - 1)
         if height % multiple or width % multiple:
             raise ValueError(
                 f"image_shape={self.image_shape}: height and width must be divisible by "
-                f"{multiple}, because the network halves the image {NUM_STAGES - 1} times"
+                f"{multiple}, because the network halves the image {self.num_stages - 1} times"
             )
         if channels not in (1, 3):
             raise ValueError(f"image_shape={self.image_shape}: images must have 1 or 3 channels")
-        for name, value in [
-            ("nr_resnet", nr_resnet),
-            ("nr_filters", nr_filters),
-            ("nr_logistic_mix", nr_logistic_mix),
-        ]:
-            if int(value) != value or value < 1:
-                raise ValueError(f"{name}={value!r}: must be an integer of at least 1")
-        if not 0.0 <= dropout_p < 1.0:
-            raise ValueError(f"dropout_p={dropout_p!r}: must be at least 0 and below 1")
         get_nonlinearity(resnet_nonlinearity)
 
-        self.nr_resnet = nr_resnet
-        self.nr_filters = nr_filters
-        self.nr_logistic_mix = nr_logistic_mix
+        self.nr_resnet = require_integer("nr_resnet", nr_resnet, 1)
+        self.nr_filters = require_integer("nr_filters", nr_filters, 1)
+        self.nr_logistic_mix = require_integer("nr_logistic_mix", nr_logistic_mix, 1)
         self.resnet_nonlinearity = resnet_nonlinearity
-        self.dropout_p = dropout_p
-        self.energy_distance = energy_distance
+        self.dropout_p = require_share("dropout_p", dropout_p)
+        self.energy_distance = require_bool("energy_distance", energy_distance)
+        self.remat = require_bool("remat", remat)
         if energy_distance:
             self.likelihood = EnergyDistance(num_levels)
         else:
@@ -129,9 +117,9 @@ class PixelCNNPlusPlus(AutoregressiveModel):
                 for _ in range(count)
             )
 
-        up_counts = [self.nr_resnet] * NUM_STAGES
-        down_counts = [self.nr_resnet] + [self.nr_resnet + 1] * (NUM_STAGES - 1)
-        halvings = range(NUM_STAGES - 1)
+        up_counts = [self.nr_resnet] * self.num_stages
+        down_counts = [self.nr_resnet] + [self.nr_resnet + 1] * (self.num_stages - 1)
+        halvings = range(self.num_stages - 1)
 
         self.u_input = VerticalInput(filters, dtype=dtype)
         self.ul_input = HorizontalInput(filters, dtype=dtype)
@@ -159,14 +147,14 @@ class PixelCNNPlusPlus(AutoregressiveModel):
 
     def build(self, *_):
         """Creates every variable, by one pass over the smallest image the network takes."""
-        side = 2 ** (NUM_STAGES - 1)
+        side = 2 ** (self.num_stages - 1)
         dtype = self.compute_dtype
         image = tf.zeros([1, side, side, self.image_shape[-1] + 1], dtype)
         h = None if self.num_classes is None else tf.zeros([1, self.num_classes], dtype)
         self.walk(image, ImagePass(h, noise=tf.zeros([1, side, side, NUM_NOISE], dtype)))
         self.built = True
 
-    def walk(self, image, run):
+    def walk(self, image, run: Callable):
         """The network, once, for whoever walks it: training, init, naming, samplers.
 
         `u` is the vertical stream (all above), `ul` the horizontal one (above and to the
@@ -184,7 +172,7 @@ class PixelCNNPlusPlus(AutoregressiveModel):
         u = run(self.u_input, image)
         ul = run(self.ul_input, image)
         u_skips, ul_skips = [u], [ul]
-        for stage in range(NUM_STAGES):
+        for stage in range(self.num_stages):
             if stage > 0:
                 u = run(self.u_halve[stage - 1], u)
                 ul = run(self.ul_halve[stage - 1], ul)
@@ -198,7 +186,7 @@ class PixelCNNPlusPlus(AutoregressiveModel):
 
         # Down pass: every residual block has a shortcut to its mirror image above.
         u, ul = u_skips.pop(), ul_skips.pop()
-        for stage in range(NUM_STAGES):
+        for stage in range(self.num_stages):
             if stage > 0:
                 u = run(self.u_double[stage - 1], u)
                 ul = run(self.ul_double[stage - 1], ul)
@@ -208,7 +196,16 @@ class PixelCNNPlusPlus(AutoregressiveModel):
         assert not u_skips and not ul_skips
         return run(self.head, ul)
 
-    def call(self, images, labels=None, training=False, seed=None, dropout_masks=None, noise=None):
+    def call(
+        self,
+        images: tf.Tensor,
+        labels: tf.Tensor | None = None,
+        training: bool = False,
+        seed: Seed | None = None,
+        dropout_masks: Sequence | None = None,
+        noise: tf.Tensor | None = None,
+        init: bool = False,
+    ) -> tf.Tensor:
         """The parameters of every pixel's distribution.
 
         Args:
@@ -221,6 +218,7 @@ class PixelCNNPlusPlus(AutoregressiveModel):
             in call order; implies `training`.
           noise: instead of random noise for the energy head, `[K, B, H, W, 4]` in [-1, 1], or
             `[K * B, H, W, 4]` as in the official code.
+          init: set every layer from this batch before it is applied, see `data_dependent_init`.
 
         Returns:
           `[B, H, W, 10 * nr_logistic_mix]` for 3 channels, `[B, H, W, 3 * nr_logistic_mix]`
@@ -240,19 +238,20 @@ class PixelCNNPlusPlus(AutoregressiveModel):
             dropout = Dropout(self.dropout_p, seeds=seed)
         if self.energy_distance and noise is None:
             noise = self.draw_noise(images, seed)
-        remat = self.remat and training
-        output = self.walk(add_ones_channel(images), ImagePass(h, dropout, noise, remat=remat))
+        remat = self.remat and training and not init
+        run = ImagePass(h, dropout, noise, init=init, remat=remat)
+        output = self.walk(add_ones_channel(images), run)
         if dropout is not None:
             dropout.finish()
         return output
 
-    def initialize(self, images, labels=None, seed=0):
+    def initialize(
+        self, images: tf.Tensor, labels: tf.Tensor | None = None, seed: Seed = 0
+    ) -> None:
         """The data-dependent initialisation, see `data_dependent_init`."""
-        from pixelcnn_tf.models.initialization import data_dependent_init  # it imports this file
-
         data_dependent_init(self, images, labels, seed=seed)
 
-    def draw_noise(self, images, seed):
+    def draw_noise(self, images: tf.Tensor, seed: Seed | None) -> tf.Tensor:
         """Noise of the energy head, `[10, B, H, W, 4]`: 10 samples an image, as `model_spec`."""
         height, width, _ = self.image_shape
         seeds = fold_in(self.seeds_for(images, seed), NOISE_SEED)
@@ -268,8 +267,6 @@ class PixelCNNPlusPlus(AutoregressiveModel):
         return self.likelihood.sample(samples, None, quantize, temperature)
 
     def make_cached_sampler(self):
-        from pixelcnn_tf.sampling.pixelcnn_pp import CachedSampler  # it imports this file
-
         return CachedSampler(self)
 
     def get_config(self):
@@ -280,39 +277,5 @@ class PixelCNNPlusPlus(AutoregressiveModel):
             "resnet_nonlinearity": self.resnet_nonlinearity,
             "dropout_p": self.dropout_p,
             "energy_distance": self.energy_distance,
+            "remat": self.remat,
         }
-
-
-def add_ones_channel(images):
-    """Appends the channel of ones that tells the image from its padding (`model_spec`)."""
-    return tf.concat([images, tf.ones_like(images[..., :1])], axis=-1)
-
-
-class ImagePass:
-    """Walks the network over whole images: the `run` of `PixelCNNPlusPlus.walk`.
-
-    Args:
-      h: conditioning vector `[B, num_classes]`, or None.
-      dropout: a `Dropout`, or None.
-      noise: noise of the energy head, or None.
-      init: run the data-dependent initialisation of each layer before it is applied.
-      remat: keep only the inputs of each gated residual block for the backward pass, which
-        computes its inside again.
-    """
-
-    def __init__(self, h=None, dropout=None, noise=None, init=False, remat=False):
-        self.h = h
-        self.dropout = dropout
-        self.noise = noise
-        self.init = init
-        self.remat = remat
-
-    def __call__(self, layer, x, a=None):
-        if isinstance(layer, GatedResnet):
-            dropout = None if self.dropout is None else self.dropout.block()
-            if self.remat:
-                return recomputed(layer, dropout, x, a, self.h)
-            return layer(x, a=a, h=self.h, dropout=dropout, init=self.init)
-        if isinstance(layer, EnergyHead):
-            return layer(x, noise=self.noise, init=self.init)
-        return layer(x, init=self.init)

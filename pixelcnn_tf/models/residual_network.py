@@ -8,6 +8,7 @@ the softmax. The channels R, G, B see each other in this order, inside the netwo
 import keras
 import tensorflow as tf
 
+from pixelcnn_tf.layers.heads import SoftmaxHead
 from pixelcnn_tf.layers.masked_convolution import MaskedConv2D
 from pixelcnn_tf.likelihoods.categorical import Categorical
 from pixelcnn_tf.models.base import AutoregressiveModel
@@ -31,45 +32,6 @@ def check_sizes(channels, nr_resnet, nr_filters, nr_output_filters):
                 f"{name}={value!r}: must be at least {least}, an integer"
                 + (" (one map for each channel of the image)" if least > 1 else "")
             )
-
-
-@keras.saving.register_keras_serializable("pixelcnn_tf")
-class SoftmaxHead(keras.layers.Layer):
-    """Two layers of ReLU and masked 1x1 convolution, ReLU, and the 1x1 convolution to the logits.
-
-    `[B, H, W, any]` -> `[B, H, W, channels * num_levels]`, see `Categorical`.
-
-    Args:
-      channels: channels of the image.
-      num_levels: number of levels per channel.
-      nr_output_filters: maps of the two layers.
-    """
-
-    def __init__(self, channels, num_levels, nr_output_filters, **kwargs):
-        super().__init__(**kwargs)
-        self.channels = channels
-        self.num_levels = num_levels
-        self.nr_output_filters = nr_output_filters
-
-        def conv(filters, name):
-            return MaskedConv2D(
-                filters, (1, 1), groups=channels, dtype=self.dtype_policy, name=name
-            )
-
-        self.hidden = (conv(nr_output_filters, "hidden_1"), conv(nr_output_filters, "hidden_2"))
-        self.logits = conv(channels * num_levels, "logits")
-
-    def call(self, x):
-        for conv in self.hidden:
-            x = conv(tf.nn.relu(x))
-        return self.logits(tf.nn.relu(x))
-
-    def get_config(self):
-        return super().get_config() | {
-            "channels": self.channels,
-            "num_levels": self.num_levels,
-            "nr_output_filters": self.nr_output_filters,
-        }
 
 
 class ResidualNetwork(AutoregressiveModel):
