@@ -75,9 +75,9 @@ def child(arguments):
     import tensorflow as tf
     from absl import flags as absl_flags
 
-    from pixelcnn_tf.models import pixelcnn_pp as model
+    from pixelcnn_tf import PixelCNNPlusPlus
 
-    model.NUM_STAGES = options.stages
+    PixelCNNPlusPlus.num_stages = options.stages
 
     from train import main
     from train.config import flags

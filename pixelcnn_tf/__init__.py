@@ -1,11 +1,21 @@
-"""PixelCNN++ and its relatives in TensorFlow 2 and Keras 3. See README.md."""
+"""PixelCNN++ and its relatives in TensorFlow 2 and Keras 3. See README.md.
 
-from pixelcnn_tf import official
+Models map images to the parameters of every pixel's distribution, a likelihood scores and samples
+pixels given them, `sampling` draws whole images, `official` names the weights as the official
+code does. Not imported here, since they need packages or time that training does not:
+`pixelcnn_tf.export`, and `pixelcnn_tf.likelihoods.tfp_distribution`.
+"""
+
+from pixelcnn_tf import levels, official, sampling
+from pixelcnn_tf.likelihoods.base import Likelihood, bits_per_dim
+from pixelcnn_tf.likelihoods.categorical import Categorical
 from pixelcnn_tf.likelihoods.discretized_mix_logistic import (
+    DiscretizedMixLogistic,
     discretized_mix_logistic_loss,
     sample_from_discretized_mix_logistic,
 )
-from pixelcnn_tf.likelihoods.energy import energy_distance
+from pixelcnn_tf.likelihoods.energy import EnergyDistance, energy_distance
+from pixelcnn_tf.models.base import AutoregressiveModel
 from pixelcnn_tf.models.gated_pixelcnn import GatedPixelCNN
 from pixelcnn_tf.models.initialization import data_dependent_init
 from pixelcnn_tf.models.pixel_rnn.diagonal_bilstm import DiagonalBiLSTM
@@ -15,17 +25,28 @@ from pixelcnn_tf.models.pixelcnn_pp import PixelCNNPlusPlus
 from pixelcnn_tf.optimization.adam import OfficialAdam
 from pixelcnn_tf.optimization.polyak import PolyakAverage
 
+__version__ = "0.2.0"
+
 __all__ = [
+    "AutoregressiveModel",
+    "Categorical",
     "DiagonalBiLSTM",
+    "DiscretizedMixLogistic",
+    "EnergyDistance",
     "GatedPixelCNN",
+    "Likelihood",
     "OfficialAdam",
     "PixelCNN",
     "PixelCNNPlusPlus",
     "PolyakAverage",
     "RowLSTM",
+    "__version__",
+    "bits_per_dim",
     "data_dependent_init",
     "discretized_mix_logistic_loss",
     "energy_distance",
+    "levels",
     "official",
     "sample_from_discretized_mix_logistic",
+    "sampling",
 ]

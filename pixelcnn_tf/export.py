@@ -7,6 +7,7 @@ alone: TF Serving may put the requests of several clients together.
 import os
 import shutil
 import tempfile
+from collections.abc import Sequence
 
 import tensorflow as tf
 
@@ -19,7 +20,7 @@ CHEAP_SIGNATURES = ("score", "score_map")
 DEFAULT_SIGNATURE = tf.saved_model.DEFAULT_SERVING_SIGNATURE_DEF_KEY  # the same as `score`
 
 
-def levels_dtype(num_levels):
+def levels_dtype(num_levels: int) -> tf.DType:
     """The dtype of images in requests: uint8 up to 256 levels, else int32."""
     return tf.uint8 if num_levels <= 256 else tf.int32
 
@@ -88,7 +89,7 @@ class _Requests:
             return [tf.identity(tensor) for tensor in checked]
 
 
-def signatures(model):
+def signatures(model) -> dict:
     """The functions that a SavedModel of `model` offers.
 
     | name | inputs | outputs |
@@ -139,7 +140,7 @@ def signatures(model):
         return fill(*given[:3], given[3:])
 
     wanted = {"sample": (sample, ["seeds"]), "complete": (complete, ["images", "mask", "seeds"])}
-    if model.likelihood.metric == "bits_per_dim":
+    if model.likelihood.has_log_prob:
         wanted |= {"score": (score, ["images"]), "score_map": (score_map, ["images"])}
     functions = {}
     for name, (function, inputs) in wanted.items():
@@ -149,7 +150,7 @@ def signatures(model):
     return functions
 
 
-def export_saved_model(model, path, names=None):
+def export_saved_model(model, path: str, names: Sequence[str] | None = None) -> list[str]:
     """Writes a SavedModel, whole or not at all.
 
     Args:

@@ -6,20 +6,25 @@ levels this is the official `(x - 127.5) / 127.5` (`train.py`). Both directions 
 `input_to_levels(levels_to_input(k)) == k` for every level.
 """
 
+import numbers
+
 import numpy as np
 import tensorflow as tf
 
 MAX_NUM_LEVELS = 65536  # 16-bit images; beyond it float32 cannot tell neighbours apart
 
 
-def check_num_levels(num_levels):
+def check_num_levels(num_levels: int) -> int:
     """Returns `num_levels` as an int. Raises ValueError unless it lies in 2 ... 65536."""
-    if int(num_levels) != num_levels or not 2 <= num_levels <= MAX_NUM_LEVELS:
+    integer = isinstance(num_levels, numbers.Integral) and not isinstance(num_levels, bool)
+    if not integer or not 2 <= num_levels <= MAX_NUM_LEVELS:
         raise ValueError(f"num_levels={num_levels!r}: must be an integer, 2 to {MAX_NUM_LEVELS}")
     return int(num_levels)
 
 
-def quantize_levels(levels, num_levels, to_levels):
+def quantize_levels(
+    levels: np.ndarray | tf.Tensor, num_levels: int, to_levels: int
+) -> np.ndarray | tf.Tensor:
     """Maps levels 0 ... num_levels - 1 to 0 ... to_levels - 1: `floor(x * n / m)`, exactly.
 
     Args:
@@ -33,12 +38,12 @@ def quantize_levels(levels, num_levels, to_levels):
     return (levels.astype(np.int64) * to_levels // num_levels).astype(levels.dtype)
 
 
-def half_bin(num_levels):
+def half_bin(num_levels: int) -> float:
     """Half the width of one level's bin in [-1, 1]: `1 / (num_levels - 1)` (1/255 for 8 bit)."""
     return 1.0 / (num_levels - 1)
 
 
-def level_values(num_levels=256):
+def level_values(num_levels: int = 256) -> np.ndarray:
     """The value of every level, float32 `[num_levels]`, ascending from -1 to 1.
 
     Computed in float64 and rounded once, as the official `train.py` does in numpy.
@@ -47,17 +52,17 @@ def level_values(num_levels=256):
     return ((np.arange(num_levels) - half) / half).astype(np.float32)
 
 
-def levels_to_input(levels, num_levels=256):
+def levels_to_input(levels: np.ndarray | tf.Tensor, num_levels: int = 256) -> tf.Tensor:
     """Maps integer levels 0 ... num_levels - 1 (any shape) to float32 values in [-1, 1]."""
     return tf.gather(tf.constant(level_values(num_levels)), tf.cast(levels, tf.int32))
 
 
-def input_to_levels(x, num_levels=256):
+def input_to_levels(x: tf.Tensor, num_levels: int = 256) -> tf.Tensor:
     """Maps values in [-1, 1] (any float shape) to the nearest level, int32, clipped to range."""
     half = (num_levels - 1) / 2
     return tf.cast(tf.clip_by_value(tf.round(x * half + half), 0, num_levels - 1), tf.int32)
 
 
-def round_to_level(x, num_levels=256):
+def round_to_level(x: tf.Tensor, num_levels: int = 256) -> tf.Tensor:
     """Rounds values in [-1, 1] to the nearest level's value, keeping shape and dtype."""
     return tf.cast(levels_to_input(input_to_levels(x, num_levels), num_levels), x.dtype)

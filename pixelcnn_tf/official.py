@@ -1,12 +1,15 @@
 """The official code's names for our variables, in the official creation order."""
 
+from collections.abc import Mapping, Sequence
+
+import keras
 import numpy as np
 
 from pixelcnn_tf.layers.gated_resnet import GatedResnet
+from pixelcnn_tf.layers.heads import EnergyHead, MixtureHead
 from pixelcnn_tf.layers.input_streams import HorizontalInput, VerticalInput
 from pixelcnn_tf.layers.shifted_convolutions import Nin, ShiftedConv2D, ShiftedConv2DTranspose
-from pixelcnn_tf.likelihoods.energy import EnergyHead
-from pixelcnn_tf.models.pixelcnn_pp import MixtureHead
+from pixelcnn_tf.likelihoods.discretized_mix_logistic import OUTPUTS_PER_MIX
 
 SCOPE = "model"  # official train.py: tf.make_template('model', model_spec)
 
@@ -37,7 +40,7 @@ def _kind(layer):
     return "conv2d"
 
 
-def named_variables(model):
+def named_variables(model: keras.Model) -> dict[str, keras.Variable]:
     """Official name -> Keras variable, in the official creation order.
 
     Names are those of the official checkpoint: `model/conv2d_0/V`, `.../g`, `.../b`,
@@ -69,7 +72,7 @@ def named_variables(model):
     return variables
 
 
-def check_values(model, values):
+def check_values(model: keras.Model, values: Mapping[str, np.ndarray]) -> None:
     """Checks that arrays fit the model's variables by their official names.
 
     Args:
@@ -91,7 +94,7 @@ def check_values(model, values):
         raise ValueError("values do not fit the model: " + "; ".join(problems))
 
 
-def assign_variables(model, values):
+def assign_variables(model: keras.Model, values: Mapping[str, np.ndarray]) -> None:
     """Assigns arrays to the model's variables by their official names, all or none.
 
     Args:
@@ -106,7 +109,7 @@ def assign_variables(model, values):
         variable.assign(values[name])
 
 
-def infer_configuration(shapes):
+def infer_configuration(shapes: Mapping[str, Sequence[int]]) -> dict:
     """The arguments of `PixelCNNPlusPlus` that the shapes of official variables imply.
 
     Args:
@@ -144,7 +147,7 @@ def infer_configuration(shapes):
         )
     _, _, inputs, nr_filters = shape("conv2d_0/V")
     outputs = shape(f"dense_{dense - 1}/V")[1]
-    outputs_per_mix = {3: 10, 1: 3}.get(inputs - 1)
+    outputs_per_mix = OUTPUTS_PER_MIX.get(inputs - 1)
     if outputs_per_mix is None or (head == 1 and outputs % outputs_per_mix):
         raise ValueError(f"{inputs - 1} channels with {outputs} outputs: no official model")
     conditional = any("/conditional_weights_" in name for name in shapes)

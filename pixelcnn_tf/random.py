@@ -60,7 +60,9 @@ def example_seeds(seed: Seed, num: int | tf.Tensor) -> tf.Tensor:
         seeds = _as_integers(seed)
         if seeds.shape.rank == 2:
             if seeds.shape[1] != 2 or (isinstance(num, int) and seeds.shape[0] not in (num, None)):
-                raise ValueError(f"seed of shape {seeds.shape}: one for each of {num} is [{num}, 2]")
+                raise ValueError(
+                    f"seed of shape {seeds.shape}: one for each of {num} is [{num}, 2]"
+                )
             return seeds
     return tf.random.split(as_seed(seed), num=num)
 

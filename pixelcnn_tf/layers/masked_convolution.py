@@ -109,10 +109,6 @@ class MaskedConv2D(keras.layers.Layer):
         x = tf.pad(x, [[0, 0], [rows, 0], [columns, right], [0, 0]])
         return tf.nn.conv2d(x, kernel, 1, "VALID") + tf.cast(self.bias, x.dtype)
 
-    def count_unmasked(self):
-        """Number of weights and biases that the mask leaves."""
-        return int(self.mask.sum()) + self.filters
-
     def get_config(self):
         return super().get_config() | {
             "filters": self.filters,

@@ -6,16 +6,17 @@ interface.
 """
 
 import math
+from collections.abc import Sequence
 
 import tensorflow as tf
 
 
-def nats_to_bits(nats):
+def nats_to_bits(nats: tf.Tensor | float) -> tf.Tensor | float:
     """Converts nats to bits: `nats / ln 2`."""
     return nats / math.log(2.0)
 
 
-def bits_per_dim(nats, image_shape):
+def bits_per_dim(nats: tf.Tensor | float, image_shape: Sequence[int]) -> tf.Tensor | float:
     """Converts nats an image to bits a dimension (sub-pixel): `nats / (H W C ln 2)`."""
     return nats_to_bits(nats) / math.prod(image_shape)
 
@@ -25,6 +26,7 @@ class Likelihood:
 
     Attributes:
       metric: name of what `score` gives, "bits_per_dim" for a true likelihood.
+      has_log_prob: whether it is one, so that `log_prob` can be asked for.
       has_temperature: whether `sample` takes a temperature other than 1.
       num_levels: number of levels per channel.
       num_parameters: channels of the network's output.
@@ -32,13 +34,17 @@ class Likelihood:
     """
 
     metric = "bits_per_dim"
+    has_log_prob = True
     has_temperature = True
+    num_levels: int
+    num_parameters: int | None
+    num_uniforms: int
 
-    def log_prob(self, images, parameters):
+    def log_prob(self, images: tf.Tensor, parameters: tf.Tensor) -> tf.Tensor:
         """Log-probability of each pixel given its parameters, `[B, H, W]`, nats, float32."""
         raise NotImplementedError
 
-    def loss(self, images, parameters):
+    def loss(self, images: tf.Tensor, parameters: tf.Tensor) -> tf.Tensor:
         """The training loss of each image, `[B]`: nats for a true likelihood.
 
         Args:
@@ -47,11 +53,17 @@ class Likelihood:
         """
         return -tf.reduce_sum(self.log_prob(images, parameters), axis=[1, 2])
 
-    def score(self, loss, image_shape):
+    def score(self, loss: tf.Tensor | float, image_shape: Sequence[int]) -> tf.Tensor | float:
         """The reported score of a mean loss an image: bits/dim for a true likelihood."""
         return bits_per_dim(loss, image_shape)
 
-    def sample(self, parameters, uniforms, quantize=True, temperature=1.0):
+    def sample(
+        self,
+        parameters: tf.Tensor,
+        uniforms: tf.Tensor,
+        quantize: bool = True,
+        temperature: tf.Tensor | float = 1.0,
+    ) -> tf.Tensor:
         """Samples each pixel.
 
         Args:

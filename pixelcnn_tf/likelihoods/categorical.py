@@ -23,13 +23,13 @@ class Categorical(Likelihood):
       num_levels: number of levels per channel.
     """
 
-    def __init__(self, channels, num_levels=256):
+    def __init__(self, channels: int, num_levels: int = 256):
         self.channels = channels
         self.num_levels = check_num_levels(num_levels)
         self.num_parameters = channels * num_levels
         self.num_uniforms = channels
 
-    def logits(self, parameters):
+    def logits(self, parameters: tf.Tensor) -> tf.Tensor:
         """The logits of every sub-pixel, `[..., C, num_levels]`, float32 (float64 as it is).
 
         Raises:

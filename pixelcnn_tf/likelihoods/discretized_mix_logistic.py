@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from pixelcnn_tf.levels import check_num_levels, half_bin, round_to_level
 from pixelcnn_tf.likelihoods.base import Likelihood
-from pixelcnn_tf.random import as_seed
+from pixelcnn_tf.random import Seed, as_seed
 
 LOG_SCALE_MIN = -7.0  # official nn.py: log_scales = tf.maximum(..., -7.)
 EDGE = 0.999  # official nn.py: x < -0.999 is the lowest level, x > 0.999 the highest ...
@@ -36,23 +36,30 @@ class MixtureParameters(NamedTuple):
     coeffs: tf.Tensor | None  # [..., 3, K] in [-1, 1]: G on R, B on R, B on G; None for C = 1
 
 
-def num_channels(num_outputs, nr_logistic_mix):
+# Official model_spec: outputs a component. RGB: a weight, 3 means, 3 log_scales, 3 coeffs; one
+# channel: a weight, a mean, a log_scale.
+OUTPUTS_PER_MIX = {3: 10, 1: 3}
+
+
+def num_channels(num_outputs: int, nr_logistic_mix: int) -> int:
     """Channels of the images that `num_outputs` = 10 K (RGB) or 3 K (one channel) describe.
 
     Raises:
       ValueError: if `num_outputs` is neither.
     """
-    if num_outputs == 10 * nr_logistic_mix:
-        return 3
-    if num_outputs == 3 * nr_logistic_mix:
-        return 1
+    for channels, outputs_per_mix in OUTPUTS_PER_MIX.items():
+        if num_outputs == outputs_per_mix * nr_logistic_mix:
+            return channels
     raise ValueError(
         f"the last axis of l is {num_outputs}: with nr_logistic_mix={nr_logistic_mix} it must "
         f"be {10 * nr_logistic_mix} (3 channels) or {3 * nr_logistic_mix} (1 channel)"
     )
 
 
-def split_parameters(l, nr_logistic_mix):  # noqa: E741 (the official name)
+def split_parameters(
+    l: tf.Tensor,  # noqa: E741 (the official name)
+    nr_logistic_mix: int,
+) -> MixtureParameters:
     """Splits the network's output into named parts.
 
     Args:
@@ -82,7 +89,7 @@ def split_parameters(l, nr_logistic_mix):  # noqa: E741 (the official name)
     )
 
 
-def conditional_means(x, parameters):
+def conditional_means(x: tf.Tensor, parameters: MixtureParameters) -> tf.Tensor:
     """Means of each channel given the channels before it (paper equation 3), `[..., C, K]`.
 
     Args:
@@ -99,7 +106,9 @@ def conditional_means(x, parameters):
     return tf.stack([of_red, of_green, of_blue], axis=-2)
 
 
-def log_prob(x, parameters, num_levels=256):
+def mixture_log_prob(
+    x: tf.Tensor, parameters: MixtureParameters, num_levels: int = 256
+) -> tf.Tensor:
     """Log-probability of each pixel, all channels together.
 
     Args:
@@ -139,7 +148,12 @@ def log_prob(x, parameters, num_levels=256):
     return tf.reduce_logsumexp(tf.reduce_sum(log_probs, axis=-2) + log_weights, axis=-1)
 
 
-def discretized_mix_logistic_loss(x, l, sum_all=True, num_levels=256):  # noqa: E741
+def discretized_mix_logistic_loss(
+    x: tf.Tensor,
+    l: tf.Tensor,  # noqa: E741
+    sum_all: bool = True,
+    num_levels: int = 256,
+) -> tf.Tensor:
     """Negative log-likelihood of images (official `nn.discretized_mix_logistic_loss`).
 
     Args:
@@ -155,7 +169,7 @@ def discretized_mix_logistic_loss(x, l, sum_all=True, num_levels=256):  # noqa: 
       ValueError: if the shapes of `x` and `l` do not fit each other.
     """
     x, l = tf.convert_to_tensor(x), tf.convert_to_tensor(l)  # noqa: E741
-    outputs_per_mix = {3: 10, 1: 3}.get(x.shape[-1])
+    outputs_per_mix = OUTPUTS_PER_MIX.get(x.shape[-1])
     if outputs_per_mix is None or l.shape[-1] % outputs_per_mix or x.shape.rank != 4:
         raise ValueError(
             f"x of shape {x.shape} with l of shape {l.shape}: must be [B, H, W, 3] with "
@@ -164,19 +178,20 @@ def discretized_mix_logistic_loss(x, l, sum_all=True, num_levels=256):  # noqa: 
     if not x.shape[:-1].is_compatible_with(l.shape[:-1]):
         raise ValueError(f"x of shape {x.shape} and l of shape {l.shape}: B, H, W must agree")
     parameters = split_parameters(l, l.shape[-1] // outputs_per_mix)
-    nats = -tf.reduce_sum(log_prob(x, parameters, check_num_levels(num_levels)), axis=[1, 2])
+    nats = -mixture_log_prob(x, parameters, check_num_levels(num_levels))
+    nats = tf.reduce_sum(nats, axis=[1, 2])
     return tf.reduce_sum(nats) if sum_all else nats
 
 
 def sample_from_discretized_mix_logistic(
-    l,  # noqa: E741
-    nr_mix,
-    seed=None,
-    noise=None,
-    quantize=True,
-    num_levels=256,
-    temperature=1.0,
-):
+    l: tf.Tensor,  # noqa: E741
+    nr_mix: int,
+    seed: Seed | None = None,
+    noise: tuple[tf.Tensor, tf.Tensor] | None = None,
+    quantize: bool = True,
+    num_levels: int = 256,
+    temperature: float = 1.0,
+) -> tf.Tensor:
     """Samples every pixel from its mixture (official `nn.sample_from_discretized_mix_logistic`).
 
     Args:
@@ -240,18 +255,18 @@ class DiscretizedMixLogistic(Likelihood):
       num_levels: number of levels per channel.
     """
 
-    def __init__(self, nr_logistic_mix, channels, num_levels=256):
-        if channels not in (1, 3):
+    def __init__(self, nr_logistic_mix: int, channels: int, num_levels: int = 256):
+        if channels not in OUTPUTS_PER_MIX:
             raise ValueError(f"channels={channels}: images must have 1 or 3 channels")
         self.nr_logistic_mix = nr_logistic_mix
         self.channels = channels
         self.num_levels = check_num_levels(num_levels)
-        self.num_parameters = (10 if channels == 3 else 3) * nr_logistic_mix
+        self.num_parameters = OUTPUTS_PER_MIX[channels] * nr_logistic_mix
         self.num_uniforms = nr_logistic_mix + channels
 
     def log_prob(self, images, parameters):
         split = split_parameters(parameters, self.nr_logistic_mix)
-        return log_prob(images, split, self.num_levels)
+        return mixture_log_prob(images, split, self.num_levels)
 
     def sample(self, parameters, uniforms, quantize=True, temperature=1.0):
         noise = uniforms[..., : self.nr_logistic_mix], uniforms[..., self.nr_logistic_mix :]

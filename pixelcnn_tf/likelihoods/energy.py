@@ -6,11 +6,12 @@ data by the generalised energy distance 2 E|x - y|^1.5 - E|y - y'|^1.5 (Szekely 
 """
 
 import math
+from collections.abc import Sequence
 
 import tensorflow as tf
 
 from pixelcnn_tf.layers.heads import NUM_NOISE
-from pixelcnn_tf.levels import round_to_level
+from pixelcnn_tf.levels import check_num_levels, round_to_level
 from pixelcnn_tf.likelihoods.base import Likelihood
 
 # All from the official code (nn.energy_distance).
@@ -19,7 +20,9 @@ POWER = 0.75  # of the squared distance, that is |.|^1.5
 DISTANCE_EPSILON = 1e-10  # inside the power
 
 
-def energy_distance(x, x_sample, sum_all=True):
+def energy_distance(
+    x: tf.Tensor, x_sample: tf.Tensor | Sequence[tf.Tensor], sum_all: bool = True
+) -> tf.Tensor:
     """Energy distance between images and samples, pixel by pixel (`nn.energy_distance`).
 
     Args:
@@ -57,12 +60,13 @@ class EnergyDistance(Likelihood):
     """
 
     metric = "energy_distance"
+    has_log_prob = False
     has_temperature = False
     num_parameters = None
     num_uniforms = NUM_NOISE
 
     def __init__(self, num_levels=256):
-        self.num_levels = num_levels
+        self.num_levels = check_num_levels(num_levels)
 
     def log_prob(self, images, parameters):
         raise ValueError("a model with energy_distance=True has no likelihood, only samples")

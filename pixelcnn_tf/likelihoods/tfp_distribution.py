@@ -38,12 +38,12 @@ class DiscretizedMixLogisticPixel(tfd.Distribution):
 
     def __init__(
         self,
-        l,  # noqa: E741 (the official name)
-        nr_mix,
-        num_levels=256,
-        validate_args=False,
-        allow_nan_stats=True,
-        name="DiscretizedMixLogisticPixel",
+        l: tf.Tensor,  # noqa: E741 (the official name)
+        nr_mix: int,
+        num_levels: int = 256,
+        validate_args: bool = False,
+        allow_nan_stats: bool = True,
+        name: str = "DiscretizedMixLogisticPixel",
     ):
         parameters = dict(locals())
         self._l = tf.convert_to_tensor(l)
@@ -82,7 +82,7 @@ class DiscretizedMixLogisticPixel(tfd.Distribution):
 
     def _log_prob(self, value):
         split = mixture.split_parameters(self._l, self._nr_mix)
-        return mixture.log_prob(value, split, self._num_levels)
+        return mixture.mixture_log_prob(value, split, self._num_levels)
 
     def _sample_n(self, n, seed=None):
         l = tf.broadcast_to(self._l, tf.concat([[n], tf.shape(self._l)], axis=0))  # noqa: E741

@@ -256,9 +256,6 @@ class GatedPixelCNN(AutoregressiveModel):
         return tf.ensure_shape(tf.reshape(codes, shape), [*codes.shape[:3], self.input_channels])
 
     def make_cached_sampler(self):
-        from pixelcnn_tf.sampling.gated_pixelcnn import (
-            GatedCachedSampler,  # it needs this file's model
-        )
 
         return GatedCachedSampler(self)
 

@@ -5,7 +5,6 @@ convolution of type A, residual blocks, which alone differ, two layers of ReLU a
 the softmax. The channels R, G, B see each other in this order, inside the network.
 """
 
-import keras
 import tensorflow as tf
 
 from pixelcnn_tf.layers.heads import SoftmaxHead

@@ -2,16 +2,22 @@
 
 Two samplers give the same images for the same seed, up to float rounding:
 
-- "cached" computes every value of the network once (`pixelcnn_tf/cached_sampler.py`,
-  `gated_sampler.py`);
-- "naive" runs the whole network once for every pixel, as the official `sample_from_model`
-  (`train.py`) does, or once for every channel of it; it is the reference.
+- "cached" computes every value of the network once (`cached.py`, and the model's own sampler:
+  `pixelcnn_pp.py`, `gated_pixelcnn.py`);
+- "naive" runs the whole network for every pixel (`naive.py`).
 """
+
+from collections.abc import Callable
+from functools import partial
 
 import tensorflow as tf
 
+from pixelcnn_tf.checks import require_bool, require_integer
 from pixelcnn_tf.likelihoods.discretized_mix_logistic import UNIFORM_MARGIN
-from pixelcnn_tf.random import example_seeds, uniform_per_example
+from pixelcnn_tf.random import Seed, example_seeds, uniform_per_example
+from pixelcnn_tf.sampling.cached import cached_run
+from pixelcnn_tf.sampling.compiled import cached_sampler
+from pixelcnn_tf.sampling.naive import naive_run
 
 METHODS = ("cached", "naive")
 # Compiling the cached sampler with XLA takes about half a minute, and saves a CPU about a
@@ -21,7 +27,7 @@ XLA_PAYS_FROM_PIXELS = 40_000
 XLA_PAYS_TO_FILTERS = 64
 
 
-def pixel_uniforms(model, seeds):
+def pixel_uniforms(model, seeds: tf.Tensor) -> tf.Tensor:
     """The uniform noise that each image's sample consumes.
 
     Args:
@@ -37,137 +43,78 @@ def pixel_uniforms(model, seeds):
     return uniform_per_example(seeds, shape, UNIFORM_MARGIN, 1.0 - UNIFORM_MARGIN)
 
 
-def _naive_row_function(model, quantize):
-    """Compiles: fill one row of a batch of images, `model.passes_per_pixel` passes of the whole
-    network a pixel."""
-    passes = model.passes_per_pixel
-
-    def fill_row(images, mask, labels, uniforms, temperature, row):
-        _, height, width, channels = images.shape
-        here_row = tf.reshape(tf.range(height) == row, [1, height, 1, 1])
-
-        def fill(number, images):
-            here = here_row & tf.reshape(tf.range(width) == number // passes, [1, 1, width, 1])
-            if passes > 1:
-                here = here & (tf.range(channels) == number % passes)
-            proposal = model.sample_pixels(images, labels, uniforms, quantize, temperature)
-            proposal = tf.cast(proposal, images.dtype)
-            return number + 1, tf.where(here & ~mask, proposal, images)
-
-        start = (tf.constant(0), images)
-        return tf.while_loop(lambda number, _: number < width * passes, fill, start)[1]
-
-    # Autograph would keep the model alive, and there is nothing for it to convert.
-    return tf.function(fill_row, autograph=False)
+def xla_pays(model, num_batches: int) -> bool:
+    """Whether compiling the cached sampler with XLA pays for so many batches."""
+    height, width, _ = model.image_shape
+    narrow = getattr(model, "nr_filters", 0) <= XLA_PAYS_TO_FILTERS
+    return narrow and num_batches * height * width >= XLA_PAYS_FROM_PIXELS
 
 
-class _NaiveRun:
-    """Fills in a batch of images with the naive sampler."""
+def _make_run(model, method, num_batches, jit_compile, quantize, temperature):
+    """The function that fills in a batch: see `naive_run`.
 
-    def __init__(self, model, quantize, temperature, jit_compile):
-        self.fill_row = _compiled(
-            model, ("naive", quantize), lambda: _naive_row_function(model, quantize)
-        )
-        self.temperature = temperature
-
-    def __call__(self, images, mask, h, uniforms, progress):
-        mask = mask[..., None]
-        images = tf.where(mask, images, tf.zeros_like(images))
-        for row in range(images.shape[1]):
-            images = self.fill_row(images, mask, h, uniforms, self.temperature, tf.constant(row))
-            if progress is not None:
-                progress(1)
-        return images
-
-
-class _CachedRun:
-    """Fills in a batch of images with the cached sampler; its weights are folded once."""
-
-    def __init__(self, model, quantize, temperature, jit_compile):
-        self.sampler = sampler = _cached_sampler(model)
-
-        def make_fill():
-            def fill(weights, conditions, state, images, mask, uniforms, first_row, temperature):
-                options = (quantize, temperature, False)
-                rows, _, state = sampler.fill(
-                    weights, conditions, state, images, mask, uniforms, first_row, options
-                )
-                return rows, state
-
-            return tf.function(fill, jit_compile=jit_compile)
-
-        self.fill = _compiled(model, ("cached", quantize, jit_compile), make_fill)
-        self.temperature = temperature
-        self.weights = _compiled(model, "fold", lambda: tf.function(sampler.fold))()
-
-    def __call__(self, images, mask, h, uniforms, progress):
-        conditions = self.sampler.conditions(h)
-        state = self.sampler.start(tf.shape(images)[0])
-        # [B, H, W, C] -> [H, W, B, C]: a row, and a pixel in it, is a contiguous slice.
-        images, mask, uniforms = (
-            tf.transpose(x, [1, 2, 0, 3])
-            for x in (images, tf.cast(mask[..., None], images.dtype), uniforms)
-        )
-        height = images.shape[0]
-        rows_per_call = height if progress is None else self.sampler.period
-        finished = []
-        for row in range(0, height, rows_per_call):
-            part = slice(row, row + rows_per_call)
-            rows, state = self.fill(
-                self.weights,
-                conditions,
-                state,
-                images[part],
-                mask[part],
-                uniforms[part],
-                tf.constant(row),
-                self.temperature,
-            )
-            finished.append(rows)
-            if progress is not None:
-                progress(rows_per_call)
-        return tf.transpose(tf.concat(finished, axis=0), [2, 0, 1, 3])
-
-
-def _compiled(model, key, make):
-    """`make()`, made once for each model and key."""
-    functions = model.compiled.functions
-    if key not in functions:
-        functions[key] = make()
-    return functions[key]
-
-
-def _cached_sampler(model):
-    """The model's cached sampler, or None."""
-    return _compiled(model, "sampler", model.make_cached_sampler)
-
-
-def _choose_run(model, method, num_batches, jit_compile):
-    """The sampler's class, and whether to compile with XLA."""
+    Raises:
+      ValueError: if the model has no such sampler.
+    """
     if method is None:
-        method = "cached" if _cached_sampler(model) is not None else "naive"
+        method = "cached" if cached_sampler(model) is not None else "naive"
     if method not in METHODS:
         raise ValueError(f"method={method!r}: must be one of {', '.join(METHODS)}, or None")
     if method == "naive":
-        return _NaiveRun, False
-    if _cached_sampler(model) is None:
+        return naive_run(model, quantize, temperature)
+    if cached_sampler(model) is None:
         raise ValueError(f"method='cached': {type(model).__name__} has no cached sampler")
     if jit_compile is None:
-        height, width, _ = model.image_shape
-        narrow = getattr(model, "nr_filters", 0) <= XLA_PAYS_TO_FILTERS
-        jit_compile = narrow and num_batches * height * width >= XLA_PAYS_FROM_PIXELS
-    return _CachedRun, bool(jit_compile)
+        jit_compile = xla_pays(model, num_batches)
+    return cached_run(model, quantize, temperature, bool(jit_compile))
 
 
 def _check_temperature(temperature, model):
-    if not temperature > 0:
-        raise ValueError(f"temperature={temperature}: must be above 0")
+    if isinstance(temperature, (str, bool)) or not 0 < temperature < float("inf"):
+        raise ValueError(f"temperature={temperature!r}: must be a number above 0")
     if temperature != 1.0 and not model.likelihood.has_temperature:
         raise ValueError(f"temperature={temperature}: this model has none, only 1 is allowed")
     return tf.constant(temperature, tf.float32)
 
 
-def fill(model, images, mask, uniforms, labels=None):
+def _check_mask(mask, num, image_shape):
+    """`mask` as bool `[N, H, W]`."""
+    mask = tf.cast(tf.convert_to_tensor(mask), tf.bool)
+    if mask.shape.rank == 2:
+        mask = tf.repeat(mask[None], num, axis=0)
+    if mask.shape != [num, *image_shape[:2]]:
+        raise ValueError(f"mask of shape {mask.shape}: must be {[num, *image_shape[:2]]}")
+    return mask
+
+
+def _check_given(images, mask):
+    """Refuses given pixels that are no values of the network's, as levels 0 ... 255 are not."""
+    given = tf.boolean_mask(images, mask)
+    wrong = tf.boolean_mask(given, ~(tf.abs(given) <= 1.0))  # NaN too
+    if len(wrong):
+        raise ValueError(
+            f"images: a given pixel is {wrong[0].numpy()}, must lie in [-1, 1]; "
+            "pixelcnn_tf.levels.levels_to_input converts integer levels"
+        )
+
+
+def _check_noise(noise, num, model):
+    """`noise` as `[N, H, W, num_uniforms]`."""
+    if isinstance(noise, (tuple, list)):
+        noise = tf.concat(noise, axis=-1)
+    expected = [num, *model.image_shape[:2], model.likelihood.num_uniforms]
+    if list(noise.shape) != expected:
+        raise ValueError(f"noise of shape {list(noise.shape)}: must be {expected}")
+    return noise
+
+
+def fill(
+    model,
+    images: tf.Tensor,
+    mask: tf.Tensor,
+    uniforms: tf.Tensor,
+    labels: tf.Tensor | None = None,
+) -> tf.Tensor:
     """`complete` without its checks, for use inside a graph and for any batch size (export).
 
     Args:
@@ -180,25 +127,24 @@ def fill(model, images, mask, uniforms, labels=None):
     Returns:
       float32 `[B, H, W, C]` in [-1, 1].
     """
-    run_class, _ = _choose_run(model, None, 1, jit_compile=False)
-    run = run_class(model, True, tf.constant(1.0), False)
+    run = _make_run(model, None, 1, False, quantize=True, temperature=tf.constant(1.0))
     return run(images, mask, model.conditioning(labels), uniforms, None)
 
 
 def complete(
     model,
-    images,
-    mask,
-    seed,
-    labels=None,
-    temperature=1.0,
-    quantize=True,
-    method=None,
-    jit_compile=None,
-    batch_size=64,
-    noise=None,
-    progress=None,
-):
+    images: tf.Tensor,
+    mask: tf.Tensor,
+    seed: Seed | None = None,
+    labels: tf.Tensor | None = None,
+    temperature: float = 1.0,
+    quantize: bool = True,
+    method: str | None = None,
+    jit_compile: bool | None = None,
+    batch_size: int = 64,
+    noise: tf.Tensor | tuple[tf.Tensor, tf.Tensor] | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> tf.Tensor:
     """Completes images: keeps the given pixels, samples all others in raster order.
 
     Each sampled pixel is drawn given all pixels before it (not given those after it).
@@ -207,7 +153,8 @@ def complete(
       model: an `AutoregressiveModel`.
       images: `[N, H, W, C]`, floats in [-1, 1]; used only where `mask` is 1.
       mask: `[N, H, W]` or `[H, W]`, 1 (or True) where the pixel is given.
-      seed: int or int32 `[2]`; image i depends on (seed, i) alone, not on N or `batch_size`.
+      seed: int or int32 `[2]`: image i depends on (seed, i) alone, not on N or `batch_size`. Or
+        int32 `[N, 2]`: image i depends on `seed[i]` alone. Give either this or `noise`.
       labels: classes `[N]` of a conditional model.
       temperature: > 0; 1 is the model.
       quantize: round to the nearest level (False: the official unrounded values).
@@ -228,34 +175,24 @@ def complete(
       ValueError: for arguments that do not fit the model or each other.
     """
     temperature = _check_temperature(temperature, model)
+    require_bool("quantize", quantize)
+    batch_size = require_integer("batch_size", batch_size, 1)
     images = model.check_images(images)
     images = tf.cast(images, tf.float64 if model.compute_dtype == "float64" else tf.float32)
     num = images.shape[0]
-    if num < 1:
-        raise ValueError("images: none given, at least 1 needed")
-    mask = tf.cast(tf.convert_to_tensor(mask), tf.bool)
-    if mask.shape.rank == 2:
-        mask = tf.repeat(mask[None], num, axis=0)
-    if mask.shape != images.shape[:3]:
-        raise ValueError(f"mask of shape {mask.shape}: must be {list(images.shape[:3])}")
-    if batch_size < 1:
-        raise ValueError(f"batch_size={batch_size}: must be at least 1")
-    h = model.conditioning(labels)
-    if h is not None and h.shape[0] != num:
-        raise ValueError(f"labels: {h.shape[0]} given for {num} images")
+    mask = _check_mask(mask, num, model.image_shape)
+    _check_given(images, mask)
+    h = model.conditioning(labels, num)
+    if (seed is None) == (noise is None):
+        raise ValueError("give either seed or noise, not both or neither")
     if noise is None:
-        seeds = example_seeds(seed, num)
+        seeds, uniforms_of = example_seeds(seed, num), partial(pixel_uniforms, model)
     else:
-        if isinstance(noise, (tuple, list)):
-            noise = tf.concat(noise, axis=-1)
-        expected = [num, *model.image_shape[:2], model.likelihood.num_uniforms]
-        if list(noise.shape) != expected:
-            raise ValueError(f"noise of shape {list(noise.shape)}: must be {expected}")
+        seeds, uniforms_of = _check_noise(noise, num, model), tf.identity
 
     batch_size = min(batch_size, num)
     num_batches = -(-num // batch_size)
-    run_class, jit_compile = _choose_run(model, method, num_batches, jit_compile)
-    run = run_class(model, quantize, temperature, jit_compile)
+    run = _make_run(model, method, num_batches, jit_compile, quantize, temperature)
     finished = []
     for begin in range(0, num, batch_size):
         # The last batch is filled up, since every other size would be compiled anew.
@@ -264,19 +201,24 @@ def complete(
         def part(tensor, indices=indices):
             return None if tensor is None else tf.gather(tensor, indices)
 
-        uniforms = pixel_uniforms(model, part(seeds)) if noise is None else part(noise)
-        batch = run(part(images), part(mask), part(h), uniforms, progress)
+        batch = run(part(images), part(mask), part(h), uniforms_of(part(seeds)), progress)
         finished.append(batch[: num - begin])
     return tf.concat(finished, axis=0)
 
 
-def sample(model, num_samples, seed, labels=None, **options):
+def sample(
+    model,
+    num_samples: int,
+    seed: Seed | None = None,
+    labels: tf.Tensor | None = None,
+    **options,
+) -> tf.Tensor:
     """Samples new images.
 
     Args:
       model: an `AutoregressiveModel`.
       num_samples: N >= 1.
-      seed: int or int32 `[2]`; image i depends on (seed, i) alone.
+      seed: int or int32 `[2]`, image i depends on (seed, i) alone; or int32 `[N, 2]`, one an image.
       labels: classes `[N]` of a conditional model.
       **options: `temperature`, `quantize`, `method`, `jit_compile`, `batch_size`, `noise`,
         `progress` of `complete`.
@@ -287,8 +229,7 @@ def sample(model, num_samples, seed, labels=None, **options):
     Raises:
       ValueError: for arguments that do not fit the model or each other.
     """
-    if num_samples < 1:
-        raise ValueError(f"num_samples={num_samples}: must be at least 1")
+    num_samples = require_integer("num_samples", num_samples, 1)
     images = tf.zeros([num_samples, *model.image_shape])
     mask = tf.zeros([num_samples, *model.image_shape[:2]], tf.bool)
     return complete(model, images, mask, seed, labels, **options)

@@ -47,27 +47,30 @@ class GatedCachedSampler:
         ]
 
     @tf.autograph.experimental.do_not_convert
-    def fill(self, weights, conditions, state, images, mask, uniforms, first_row, options):
+    def fill(self, weights, conditions, state, images, mask, uniforms, rows, options):
         """Fills in some rows of a batch of images. Arguments and result as those of
-        `CachedSampler.fill`."""
-        num_rows, keep = images.shape[0], options[2]
+        `pixelcnn_pp.CachedSampler.fill`."""
+        height, keep = images.shape[0], options[2]
 
-        def one_row(row, rows, parameters, state):
-            told, vertical = self._row_above(conditions, state, first_row + row)
+        def one_row(row, filled, parameters, state):
+            told, vertical = self._row_above(conditions, state, row)
             given = images[row], mask[row], uniforms[row]
             pixels, outputs = self._row(told, given, options)
-            rows = rows.write(row, pixels)
+            filled = filled.write(row, pixels)
             parameters = [array.write(row, outputs) for array in parameters]
             image = tf.cast(tf.transpose(pixels, [1, 0, 2])[:, None], tf.float32)
-            return row + 1, rows, parameters, {"vertical": vertical, "image": image}
+            return row + 1, filled, parameters, {"vertical": vertical, "image": image}
 
-        arrays = [tf.TensorArray(self.model.head.compute_dtype, num_rows)] if keep else []
-        start = tf.constant(0), tf.TensorArray(images.dtype, num_rows), arrays, state
-        _, rows, parameters, state = tf.while_loop(
-            lambda row, *_: row < num_rows, one_row, start, maximum_iterations=num_rows
+        filled = tf.TensorArray(images.dtype, height).unstack(images)
+        arrays = []
+        if keep:
+            shape = [*images.shape[1:3], self.model.likelihood.num_parameters]
+            arrays = [tf.TensorArray(self.model.head.compute_dtype, height, element_shape=shape)]
+        _, filled, parameters, state = tf.while_loop(
+            lambda row, *_: row < rows[1], one_row, (rows[0], filled, arrays, state)
         )
-        rows = tf.ensure_shape(rows.stack(), images.shape)
-        return rows, parameters[0].stack() if keep else None, state
+        images = tf.ensure_shape(filled.stack(), images.shape)
+        return images, parameters[0].stack() if keep else None, state
 
     def _row_above(self, conditions, state, row):
         """Runs the vertical stack on the row above `row`.

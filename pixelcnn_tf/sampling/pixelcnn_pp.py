@@ -1,5 +1,5 @@
-"""The cached sampler: each value of the network computed once (after Ramachandran et al. 2017,
-"Fast Generation for Convolutional Autoregressive Models").
+"""The cached sampler of PixelCNN++: each value of the network computed once (after Ramachandran
+et al. 2017, "Fast Generation for Convolutional Autoregressive Models").
 
 For every row it walks the network's one definition, `PixelCNNPlusPlus.walk`, with a `RowPass`,
 which runs the vertical stream and prepares the horizontal one, and then for every pixel with a
@@ -11,16 +11,21 @@ each of the 4 x 4 phases is decided when the function is traced, not while it ru
 
 import tensorflow as tf
 
-from pixelcnn_tf.layers.gated_resnet import GatedResnet
-from pixelcnn_tf.models.pixelcnn_pp import NUM_STAGES, MixtureHead
-from pixelcnn_tf.sampling.pixelcnn_pp_passes import PixelPass, Plan, RowPass, pack
-from pixelcnn_tf.sampling.pixelcnn_pp_steps import (
-    VerticalDoubleSteps,
-    VerticalHalveSteps,
-    VerticalResnetSteps,
-)
+from pixelcnn_tf.sampling.pixelcnn_pp_layers import incremental_layers
+from pixelcnn_tf.sampling.pixelcnn_pp_passes import PixelPass, RowPass, pack, unpack
 
-PERIOD = 2 ** (NUM_STAGES - 1)  # rows and columns after which the phases repeat
+
+def write(arrays, values):
+    """Writes `values`, name -> (index, tensor), to those `tf.TensorArray`s that there are."""
+    return {
+        name: array.write(*values[name]) if name in values else array
+        for name, array in arrays.items()
+    }
+
+
+def with_one(pixels, dtype):
+    """Appends the channel of ones: `[..., C]` -> `[..., C + 1]` in `dtype`."""
+    return tf.cast(tf.concat([pixels, tf.ones_like(pixels[..., :1])], axis=-1), dtype)
 
 
 class CachedSampler:
@@ -28,212 +33,183 @@ class CachedSampler:
 
     Args:
       model: a `PixelCNNPlusPlus`.
-    """
 
-    period = PERIOD  # rows are filled in groups of so many
+    Attributes:
+      layers: layer -> `IncrementalLayer`.
+      period: rows and columns after which the phases repeat; rows are filled in groups of so many.
+    """
 
     def __init__(self, model):
         self.model = model
-        self.plan = Plan(model)
+        self.period = 2 ** (model.num_stages - 1)
+        self.layers = incremental_layers(model)
+        # The values of a stage's layers stand side by side in one tensor, so that a pixel costs
+        # one read and one write a stage.
+        every, stages = self.layers.values(), range(model.num_stages)
+        self.preparing = [[x for x in every if x.prepared_sizes and x.stage == s] for s in stages]
+        self.caching = [[x for x in every if x.cached_sizes and x.in_stage == s] for s in stages]
 
     def fold(self):
-        """The normalised weights of every layer, a nested dict of tensors."""
-        weights = {self.plan.name[layer]: steps.fold() for layer, steps in self.plan.steps.items()}
-        if isinstance(self.plan.head, MixtureHead):
-            nin = self.plan.head.nin
-            weights["head"] = {"matrix": nin.kernel(), "bias": nin.bias()}
-        return weights
+        """The normalised weights of every layer, a nest of tensors."""
+        return {layer.name: layer.fold() for layer in self.layers.values()}
 
     def conditions(self, h):
         """What the conditioning vector `[B, num_classes]` adds in each gated block, `[B, 2 F]`."""
         if h is None:
             return {}
-        return {
-            self.plan.name[layer]: layer.condition(h)
-            for layer in self.plan.steps
-            if isinstance(layer, GatedResnet)
-        }
+        added = {layer.name: layer.condition(h) for layer in self.layers.values()}
+        return {name: condition for name, condition in added.items() if condition is not None}
 
     def start(self, batch):
-        """The state before the first row, all zeros: outside the image lies padding."""
+        """The state before the first row, all zeros: outside the image lies padding.
+
+        Returns:
+          Dict of `vertical`, by layer; `cached`, the horizontal layers' values in the row above,
+          by stage; `image`, the two rows above with their ones.
+        """
         _, width, channels = self.model.image_shape
-        dtype = self.model.compute_dtype
-        plan = self.plan
 
-        def row(level, size):
-            return tf.zeros([width // 2**level, batch, size], dtype)
+        def row(stage, size):
+            return tf.zeros([width // 2**stage, batch, size], self.model.compute_dtype)
 
-        vertical = {}
-        for layer, steps in plan.steps.items():
-            level, name = plan.level[layer], plan.name[layer]
-            if isinstance(steps, VerticalResnetSteps):
-                vertical[name] = steps.start(lambda size, level=level: row(level, size))
-            elif isinstance(steps, VerticalHalveSteps):
-                vertical[name] = row(level - 1, layer.filters)
-            elif isinstance(steps, VerticalDoubleSteps):
-                vertical[name] = row(level + 1, layer.filters)
-        cached = [
-            row(level, sum(plan.sizes(layers, "cached_sizes")))
-            for level, layers in enumerate(plan.cached)
-        ]
-        image = row(0, channels + 1), row(0, channels + 1)
-        return {"vertical": vertical, "cached": cached, "image": image}
+        vertical = {layer.name: layer.start(row) for layer in self.layers.values()}
+        return {
+            "vertical": {name: state for name, state in vertical.items() if state is not None},
+            "cached": [row(stage, self._cached_size(stage)) for stage in range(len(self.caching))],
+            "image": (row(0, channels + 1), row(0, channels + 1)),
+        }
+
+    def _cached_size(self, stage):
+        return sum(size for layer in self.caching[stage] for size in layer.cached_sizes)
 
     @tf.autograph.experimental.do_not_convert  # nothing to convert; tracing is 3 times faster
-    def fill(self, weights, conditions, state, images, mask, uniforms, first_row, options):
+    def fill(self, weights, conditions, state, images, mask, uniforms, rows, options):
         """Fills in some rows of a batch of images.
 
         Args:
           weights: of `fold`.
           conditions: of `conditions`.
           state: of `start`, or of the rows before.
-          images: `[R, W, B, C]`, R divisible by 4.
-          mask: `[R, W, B, 1]`, 1 where the pixel is given.
-          uniforms: `[R, W, B, likelihood.num_uniforms]`.
-          first_row: number of the first of these rows in the image, divisible by 4.
+          images: `[H, W, B, C]`, filled in so far.
+          mask: `[H, W, B, 1]`, 1 where the pixel is given.
+          uniforms: `[H, W, B, likelihood.num_uniforms]`.
+          rows: int32 `[2]`, the first row to fill in and the one after the last, divisible by
+            `period`.
           options: `(quantize, temperature, keep_parameters)`; the last also returns the
             distribution's parameters at every pixel, for tests.
 
         Returns:
-          `(rows [R, W, B, C], parameters [R, W, B, P] or None, state)`.
+          `(images, parameters [H, W, B, P] or None, state)`.
         """
-        plan = self.plan
-        num_rows, batch = images.shape[0], tf.shape(images)[2]
-        weights = {layer: weights[name] for layer, name in plan.name.items()} | {
-            plan.head: weights.get("head")
-        }
-        conditions = {
-            layer: conditions[name] for layer, name in plan.name.items() if name in conditions
-        }
+        height, dtype = images.shape[0], self.model.compute_dtype
+        outputs = {"images": tf.TensorArray(images.dtype, height).unstack(images)}
+        if options[2]:
+            shape = [*images.shape[1:3], self.model.likelihood.num_parameters]
+            outputs["parameters"] = tf.TensorArray(
+                self.model.head.compute_dtype, height, element_shape=shape
+            )
 
-        def group(index, rows, parameters, state):
-            for phase in range(PERIOD):
-                row = index * PERIOD + phase
-                not_first = tf.cast(first_row + row > 0, self.model.compute_dtype)
-                row_pass = RowPass(plan, weights, conditions, state, phase, not_first)
-                self.model.walk(None, row_pass)
-                given = images[row], mask[row], uniforms[row]
-                pixels, outputs, cached = self._row(weights, row_pass, batch, given, options)
-                rows = rows.write(row, pixels)
-                parameters = [array.write(row, outputs) for array in parameters]
-                with_ones = tf.concat([pixels, tf.ones_like(pixels[..., :1])], axis=-1)
-                state = {
-                    "vertical": row_pass.vertical,
-                    "cached": [
-                        new if new is not None else old
-                        for new, old in zip(cached, state["cached"], strict=True)
-                    ],
-                    "image": (tf.cast(with_ones, self.model.compute_dtype), state["image"][0]),
-                }
-            return index + 1, rows, parameters, state
-
-        keep = options[2]
-        start = (
-            tf.constant(0),
-            tf.TensorArray(images.dtype, num_rows),
-            [tf.TensorArray(self.plan.head.compute_dtype, num_rows)] if keep else [],
-            state,
-        )
-        _, rows, parameters, state = tf.while_loop(
-            lambda index, *_: index < num_rows // PERIOD, group, start
-        )
-        rows = tf.ensure_shape(rows.stack(), images.shape)
-        return rows, parameters[0].stack() if keep else None, state
-
-    def _row(self, weights, row_pass, batch, given, options):
-        """Samples a row: `(pixels [W, B, C], parameters [W, B, P] or None, cached)`.
-
-        `cached` has a tensor `[W, B, ...]` for each level that this row has a row of its own at,
-        else None.
-        """
-        plan, dtype = self.plan, self.model.compute_dtype
-        quantize, temperature, keep = options
-        images, mask, uniforms = given
-        width, channels = images.shape[0], images.shape[-1]
-        levels = [level for level in range(NUM_STAGES) if row_pass.active(level)]
-        prepared_layers = [
-            [layer for layer in plan.prepared[level] if layer in row_pass.prepared]
-            for level in levels
-        ]
-        prepared = [pack(row_pass.prepared, layers) for layers in prepared_layers]
-        cached_layers = [layer for level in levels for layer in plan.cached[level]]
-        sizes = {layer: plan.steps[layer].cached_sizes for layer in cached_layers}
-        names = {plan.name[layer]: layer for layer in sizes}
-
-        def group(index, pixels, parameters, cached, left, left_pixel):
-            for phase in range(PERIOD):
-                column = index * PERIOD + phase
-                active = [i for i, level in enumerate(levels) if phase % 2**level == 0]
-                slices = {}
-                for i in active:
-                    packed = tf.gather(prepared[i], column // 2 ** levels[i])
-                    slices |= plan.unpack(packed, prepared_layers[i], "prepared_sizes")
-                noise = tf.gather(uniforms, column)
-                outputs = {}
-
-                def head(ul, noise=noise, outputs=outputs):
-                    outputs["parameters"] = parameters_of = self._head(weights, ul, noise)
-                    return self.model.likelihood.sample(parameters_of, noise, quantize, temperature)
-
-                pixel_pass = PixelPass(
-                    plan,
+        def group(index, outputs, state):
+            for phase in range(self.period):
+                row = index * self.period + phase
+                cached = {}
+                for layers, tensor in zip(self.caching, state["cached"], strict=True):
+                    cached |= unpack(tensor, layers, "cached_sizes")
+                run = RowPass(
+                    self.layers,
                     weights,
-                    slices,
-                    {names[name]: value for name, value in left.items()},
-                    left_pixel,
-                    head,
-                    row_pass.phase,
+                    conditions,
+                    dict(state["vertical"]),
+                    cached,
                     phase,
+                    not_first=tf.cast(row > 0, dtype),
                 )
-                sample = self.model.walk(None, pixel_pass)
+                self.model.walk(state["image"], run)
+                sampled = self._row(run, images[row], mask[row], uniforms[row], options)
+                outputs = write(
+                    outputs,
+                    {
+                        "images": (row, sampled["images"]),
+                        "parameters": (row, sampled.get("parameters")),
+                    },
+                )
+                state = {
+                    "vertical": run.state,
+                    "cached": [
+                        sampled.get(f"cached {stage}", old)
+                        for stage, old in enumerate(state["cached"])
+                    ],
+                    "image": (with_one(sampled["images"], dtype), state["image"][0]),
+                }
+            return index + 1, outputs, state
+
+        first, last = rows[0] // self.period, rows[1] // self.period
+        _, outputs, state = tf.while_loop(
+            lambda index, *_: index < last, group, (first, outputs, state)
+        )
+        stacked = {name: array.stack() for name, array in outputs.items()}
+        return tf.ensure_shape(stacked["images"], images.shape), stacked.get("parameters"), state
+
+    def _row(self, row_pass, images, mask, uniforms, options):
+        """Samples a row.
+
+        Args:
+          row_pass: the `RowPass` that has walked the network.
+          images, mask, uniforms, options: as those of `fill`, of this row.
+
+        Returns:
+          Dict of `images` `[W, B, C]`, `parameters` `[W, B, P]` if they are kept, and
+          `cached <stage>` for every stage that this row has a row of its own at.
+        """
+        quantize, temperature, keep = options
+        model, dtype, period = self.model, self.model.compute_dtype, self.period
+        width, batch, channels = images.shape[0], tf.shape(images)[1], images.shape[-1]
+        stages = [stage for stage in range(model.num_stages) if row_pass.active(stage)]
+        preparing = {
+            stage: [layer for layer in self.preparing[stage] if layer.name in row_pass.prepared]
+            for stage in stages
+        }
+        prepared = {stage: pack(row_pass.prepared, preparing[stage]) for stage in stages}
+
+        def group(index, outputs, left, left_pixel):
+            for phase in range(period):
+                column = index * period + phase
+                place = {stage: column // 2**stage for stage in stages if phase % 2**stage == 0}
+                here = {}
+                for stage in place:
+                    values = tf.gather(prepared[stage], place[stage])
+                    here |= unpack(values, preparing[stage], "prepared_sizes")
+                noise = tf.gather(uniforms, column)
+                run = PixelPass(
+                    self.layers, row_pass.weights, here, left, noise, row_pass.phase, phase
+                )
+                parameters = model.walk(left_pixel, run)
+                sample = model.likelihood.sample(parameters, noise, quantize, temperature)
                 sample = tf.reshape(tf.cast(sample, images.dtype), [-1, channels])
                 pixel = tf.where(tf.gather(mask, column) > 0, tf.gather(images, column), sample)
-                pixels = pixels.write(column, pixel)
-                parameters = [array.write(column, outputs["parameters"]) for array in parameters]
-                for i in active:
-                    packed = pack(pixel_pass.cached, plan.cached[levels[i]])
-                    cached[i] = cached[i].write(column // 2 ** levels[i], packed)
-                left = left | {
-                    plan.name[layer]: value for layer, value in pixel_pass.cached.items()
-                }
-                one = tf.ones_like(pixel[:, :1])
-                left_pixel = tf.cast(tf.concat([pixel, one], axis=-1), dtype)
-            return index + 1, pixels, parameters, cached, left, left_pixel
+                values = {"images": (column, pixel), "parameters": (column, parameters)}
+                for stage in place:
+                    kept = pack(run.cached, self.caching[stage])
+                    values[f"cached {stage}"] = place[stage], kept
+                outputs = write(outputs, values)
+                left, left_pixel = left | run.cached, with_one(pixel, dtype)
+            return index + 1, outputs, left, left_pixel
 
-        start = (
-            tf.constant(0),
-            tf.TensorArray(images.dtype, width),
-            [tf.TensorArray(plan.head.compute_dtype, width)] if keep else [],
-            [tf.TensorArray(dtype, width // 2**level) for level in levels],
-            {
-                plan.name[layer]: tuple(tf.zeros([batch, size], dtype) for size in layer_sizes)
-                for layer, layer_sizes in sizes.items()
-            },
-            tf.zeros([batch, channels + 1], dtype),
-        )
-        _, pixels, parameters, cached, _, _ = tf.while_loop(
-            lambda index, *_: index < width // PERIOD, group, start
-        )
-
-        def finished(array, size, level):
-            return tf.ensure_shape(array.stack(), [width // 2**level, images.shape[1], size])
-
-        stacked = [None] * NUM_STAGES
-        for level, array in zip(levels, cached, strict=True):
-            size = sum(plan.sizes(plan.cached[level], "cached_sizes"))
-            stacked[level] = finished(array, size, level)
-        return (
-            finished(pixels, channels, 0),
-            parameters[0].stack() if keep else None,
-            stacked,
-        )
-
-    def _head(self, weights, ul, noise):
-        """The head at one pixel: `[B, F]` -> its parameters, `[B, P]`."""
-        head = self.plan.head
-        if isinstance(head, MixtureHead):
-            w = weights[head]
-            ul = tf.cast(ul, head.compute_dtype)  # float32 in mixed precision
-            return tf.matmul(tf.nn.elu(ul), w["matrix"]) + w["bias"]
-        noise = tf.cast(2.0 * noise - 1.0, ul.dtype)
-        return head(ul[:, None, None, :], noise=noise[None, :, None, None, :])
+        outputs = {"images": tf.TensorArray(images.dtype, width)}
+        if keep:
+            outputs["parameters"] = tf.TensorArray(model.head.compute_dtype, width)
+        for stage in stages:
+            outputs[f"cached {stage}"] = tf.TensorArray(dtype, width // 2**stage)
+        left = {
+            layer.name: tuple(tf.zeros([batch, size], dtype) for size in layer.cached_sizes)
+            for stage in stages
+            for layer in self.caching[stage]
+        }
+        start = tf.constant(0), outputs, left, tf.zeros([batch, channels + 1], dtype)
+        _, outputs, _, _ = tf.while_loop(lambda index, *_: index < width // period, group, start)
+        sampled = {name: array.stack() for name, array in outputs.items()}
+        sampled["images"] = tf.ensure_shape(sampled["images"], images.shape)
+        for stage in stages:
+            shape = [width // 2**stage, images.shape[1], self._cached_size(stage)]
+            sampled[f"cached {stage}"] = tf.ensure_shape(sampled[f"cached {stage}"], shape)
+        return sampled

@@ -1,7 +1,7 @@
-"""The network's layers, one row and one pixel at a time.
+"""The layers of PixelCNN++, one row and one pixel at a time.
 
 The image pass (`layer(x)`) computes all pixels at once. A sampler knows only the pixels so far,
-so it takes each layer in two parts, made from the same weights:
+so it runs each layer in two parts, made from the same weights:
 
 - `row`: once a row, everything that earlier rows decide: the whole vertical stream, and of the
   horizontal stream the upper two taps of its 2x2 convolutions, the parts from the vertical
@@ -9,13 +9,13 @@ so it takes each layer in two parts, made from the same weights:
 - `pixel`: once a pixel, what remains: the taps [left, here] of the horizontal stream.
 
 Rows are laid out `[W, B, C]`, so that a pixel `[B, C]` is one contiguous slice. Every value is
-kept after its nonlinearity, so that it is computed once. `fold()` normalises the weights once,
-before the loop; its tensors are handed back as `w`.
+kept after its nonlinearity, so that it is computed once.
 """
 
 import tensorflow as tf
 
 from pixelcnn_tf.layers.gated_resnet import GatedResnet
+from pixelcnn_tf.layers.heads import EnergyHead, MixtureHead
 from pixelcnn_tf.layers.input_streams import HorizontalInput, VerticalInput
 from pixelcnn_tf.layers.shifted_convolutions import (
     DownRightShiftedConv2D,
@@ -49,10 +49,24 @@ def stack_taps(*taps):
     return tf.concat(taps, axis=0)
 
 
+def all_taps(layer):
+    """All taps of a convolution in row order, `[rows * columns * C, C']`."""
+    kernel = layer.kernel()
+    return tf.reshape(kernel, [-1, kernel.shape[-1]])
+
+
 def interleave(even, odd):
     """Rows of the even and of the odd columns, `[W, B, C]` each -> `[2 W, B, C]`."""
     pairs = tf.stack([even, odd], axis=1)
     return tf.reshape(pairs, [2 * even.shape[0], -1, even.shape[-1]])
+
+
+def add_gated(x, gated, condition=None):
+    """`x + a * sigmoid(b)` for `gated = [a, b]`, the end of the block (`GatedResnet.call`)."""
+    if condition is not None:
+        gated = gated + condition
+    value, gate = tf.split(gated, 2, axis=-1)
+    return x + value * tf.sigmoid(gate)
 
 
 class Value:
@@ -70,20 +84,120 @@ class Value:
         return self._activated
 
 
-class VerticalResnetSteps:
-    """`GatedResnet` of the vertical stream."""
+class IncrementalLayer:
+    """A layer as the sampler runs it: a part of it a row, the rest a pixel.
 
-    def __init__(self, layer):
+    Args:
+      layer: the layer of the network.
+      name: key of its weights, conditions and state.
+      in_stage: stage of its input: 0 is full resolution, 1 half, 2 quarter.
+      nonlinearity: that of the residual blocks.
+
+    Attributes:
+      stage: of its output.
+      prepared_sizes: channels of each value that `row` prepares for `pixel`, at `stage`.
+      cached_sizes: channels of each value that `pixel` leaves for the pixel to the right and
+        for the next row, at `in_stage`.
+    """
+
+    stage_change = 0
+    prepared_sizes = ()
+    cached_sizes = ()
+
+    def __init__(self, layer, name, in_stage, nonlinearity):
         self.layer = layer
-        self.f = layer.nonlinearity
+        self.name = name
+        self.in_stage = in_stage
+        self.stage = in_stage + self.stage_change
+        self.nonlinearity = nonlinearity
+
+    def value(self, raw):
+        return Value(raw, self.nonlinearity)
+
+    def fold(self):
+        """The normalised weights as `row` and `pixel` take them, a nest of tensors."""
+        raise NotImplementedError
+
+    def condition(self, h):
+        """What the conditioning vector `[B, num_classes]` adds, or None."""
+        return None
+
+    def start(self, zeros):
+        """The state of the vertical stream before the first row, from `zeros(stage, channels)`,
+        or None without one."""
+        return None
+
+    def row(self, run, x, a):
+        """The row's part; called in rows in which the finer of its two stages has a row.
+
+        Args:
+          run: the `RowPass`; its `state` and `prepared` are written to.
+          x: `Value` of the row, `[W, B, C]`, or None where its stage has no such row.
+          a: the auxiliary inputs, a tuple of such.
+
+        Returns:
+          `Value` of the row in the vertical stream, None in the horizontal one.
+        """
+        return None
+
+    def pixel(self, run, x, a):
+        """The pixel's part, likewise: `run` is the `PixelPass`, values are `[B, C]`, and it is the
+        vertical stream that gives None."""
+        return None
+
+
+class VerticalInputLayer(IncrementalLayer):
+    """`VerticalInput`: row r from the image's rows r - 2 and r - 1 (with their ones)."""
+
+    def fold(self):
+        return {"conv": all_taps(self.layer.above), "bias": self.layer.above.bias()}
+
+    def row(self, run, x, a):
+        w, (above, before) = run.weights[self.name], x
+        taps = [tap for row in (before, above) for tap in (from_left(row), row, from_right(row))]
+        # The shift leaves row 0 exactly zero.
+        return self.value((product(taps, w["conv"]) + w["bias"]) * run.not_first)
+
+
+class HorizontalInputLayer(IncrementalLayer):
+    """`HorizontalInput`: from the image's row above, and the pixel to the left."""
+
+    @property
+    def prepared_sizes(self):
+        return (self.layer.filters,)
+
+    def fold(self):
+        left = self.layer.left.kernel()
+        return {
+            "above": all_taps(self.layer.above),
+            "above_bias": self.layer.above.bias(),
+            "left_above": left[0, 0],
+            "left_here": left[1, 0],
+            "left_bias": self.layer.left.bias(),
+        }
+
+    def row(self, run, x, a):
+        """Row 0 has no part from above, column 0 none from the left."""
+        w, (row, _) = run.weights[self.name], x
+        above = product([from_left(row), row, from_right(row)], w["above"]) + w["above_bias"]
+        left = from_left(product([row], w["left_above"]) + w["left_bias"])
+        run.prepared[self.name] = (above * run.not_first + left,)
+
+    def pixel(self, run, x, a):
+        """`x` is the image's pixel to the left with its one, zeros in column 0."""
+        w, (prepared,) = run.weights[self.name], run.prepared[self.name]
+        return self.value(product([x], w["left_here"]) + prepared)
+
+
+class VerticalResnetLayer(IncrementalLayer):
+    """`GatedResnet` of the vertical stream."""
 
     def fold(self):
         layer = self.layer
-        conv, gate = layer.conv_in.kernel(), layer.conv_gate.kernel()
         w = {
-            "conv": tf.reshape(conv, [-1, conv.shape[-1]]),  # [6 * C, F], taps in row order
+            "conv": all_taps(layer.conv_in),
             "bias": layer.conv_in.bias(),
-            "gate": tf.reshape(gate, [-1, gate.shape[-1]]),  # [6 * C, 2 * F]
+            "gate": all_taps(layer.conv_gate),
             "gate_bias": layer.conv_gate.bias(),
         }
         if layer.nin is not None:
@@ -91,44 +205,44 @@ class VerticalResnetSteps:
             w["bias"] += layer.nin.bias()
         return w
 
+    def condition(self, h):
+        return self.layer.condition(h)
+
     def start(self, zeros):
-        """State before the first row: the two convolutions' inputs in the row above."""
-        conv, gate = (c.V.shape[2] for c in (self.layer.conv_in, self.layer.conv_gate))
-        return zeros(conv), zeros(gate)
+        """The two convolutions' inputs in the row above."""
+        layers = self.layer.conv_in, self.layer.conv_gate
+        return tuple(zeros(self.stage, layer.V.shape[2]) for layer in layers)
 
-    def row(self, w, state, u, skip, condition):
-        """`(Value [W, B, F], state)` of this row.
-
-        Args:
-          w: of `fold`.
-          state: of `start` or of the row above.
-          u: `Value` of this row.
-          skip: `Value` of the shortcut, or None.
-          condition: `[B, 2 * F]`, or None.
-        """
-        above, gate_above = state
-        x = u.activated
-        taps = [from_left(above), above, from_right(above), from_left(x), x, from_right(x)]
-        if skip is not None:
-            taps.append(skip.activated)
-        inner = self.f(product(taps, w["conv"]) + w["bias"])
+    def row(self, run, x, a):
+        w, (above, gate_above) = run.weights[self.name], run.state[self.name]
+        here = x.activated
+        taps = [from_left(above), above, from_right(above)]
+        taps += [from_left(here), here, from_right(here)]
+        taps += [skip.activated for skip in a]
+        inner = self.nonlinearity(product(taps, w["conv"]) + w["bias"])
         taps = [from_left(gate_above), gate_above, from_right(gate_above)]
         taps += [from_left(inner), inner, from_right(inner)]
         gated = product(taps, w["gate"]) + w["gate_bias"]
-        return Value(add_gated(u.raw, gated, condition), self.f), (x, inner)
+        run.state[self.name] = here, inner
+        return self.value(add_gated(x.raw, gated, run.conditions.get(self.name)))
 
 
-class HorizontalResnetSteps:
-    """`GatedResnet` of the horizontal stream."""
+class HorizontalResnetLayer(IncrementalLayer):
+    """`GatedResnet` of the horizontal stream; its auxiliary inputs are u and, on the way down, the
+    shortcut."""
 
-    def __init__(self, layer, nonlinearity_width):
-        self.layer = layer
-        self.f = layer.nonlinearity
-        self.width = nonlinearity_width  # 2 for concat_elu, which doubles the channels
-        filters = layer.filters
-        # What the pixel pass needs of the row pass, and what the next row needs of this one.
-        self.prepared_sizes = [filters, 2 * filters]
-        self.cached_sizes = [self.width * filters] * 2
+    @property
+    def widening(self):
+        """2 for concat_elu, which doubles the channels, else 1."""
+        return self.nonlinearity(tf.zeros([1, 1])).shape[-1]
+
+    @property
+    def prepared_sizes(self):
+        return self.layer.filters, 2 * self.layer.filters
+
+    @property
+    def cached_sizes(self):
+        return (self.widening * self.layer.filters,) * 2
 
     def fold(self):
         layer = self.layer
@@ -149,98 +263,63 @@ class HorizontalResnetSteps:
         The image pass applies f to [u, skip] together; concat_elu then orders its output
         [u, skip, -u, -skip].
         """
-        filters = self.layer.filters
-        if kernel.shape[0] == self.width * filters:
+        if kernel.shape[0] == self.widening * self.layer.filters:
             return kernel, []
-        blocks = tf.split(kernel, 2 * self.width)
+        blocks = tf.split(kernel, 2 * self.widening)
         return tf.concat(blocks[0::2], axis=0), [tf.concat(blocks[1::2], axis=0)]
 
-    def row(self, w, cached, u, condition):
-        """Prepares a row: `[W, B, F]` and `[W, B, 2 * F]` for the two convolutions.
+    def condition(self, h):
+        return self.layer.condition(h)
 
-        Args:
-          w: of `fold`.
-          cached: both convolutions' inputs in the row above, `[W, B, ...]` each.
-          u: `Value` of the vertical stream in this row.
-          condition: `[B, 2 * F]`, or None.
-        """
-        above, gate_above = cached
-        conv = product([from_left(above), above, u.activated], w["above"]) + w["bias"]
+    def row(self, run, x, a):
+        w, (above, gate_above) = run.weights[self.name], run.cached[self.name]
+        condition, u = run.conditions.get(self.name), a[0].activated
+        conv = product([from_left(above), above, u], w["above"]) + w["bias"]
         gate = product([from_left(gate_above), gate_above], w["gate_above"]) + w["gate_bias"]
-        return conv, gate if condition is None else gate + condition
+        run.prepared[self.name] = conv, gate if condition is None else gate + condition
 
-    def pixel(self, w, prepared, left, ul, skip):
-        """`(Value [B, F], cached)` of a pixel.
-
-        Args:
-          w: of `fold`.
-          prepared: the pixel's slice of what `row` gave.
-          left: `cached` of the pixel to the left.
-          ul: `Value` of the pixel.
-          skip: `Value` of its shortcut, or None.
-        """
-        taps = [left[0], ul.activated]
-        if skip is not None:
-            taps.append(skip.activated)
-        inner = self.f(product(taps, w["here"]) + prepared[0])
-        gated = product([left[1], inner], w["gate_here"]) + prepared[1]
-        return Value(add_gated(ul.raw, gated, None), self.f), (ul.activated, inner)
+    def pixel(self, run, x, a):
+        w, (conv, gate) = run.weights[self.name], run.prepared[self.name]
+        left, gate_left = run.left[self.name]
+        taps = [left, x.activated, *(skip.activated for skip in a[1:])]
+        inner = self.nonlinearity(product(taps, w["here"]) + conv)
+        gated = product([gate_left, inner], w["gate_here"]) + gate
+        run.cached[self.name] = x.activated, inner
+        return self.value(add_gated(x.raw, gated))
 
 
-def add_gated(x, gated, condition):
-    """`x + a * sigmoid(b)` for `gated = [a, b]`, the end of the block (`GatedResnet.call`)."""
-    if condition is not None:
-        gated = gated + condition
-    value, gate = tf.split(gated, 2, axis=-1)
-    return x + value * tf.sigmoid(gate)
-
-
-class VerticalHalveSteps:
+class VerticalHalveLayer(IncrementalLayer):
     """Stride-2 `DownShiftedConv2D`: output row y sees rows 2y - 1 and 2y of its raw input."""
 
-    def __init__(self, layer):
-        self.layer = layer
+    stage_change = 1
 
     def fold(self):
-        kernel = self.layer.kernel()
-        return {"conv": tf.reshape(kernel, [-1, kernel.shape[-1]]), "bias": self.layer.bias()}
+        return {"conv": all_taps(self.layer), "bias": self.layer.bias()}
 
-    def row(self, w, above, here):
-        """`[W / 2, B, F]` from the raw rows 2y - 1 and 2y, `[W, B, F]` each."""
-        taps = [tap for row in (above, here) for tap in (from_left(row)[::2], row[::2], row[1::2])]
-        return product(taps, w["conv"]) + w["bias"]
+    def start(self, zeros):
+        """The row above."""
+        return zeros(self.in_stage, self.layer.filters)
 
-
-class VerticalDoubleSteps:
-    """`DownShiftedConv2DTranspose`: output rows 2y and 2y + 1 come from row y."""
-
-    def __init__(self, layer):
-        self.layer = layer
-
-    def fold(self):
-        return {"taps": taps_of_transpose(self.layer), "bias": self.layer.bias()}
-
-    def row(self, w, low, parity):
-        """Row `2y + parity`, `[2 W, B, F]`, from the raw row y, `[W, B, F]`."""
-        left, middle, right = w["taps"][parity]
-        even = product([low], middle)
-        odd = product([low, from_right(low)], stack_taps(right, left))
-        return interleave(even, odd) + w["bias"]
+    def row(self, run, x, a):
+        w = run.weights[self.name]
+        above, run.state[self.name] = run.state[self.name], x.raw
+        if not run.active(self.stage):
+            return None
+        rows = (above, x.raw)
+        taps = [tap for row in rows for tap in (from_left(row)[::2], row[::2], row[1::2])]
+        return self.value(product(taps, w["conv"]) + w["bias"])
 
 
-def taps_of_transpose(layer):
-    """`taps[i][j]`, `[C, F]`, of a transposed convolution's kernel `[rows, columns, F, C]`."""
-    kernel = tf.transpose(layer.kernel(), [0, 1, 3, 2])
-    return [tf.unstack(row) for row in tf.unstack(kernel)]
-
-
-class HorizontalHalveSteps:
+class HorizontalHalveLayer(IncrementalLayer):
     """Stride-2 `DownRightShiftedConv2D`: output (y, x) sees rows 2y - 1, 2y, columns 2x - 1, 2x."""
 
-    def __init__(self, layer):
-        self.layer = layer
-        self.prepared_sizes = [layer.filters]
-        self.cached_sizes = [layer.filters]  # of its input, at the higher resolution
+    stage_change = 1
+
+    @property
+    def prepared_sizes(self):
+        return (self.layer.filters,)
+
+    cached_sizes = prepared_sizes
 
     def fold(self):
         kernel = self.layer.kernel()
@@ -250,92 +329,135 @@ class HorizontalHalveSteps:
             "bias": self.layer.bias(),
         }
 
-    def row(self, w, above):
-        """`[W / 2, B, F]` from the raw row 2y - 1, `[W, B, F]`."""
-        return product([from_left(above)[::2], above[::2]], w["above"]) + w["bias"]
+    def row(self, run, x, a):
+        if run.active(self.stage):
+            w, (above,) = run.weights[self.name], run.cached[self.name]
+            taps = [from_left(above)[::2], above[::2]]
+            run.prepared[self.name] = (product(taps, w["above"]) + w["bias"],)
 
-    def pixel(self, w, prepared, left, ul):
-        """`[B, F]` from the raw pixels at columns 2x - 1 and 2x."""
-        return product([left, ul], w["here"]) + prepared
+    def pixel(self, run, x, a):
+        run.cached[self.name] = (x.raw,)
+        if not run.active(self.stage):
+            return None
+        w, (prepared,), (left,) = (
+            each[self.name] for each in (run.weights, run.prepared, run.left)
+        )
+        return self.value(product([left, x.raw], w["here"]) + prepared)
 
 
-class HorizontalDoubleSteps:
-    """`DownRightShiftedConv2DTranspose`: each output pixel comes from one input pixel."""
+def taps_of_transpose(layer):
+    """`taps[i][j]`, `[C, F]`, of a transposed convolution's kernel `[rows, columns, F, C]`."""
+    kernel = tf.transpose(layer.kernel(), [0, 1, 3, 2])
+    return [tf.unstack(row) for row in tf.unstack(kernel)]
 
-    def __init__(self, layer):
-        self.layer = layer
-        self.prepared_sizes = [layer.filters]  # in odd rows
-        self.cached_sizes = [layer.filters]  # of its input, at the lower resolution
+
+class VerticalDoubleLayer(IncrementalLayer):
+    """`DownShiftedConv2DTranspose`: output rows 2y and 2y + 1 come from the raw row y."""
+
+    stage_change = -1
 
     def fold(self):
         return {"taps": taps_of_transpose(self.layer), "bias": self.layer.bias()}
 
-    def row(self, w, low):
-        """Row 2y + 1, `[2 W, B, F]`, from the finished raw row y, `[W, B, F]`."""
-        even, odd = (product([low], tap) for tap in w["taps"][1])
-        return interleave(even, odd) + w["bias"]
+    def start(self, zeros):
+        """Row y."""
+        return zeros(self.in_stage, self.layer.filters)
 
-    def pixel(self, w, low, parity):
-        """The pixel of column `2x + parity` in row 2y from the raw pixel x of row y."""
-        return product([low], w["taps"][0][parity]) + w["bias"]
-
-
-class VerticalInputSteps:
-    """`VerticalInput`: row r from the image's rows r - 2 and r - 1 (with their ones)."""
-
-    def __init__(self, layer):
-        self.layer = layer
-
-    def fold(self):
-        kernel = self.layer.above.kernel()
-        return {"conv": tf.reshape(kernel, [-1, kernel.shape[-1]]), "bias": self.layer.above.bias()}
-
-    def row(self, w, image_rows, not_first):
-        """`[W, B, F]`; `not_first` is 0.0 in row 0, which the shift leaves exactly zero."""
-        taps = [tap for row in image_rows for tap in (from_left(row), row, from_right(row))]
-        return (product(taps, w["conv"]) + w["bias"]) * not_first
+    def row(self, run, x, a):
+        w = run.weights[self.name]
+        if x is not None:
+            run.state[self.name] = x.raw
+        low = run.state[self.name]
+        left, middle, right = w["taps"][run.phase // 2**self.stage % 2]
+        even = product([low], middle)
+        odd = product([low, from_right(low)], stack_taps(right, left))
+        return self.value(interleave(even, odd) + w["bias"])
 
 
-class HorizontalInputSteps:
-    """`HorizontalInput`: from the image's row above, and the pixel to the left."""
+class HorizontalDoubleLayer(IncrementalLayer):
+    """`DownRightShiftedConv2DTranspose`: each output pixel comes from one raw input pixel."""
 
-    def __init__(self, layer):
-        self.layer = layer
-        self.prepared_sizes = [layer.filters]
+    stage_change = -1
+
+    @property
+    def prepared_sizes(self):
+        return (self.layer.filters,)  # in odd rows
+
+    cached_sizes = prepared_sizes
 
     def fold(self):
-        above, left = self.layer.above.kernel(), self.layer.left.kernel()
-        return {
-            "above": tf.reshape(above, [-1, above.shape[-1]]),
-            "above_bias": self.layer.above.bias(),
-            "left_above": left[0, 0],
-            "left_here": left[1, 0],
-            "left_bias": self.layer.left.bias(),
-        }
+        return {"taps": taps_of_transpose(self.layer), "bias": self.layer.bias()}
 
-    def row(self, w, image_row_above, not_first):
-        """`[W, B, F]`; row 0 has no part from above, column 0 none from the left."""
-        row = image_row_above
-        above = product([from_left(row), row, from_right(row)], w["above"]) + w["above_bias"]
-        left = from_left(product([row], w["left_above"]) + w["left_bias"])
-        return above * not_first + left
+    def row(self, run, x, a):
+        """Row 2y + 1 from row y, which is finished; row 2y is the pixels' part."""
+        if not run.active(self.in_stage):
+            w, (low,) = run.weights[self.name], run.cached[self.name]
+            even, odd = (product([low], tap) for tap in w["taps"][1])
+            run.prepared[self.name] = (interleave(even, odd) + w["bias"],)
 
-    def pixel(self, w, prepared, left_pixel):
-        """`[B, F]`; `left_pixel` is the image's pixel with its one, zeros in column 0."""
-        return product([left_pixel], w["left_here"]) + prepared
+    def pixel(self, run, x, a):
+        if x is not None:
+            run.cached[self.name] = (x.raw,)
+        if run.row_phase // 2**self.stage % 2:
+            return self.value(run.prepared[self.name][0])
+        w = run.weights[self.name]
+        low = x.raw if x is not None else run.left[self.name][0]
+        tap = w["taps"][0][run.column_phase // 2**self.stage % 2]
+        return self.value(product([low], tap) + w["bias"])
 
 
-def steps_of(layer, nonlinearity_width):
-    """The row and pixel steps of a layer of the network's body."""
-    if isinstance(layer, GatedResnet):
-        if layer.stream == "vertical":
-            return VerticalResnetSteps(layer)
-        return HorizontalResnetSteps(layer, nonlinearity_width)
-    return {
-        VerticalInput: VerticalInputSteps,
-        HorizontalInput: HorizontalInputSteps,
-        DownShiftedConv2D: VerticalHalveSteps,
-        DownRightShiftedConv2D: HorizontalHalveSteps,
-        DownShiftedConv2DTranspose: VerticalDoubleSteps,
-        DownRightShiftedConv2DTranspose: HorizontalDoubleSteps,
-    }[type(layer)](layer)
+class MixtureHeadLayer(IncrementalLayer):
+    """`MixtureHead`: the parameters of a pixel's mixture, `[B, P]`."""
+
+    def fold(self):
+        return {"matrix": self.layer.nin.kernel(), "bias": self.layer.nin.bias()}
+
+    def pixel(self, run, x, a):
+        w = run.weights[self.name]
+        ul = tf.cast(x.raw, self.layer.compute_dtype)  # float32 in mixed precision
+        return tf.matmul(tf.nn.elu(ul), w["matrix"]) + w["bias"]
+
+
+class EnergyHeadLayer(IncrementalLayer):
+    """`EnergyHead`: a sample of a pixel, `[1, B, 1, 1, C]`, from the pixel's uniforms."""
+
+    def fold(self):
+        return {}
+
+    def pixel(self, run, x, a):
+        noise = tf.cast(2.0 * run.uniforms - 1.0, x.raw.dtype)
+        return self.layer(x.raw[:, None, None, :], noise=noise[None, :, None, None, :])
+
+
+INCREMENTAL = {
+    VerticalInput: VerticalInputLayer,
+    HorizontalInput: HorizontalInputLayer,
+    (GatedResnet, "vertical"): VerticalResnetLayer,
+    (GatedResnet, "horizontal"): HorizontalResnetLayer,
+    DownShiftedConv2D: VerticalHalveLayer,
+    DownRightShiftedConv2D: HorizontalHalveLayer,
+    DownShiftedConv2DTranspose: VerticalDoubleLayer,
+    DownRightShiftedConv2DTranspose: HorizontalDoubleLayer,
+    MixtureHead: MixtureHeadLayer,
+    EnergyHead: EnergyHeadLayer,
+}
+
+
+def incremental_layers(model):
+    """The incremental form of every layer of a `PixelCNNPlusPlus`, in the order of its walk.
+
+    Returns:
+      dict layer -> `IncrementalLayer`.
+    """
+    layers = {}
+
+    def run(layer, in_stage, a=None):
+        kind = type(layer)
+        kind = (kind, layer.stream) if kind is GatedResnet else kind
+        name = f"{len(layers):03}"
+        layers[layer] = INCREMENTAL[kind](layer, name, in_stage, nonlinearity)
+        return layers[layer].stage
+
+    nonlinearity = model.u_up[0][0].nonlinearity
+    model.walk(0, run)
+    return layers

@@ -9,7 +9,7 @@ import tensorflow_probability as tfp
 
 from pixelcnn_tf import discretized_mix_logistic_loss, sample_from_discretized_mix_logistic
 from pixelcnn_tf.levels import level_values
-from pixelcnn_tf.likelihoods.discretized_mix_logistic import log_prob, split_parameters
+from pixelcnn_tf.likelihoods.discretized_mix_logistic import mixture_log_prob, split_parameters
 from pixelcnn_tf.likelihoods.tfp_distribution import DiscretizedMixLogisticPixel
 
 tfd = tfp.distributions
@@ -50,7 +50,7 @@ def test_equals_tfp(channels, num_levels):
     x = rng.choice(values, size=[12, channels])
     x[:3] = values[[0, -1, 1]][:, None]  # the edges
     l = random_output([12], channels)  # noqa: E741
-    actual = log_prob(tf.constant(x), split_parameters(l, K), num_levels)
+    actual = mixture_log_prob(tf.constant(x), split_parameters(l, K), num_levels)
     expected = [by_tfp(pixel, output, num_levels) for pixel, output in zip(x, l, strict=True)]
     np.testing.assert_allclose(actual, expected, rtol=2e-5, atol=2e-5)
 
@@ -62,7 +62,7 @@ def test_probabilities_sum_to_one_for_one_channel(num_levels, scale):
     l = random_output([20], 1, scale)  # noqa: E741
     x = tf.constant(level_values(num_levels))[:, None, None]  # [levels, 1, 1]
     split = split_parameters(l, K)
-    total = tf.reduce_logsumexp(log_prob(tf.tile(x, [1, 20, 1]), split, num_levels), axis=0)
+    total = tf.reduce_logsumexp(mixture_log_prob(tf.tile(x, [1, 20, 1]), split, num_levels), axis=0)
     np.testing.assert_allclose(total, 0.0, atol=1e-4)
 
 
@@ -70,7 +70,7 @@ def test_probabilities_sum_to_one_for_one_channel(num_levels, scale):
 def test_probabilities_sum_to_one_for_three_channels(num_levels):
     l = random_output([], 3)  # noqa: E741
     x = np.array(list(itertools.product(level_values(num_levels), repeat=3)))
-    total = tf.reduce_logsumexp(log_prob(x, split_parameters(l, K), num_levels))
+    total = tf.reduce_logsumexp(mixture_log_prob(x, split_parameters(l, K), num_levels))
     np.testing.assert_allclose(total, 0.0, atol=1e-4)
 
 
@@ -83,7 +83,7 @@ def test_probabilities_sum_to_one_for_three_channels_of_256_levels():
     @tf.function
     def plane(red):
         x = tf.stack([tf.fill(green.shape, red), green, blue], axis=-1)
-        return tf.reduce_logsumexp(log_prob(x, split))
+        return tf.reduce_logsumexp(mixture_log_prob(x, split))
 
     total = np.logaddexp.reduce([plane(tf.constant(red)).numpy() for red in values])
     np.testing.assert_allclose(total, 0.0, atol=1e-4)
@@ -113,7 +113,7 @@ def test_samples_follow_the_probabilities(channels):
     many = tf.repeat(l[None], count, axis=0)
     sample = sample_from_discretized_mix_logistic(many, K, seed=5, num_levels=num_levels)
     x = np.array(list(itertools.product(level_values(num_levels), repeat=channels)))
-    probabilities = np.exp(log_prob(x, split_parameters(l, K), num_levels))
+    probabilities = np.exp(mixture_log_prob(x, split_parameters(l, K), num_levels))
     place = (np.round(sample.numpy()) + 1) @ num_levels ** np.arange(channels)[::-1]
     observed = np.bincount(place.astype(int), minlength=len(x))
     chi_square = np.sum((observed - count * probabilities) ** 2 / (count * probabilities))

@@ -473,18 +473,17 @@ def test_cached_parameters_equal_the_full_pass_at_every_pixel(case):
     state = sampler.start(3)
     parts = []
     for begin, end in [(0, 1), (1, model.image_shape[0])]:  # continued in a second call
-        rows = slice(begin, end)
         _, parameters, state = tf.function(sampler.fill)(
             sampler.fold(),
             conditions,
             state,
-            by_row[rows],
-            tf.ones_like(by_row[rows, ..., :1]),
-            uniforms[rows],
-            tf.constant(begin),
+            by_row,
+            tf.ones_like(by_row[..., :1]),
+            uniforms,
+            tf.constant([begin, end]),
             (True, 1.0, True),
         )
-        parts.append(parameters)
+        parts.append(parameters[begin:end])
     actual = tf.transpose(tf.concat(parts, axis=0), [2, 0, 1, 3])
     np.testing.assert_allclose(actual, model(images, labels), atol=1e-10, rtol=0)
 

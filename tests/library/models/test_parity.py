@@ -86,8 +86,8 @@ def test_labels_may_be_vectors():
 def test_data_dependent_init(case_id):
     case = Case(case_id)
     before = case.named(case["before"])
-    model = case.model(before)
-    output = data_dependent_init(model, case["x"], case.get("label"), dropout=False)
+    model = case.model(before, dropout_p=0.0)
+    output = data_dependent_init(model, case["x"], case.get("label"))
     after = case.with_gb(before, case["after_gb64"])
     for name, variable in official.named_variables(model).items():
         np.testing.assert_allclose(variable, after[name], atol=1e-4, rtol=0, err_msg=name)

@@ -47,10 +47,10 @@ def test_output_does_not_depend_on_the_length_of_v():
 
 @pytest.mark.parametrize("num_classes", [None, 4])
 def test_moments_after_initialisation(num_classes, monkeypatch):
-    model = PixelCNNPlusPlus((8, 8, 3), **TINY, num_classes=num_classes)
+    model = PixelCNNPlusPlus((8, 8, 3), **TINY, num_classes=num_classes, dropout_p=0.0)
     images = random_images(6, 8, 8, 3)
     labels = tf.constant([0, 1, 2, 3, 0, 1]) if num_classes else None
-    data_dependent_init(model, images, labels, dropout=False)
+    data_dependent_init(model, images, labels)
 
     seen = []
     crop = WeightNormLayer.crop
@@ -82,11 +82,11 @@ def all_subclasses(cls):
 def test_init_leaves_v_and_applies_dropout_by_default():
     images = random_images(6, 8, 8, 3)
     results = []
-    for dropout in (True, False):
+    for dropout_p in (0.5, 0.0):
         keras.utils.set_random_seed(3)
-        model = PixelCNNPlusPlus((8, 8, 3), **TINY)
+        model = PixelCNNPlusPlus((8, 8, 3), **TINY, dropout_p=dropout_p)
         before = model.u_up[0][0].conv_in.V.numpy()
-        data_dependent_init(model, images, dropout=dropout)
+        data_dependent_init(model, images)
         np.testing.assert_array_equal(model.u_up[0][0].conv_in.V, before)
         results.append(model.u_up[0][0].conv_gate.g.numpy())
     assert np.abs(results[0] - results[1]).max() > 1e-3

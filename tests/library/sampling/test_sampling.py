@@ -12,6 +12,7 @@ from pixelcnn_tf import (
     sampling,
 )
 from pixelcnn_tf.levels import level_values
+from pixelcnn_tf.sampling.completion import xla_pays
 
 METHODS = pytest.mark.parametrize("method", ["cached", "naive"])
 TINY = dict(nr_resnet=1, nr_filters=4, nr_logistic_mix=2)
@@ -93,7 +94,7 @@ def assert_cached_equals_full_pass(model, batch, jit_compile=False):
         by_row,
         tf.ones_like(by_row[..., :1]),
         uniforms,
-        tf.constant(0),
+        tf.constant([0, len(by_row)]),
         (False, 1.0, True),
     )
     np.testing.assert_array_equal(rows, by_row)
@@ -154,8 +155,8 @@ def test_xla_gives_the_same_images_and_is_chosen_for_much_work_only():
         sampling.sample(model, 3, seed=7, jit_compile=jit_compile) for jit_compile in (True, False)
     )
     np.testing.assert_array_equal(compiled, plain)
-    assert sampling._choose_run(model, None, 1, None)[1] is False
-    assert sampling._choose_run(model, None, 1000, None)[1] is True
+    assert not xla_pays(model, num_batches=1)
+    assert xla_pays(model, num_batches=1000)
 
 
 @METHODS

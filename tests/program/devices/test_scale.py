@@ -29,9 +29,7 @@ SMALLEST = dict(nr_resnet=1, nr_filters=4, nr_logistic_mix=2)
 @pytest.fixture
 def one_resolution(monkeypatch):
     """A network of one of the three resolutions, where its depth does not matter."""
-    import pixelcnn_tf.sampling.pixelcnn_pp  # noqa: F401 (which takes the number on import)
-
-    monkeypatch.setattr("pixelcnn_tf.models.pixelcnn_pp.NUM_STAGES", 1)
+    monkeypatch.setattr(PixelCNNPlusPlus, "num_stages", 1)
 
 
 def trainer_of(tmp_path, **changes):

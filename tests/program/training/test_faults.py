@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from pixelcnn_tf import PixelCNNPlusPlus
 from train.config.presets import from_values
 from train.devices.signals import StopRequest
 from train.errors import NotFinite, Stopped, UserError, writing
@@ -41,10 +42,8 @@ VALUES = dict(
 @pytest.fixture(scope="module", autouse=True)
 def one_resolution():
     """A network of one of the three resolutions: these tests are about the program around it."""
-    import pixelcnn_tf.sampling.pixelcnn_pp  # noqa: F401 (which takes the number on import)
-
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pixelcnn_tf.models.pixelcnn_pp.NUM_STAGES", 1)
+        patch.setattr(PixelCNNPlusPlus, "num_stages", 1)
         yield
 
 
@@ -248,10 +247,7 @@ def test_no_room_for_a_log_row(finished, tmp_path):
 
 
 @pytest.mark.slow
-def test_no_room_for_a_sample(tmp_path, monkeypatch):
-    monkeypatch.setattr(
-        "pixelcnn_tf.models.pixelcnn_pp.NUM_STAGES", 3
-    )  # the sampler is made for all
+def test_no_room_for_a_sample(tmp_path):
     config = config_in(tmp_path, max_steps=1, num_samples=100, log_interval=100)
 
     def fill(trainer, number):
