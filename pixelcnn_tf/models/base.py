@@ -1,5 +1,6 @@
 """What every model of the family offers to trainer, evaluation, samplers and export."""
 
+import os
 import types
 from collections.abc import Sequence
 
@@ -210,6 +211,25 @@ class AutoregressiveModel(keras.Model):
     def make_cached_sampler(self):
         """The model's fast sampler (see `CachedSampler` for what it must offer), or None."""
         return None
+
+    def save(self, filepath: str | os.PathLike, *args, **kwargs) -> None:
+        """Keras' own, to a `.keras` file.
+
+        Raises:
+          ValueError: for the older HDF5 format, which could not be loaded again.
+        """
+        if str(filepath).endswith((".h5", ".hdf5")):
+            raise ValueError(f"filepath={str(filepath)!r}: must end in .keras")
+        super().save(filepath, *args, **kwargs)
+
+    def _trackable_children(self, save_type="checkpoint", **kwargs):
+        # Keras' layers in a SavedModel can neither be called nor served.
+        if save_type == "savedmodel":
+            raise ValueError(
+                f"tf.saved_model.save cannot save a {type(self).__name__}: use "
+                "pixelcnn_tf.export.export_saved_model, or model.save('model.keras')"
+            )
+        return super()._trackable_children(save_type, **kwargs)
 
     def get_config(self):
         return super().get_config() | {

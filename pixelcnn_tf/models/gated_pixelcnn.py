@@ -2,9 +2,12 @@
 Decoders").
 """
 
+from collections.abc import Callable, Sequence
+
 import keras
 import tensorflow as tf
 
+from pixelcnn_tf.checks import require_bool, require_integer
 from pixelcnn_tf.layers.heads import SoftmaxHead
 from pixelcnn_tf.layers.masked_convolution import MaskedConv2D
 from pixelcnn_tf.layers.shifted_convolutions import down_shift
@@ -16,6 +19,7 @@ from pixelcnn_tf.models.residual_network import (
     PAPER_OUTPUT_FILTERS,
     check_sizes,
 )
+from pixelcnn_tf.random import Seed
 from pixelcnn_tf.sampling.gated_pixelcnn import GatedCachedSampler
 
 
@@ -159,24 +163,24 @@ class GatedPixelCNN(AutoregressiveModel):
 
     def __init__(
         self,
-        image_shape,
-        nr_resnet=20,
-        nr_filters=384,
-        nr_output_filters=PAPER_OUTPUT_FILTERS,
-        kernel_size=5,
-        num_classes=None,
-        spatial_channels=None,
-        input_embedding=False,
-        num_levels=256,
+        image_shape: Sequence[int],
+        nr_resnet: int = 20,
+        nr_filters: int = 384,
+        nr_output_filters: int = PAPER_OUTPUT_FILTERS,
+        kernel_size: int = 5,
+        num_classes: int | None = None,
+        spatial_channels: int | None = None,
+        input_embedding: bool = False,
+        num_levels: int = 256,
         **kwargs,
     ):
         super().__init__(image_shape, num_classes, num_levels, **kwargs)
         check_sizes(self.image_shape[-1], nr_resnet, nr_filters, nr_output_filters)
-        if kernel_size < 1 or kernel_size % 2 == 0:
+        if require_integer("kernel_size", kernel_size, 1, ", odd") % 2 == 0:
             raise ValueError(f"kernel_size={kernel_size!r}: must be odd")
+        require_bool("input_embedding", input_embedding)
         if spatial_channels is not None:
-            if spatial_channels < 1:
-                raise ValueError(f"spatial_channels={spatial_channels}: must be at least 1")
+            require_integer("spatial_channels", spatial_channels, 1, ", or None")
             if num_classes is not None:
                 raise ValueError(
                     f"num_classes={num_classes} and spatial_channels={spatial_channels}: the "
@@ -218,7 +222,7 @@ class GatedPixelCNN(AutoregressiveModel):
         self.network(tf.zeros([1, 1, 1, self.image_shape[-1]]), h)
         self.built = True
 
-    def network(self, images, h=None):
+    def network(self, images: tf.Tensor, h: tf.Tensor | None = None) -> tf.Tensor:
         """Images `[B, H, W, C]` -> parameters `[B, H, W, C * num_levels]`.
 
         Args:
@@ -230,7 +234,7 @@ class GatedPixelCNN(AutoregressiveModel):
             lambda layer, vertical, horizontal: layer(vertical, horizontal, h),
         )
 
-    def walk(self, x, run):
+    def walk(self, x, run: Callable):
         """The network, once, for whoever walks it: whole images, or the cached sampler.
 
         Args:
@@ -246,7 +250,7 @@ class GatedPixelCNN(AutoregressiveModel):
             vertical, horizontal = run(layer, vertical, horizontal)
         return None if horizontal is None else self.head(horizontal)
 
-    def network_input(self, images):
+    def network_input(self, images: tf.Tensor) -> tf.Tensor:
         """Images `[B, H, W, C]` as the first layer takes them: values, or the embeddings of
         every channel's code side by side, `[B, H, W, C * p]`."""
         if not self.input_embedding:
@@ -259,7 +263,7 @@ class GatedPixelCNN(AutoregressiveModel):
 
         return GatedCachedSampler(self)
 
-    def conditioning(self, labels):
+    def conditioning(self, labels: tf.Tensor | None, num: int | None = None) -> tf.Tensor | None:
         """The condition of labels, see `AutoregressiveModel.conditioning`; with
         `spatial_channels`, `labels` are maps `[B, H, W, spatial_channels]`, floats.
 
@@ -267,7 +271,7 @@ class GatedPixelCNN(AutoregressiveModel):
           ValueError: if they do not fit the model.
         """
         if self.spatial_channels is None:
-            return super().conditioning(labels)
+            return super().conditioning(labels, num)
         expected = [*self.image_shape[:2], self.spatial_channels]
         shape = None if labels is None else tf.convert_to_tensor(labels).shape
         if labels is None or shape.rank != 4 or list(shape[1:]) != expected:
@@ -275,9 +279,16 @@ class GatedPixelCNN(AutoregressiveModel):
                 f"labels of shape {shape}: the model is conditioned on maps [B, "
                 f"{', '.join(map(str, expected))}]"
             )
+        self._check_number(tf.convert_to_tensor(labels), num)
         return tf.cast(labels, self.compute_dtype)
 
-    def call(self, images, labels=None, training=False, seed=None):
+    def call(
+        self,
+        images: tf.Tensor,
+        labels: tf.Tensor | None = None,
+        training: bool = False,
+        seed: Seed | None = None,
+    ) -> tf.Tensor:
         """The parameters of every sub-pixel's distribution.
 
         Args:
@@ -293,7 +304,7 @@ class GatedPixelCNN(AutoregressiveModel):
           ValueError: if images or labels do not fit the model.
         """
         images = self.check_images(images)
-        h = self.conditioning(labels)
+        h = self.conditioning(labels, images.shape[0])
         if h is not None and h.shape.rank == 2:
             h = h[:, None, None, :]
         return self.network(images, h)

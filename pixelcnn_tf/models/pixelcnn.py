@@ -1,5 +1,7 @@
 """PixelCNN (van den Oord, Kalchbrenner, Kavukcuoglu 2016, section 3.5 and Table 1)."""
 
+from collections.abc import Sequence
+
 import keras
 import tensorflow as tf
 
@@ -47,7 +49,7 @@ class PixelCNN(ResidualNetwork):
       TensorShape([2, 8, 8, 768])
     """
 
-    def __init__(self, image_shape, nr_resnet=15, **kwargs):
+    def __init__(self, image_shape: Sequence[int], nr_resnet: int = 15, **kwargs):
         super().__init__(image_shape, nr_resnet, **kwargs)
 
     def make_block(self):

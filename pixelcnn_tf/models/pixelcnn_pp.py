@@ -229,7 +229,7 @@ class PixelCNNPlusPlus(AutoregressiveModel):
           ValueError: if images or labels do not fit the model.
         """
         images = tf.cast(self.check_images(images), self.compute_dtype)
-        h = self.conditioning(labels)
+        h = self.conditioning(labels, images.shape[0])
         dropout = None
         if dropout_masks is not None:
             dropout = Dropout(self.dropout_p, masks=dropout_masks)

@@ -5,18 +5,23 @@ convolution of type A, residual blocks, which alone differ, two layers of ReLU a
 the softmax. The channels R, G, B see each other in this order, inside the network.
 """
 
+from collections.abc import Sequence
+
+import keras
 import tensorflow as tf
 
+from pixelcnn_tf.checks import require_integer
 from pixelcnn_tf.layers.heads import SoftmaxHead
 from pixelcnn_tf.layers.masked_convolution import MaskedConv2D
 from pixelcnn_tf.likelihoods.categorical import Categorical
 from pixelcnn_tf.models.base import AutoregressiveModel
+from pixelcnn_tf.random import Seed
 
 FIRST_KERNEL = (7, 7)  # of the layer with the mask of type A
 PAPER_OUTPUT_FILTERS = 1024  # maps of the two 1x1 layers for CIFAR-10; 32 for MNIST
 
 
-def check_sizes(channels, nr_resnet, nr_filters, nr_output_filters):
+def check_sizes(channels: int, nr_resnet: int, nr_filters: int, nr_output_filters: int) -> None:
     """Raises ValueError, naming it, for a size that is no integer or too small.
 
     Maps are divided into one group for each of the image's channels.
@@ -26,11 +31,8 @@ def check_sizes(channels, nr_resnet, nr_filters, nr_output_filters):
         ("nr_filters", nr_filters, channels),
         ("nr_output_filters", nr_output_filters, channels),
     ]:
-        if int(value) != value or value < least:
-            raise ValueError(
-                f"{name}={value!r}: must be at least {least}, an integer"
-                + (" (one map for each channel of the image)" if least > 1 else "")
-            )
+        what = " (one map for each channel of the image)" if least > 1 else ""
+        require_integer(name, value, least, what)
 
 
 class ResidualNetwork(AutoregressiveModel):
@@ -52,11 +54,11 @@ class ResidualNetwork(AutoregressiveModel):
 
     def __init__(
         self,
-        image_shape,
-        nr_resnet,
-        nr_filters=128,
-        nr_output_filters=PAPER_OUTPUT_FILTERS,
-        num_levels=256,
+        image_shape: Sequence[int],
+        nr_resnet: int,
+        nr_filters: int = 128,
+        nr_output_filters: int = PAPER_OUTPUT_FILTERS,
+        num_levels: int = 256,
         **kwargs,
     ):
         super().__init__(image_shape, None, num_levels, **kwargs)
@@ -74,7 +76,7 @@ class ResidualNetwork(AutoregressiveModel):
         self.head = SoftmaxHead(channels, num_levels, nr_output_filters, dtype=self.variable_dtype)
         self.build()
 
-    def make_block(self):
+    def make_block(self) -> keras.layers.Layer:
         raise NotImplementedError
 
     def build(self, *_):
@@ -89,7 +91,13 @@ class ResidualNetwork(AutoregressiveModel):
             x = block(x)
         return self.head(x)
 
-    def call(self, images, labels=None, training=False, seed=None):
+    def call(
+        self,
+        images: tf.Tensor,
+        labels: None = None,
+        training: bool = False,
+        seed: Seed | None = None,
+    ) -> tf.Tensor:
         """The parameters of every sub-pixel's distribution.
 
         Args:

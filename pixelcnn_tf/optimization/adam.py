@@ -23,12 +23,12 @@ class OfficialAdam(keras.optimizers.Optimizer):
 
     def __init__(
         self,
-        learning_rate=1e-3,
-        beta_1=0.95,
-        beta_2=0.9995,
-        epsilon=1e-8,
-        lr_decay=0.999995,
-        name="official_adam",
+        learning_rate: float = 1e-3,
+        beta_1: float = 0.95,
+        beta_2: float = 0.9995,
+        epsilon: float = 1e-8,
+        lr_decay: float = 0.999995,
+        name: str = "official_adam",
         **kwargs,
     ):
         super().__init__(learning_rate=learning_rate, name=name, **kwargs)
@@ -45,12 +45,12 @@ class OfficialAdam(keras.optimizers.Optimizer):
             variables, ["first_moment", "second_moment"]
         )
 
-    def moments(self, variable):
+    def moments(self, variable: keras.Variable) -> tuple[keras.Variable, keras.Variable]:
         """The variables that hold a parameter's first and second moment."""
         index = self._get_variable_index(variable)
         return self.first_moments[index], self.second_moments[index]
 
-    def decayed_learning_rate(self, step):
+    def decayed_learning_rate(self, step: int | tf.Tensor) -> tf.Tensor:
         """The learning rate of step `step` = 1, 2, ..., a scalar.
 
         The power is taken in float64, where the official code multiplies Python floats;

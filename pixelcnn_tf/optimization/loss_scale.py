@@ -23,7 +23,7 @@ class LossScale:
     def variables(self):
         return [self.scale, self.good_steps]
 
-    def update(self, finite):
+    def update(self, finite: tf.Tensor) -> None:
         """Adapts the scale to whether the gradients of a step were finite (a bool scalar)."""
         grows = self.good_steps + 1 >= GROWTH_STEPS
         grown = tf.where(finite & grows, self.scale * 2.0, self.scale)

@@ -5,7 +5,10 @@ Evaluation and sampling use it (official flag `polyak_decay`,
 the same configuration, so whatever scores or samples a model takes the averaged one as it is.
 """
 
+import keras
 import tensorflow as tf
+
+from pixelcnn_tf.checks import require_share
 
 
 class PolyakAverage:
@@ -24,9 +27,9 @@ class PolyakAverage:
       ValueError: if the decay is out of range or the models' variables differ in shape.
     """
 
-    def __init__(self, model, averaged_model, polyak_decay=0.9995):
-        if not 0.0 <= polyak_decay < 1.0:
-            raise ValueError(f"polyak_decay={polyak_decay!r}: must be at least 0 and below 1")
+    def __init__(
+        self, model: keras.Model, averaged_model: keras.Model, polyak_decay: float = 0.9995
+    ):
         self.pairs = [
             (shadow.value, variable.value)
             for shadow, variable in zip(
@@ -36,14 +39,14 @@ class PolyakAverage:
         for shadow, variable in self.pairs:
             if shadow.shape != variable.shape:
                 raise ValueError(f"{variable.name}: {variable.shape} against {shadow.shape}")
-        self.polyak_decay = polyak_decay
+        self.polyak_decay = require_share("polyak_decay", polyak_decay)
 
-    def start(self):
+    def start(self) -> None:
         """Copies the model's current values into the average."""
         for shadow, variable in self.pairs:
             shadow.assign(variable)
 
-    def update(self):
+    def update(self) -> None:
         """Feeds the model's current values into the average. May run inside a `tf.function`."""
         extended = tf.distribute.get_strategy().extended
 

@@ -1,5 +1,7 @@
 """PixelRNN with Diagonal BiLSTM layers (van den Oord et al. 2016a, section 3.2)."""
 
+from collections.abc import Sequence
+
 import keras
 import tensorflow as tf
 
@@ -110,7 +112,7 @@ class DiagonalBiLSTM(ResidualNetwork):
       TensorShape([2, 8, 8, 768])
     """
 
-    def __init__(self, image_shape, nr_resnet=12, **kwargs):
+    def __init__(self, image_shape: Sequence[int], nr_resnet: int = 12, **kwargs):
         super().__init__(image_shape, nr_resnet, **kwargs)
 
     def make_block(self):

@@ -1,5 +1,7 @@
 """PixelRNN with Row LSTM layers (van den Oord et al. 2016a, section 3.1)."""
 
+from collections.abc import Sequence
+
 import keras
 import tensorflow as tf
 
@@ -55,7 +57,7 @@ class RowLSTM(ResidualNetwork):
       TensorShape([2, 8, 8, 768])
     """
 
-    def __init__(self, image_shape, nr_resnet=12, **kwargs):
+    def __init__(self, image_shape: Sequence[int], nr_resnet: int = 12, **kwargs):
         super().__init__(image_shape, nr_resnet, **kwargs)
 
     def make_block(self):
