@@ -47,12 +47,18 @@ class Categorical(Likelihood):
         logits = tf.reshape(parameters, shape)
         return tf.ensure_shape(logits, [*parameters.shape[:-1], self.channels, self.num_levels])
 
-    def log_prob(self, images, parameters):
+    def log_prob(self, images: tf.Tensor, parameters: tf.Tensor) -> tf.Tensor:
         levels = input_to_levels(images, self.num_levels)  # [B, H, W, C]
         nats = tf.nn.sparse_softmax_cross_entropy_with_logits(levels, self.logits(parameters))
         return -tf.reduce_sum(nats, axis=-1)
 
-    def sample(self, parameters, uniforms, quantize=True, temperature=1.0):
+    def sample(
+        self,
+        parameters: tf.Tensor,
+        uniforms: tf.Tensor,
+        quantize: bool = True,
+        temperature: tf.Tensor | float = 1.0,
+    ) -> tf.Tensor:
         """Samples each sub-pixel through the inverse of its distribution function.
 
         The result is always a level, whatever `quantize`. The uniforms' margin of 1e-5 (see

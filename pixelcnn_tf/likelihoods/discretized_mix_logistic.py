@@ -264,11 +264,17 @@ class DiscretizedMixLogistic(Likelihood):
         self.num_parameters = OUTPUTS_PER_MIX[channels] * nr_logistic_mix
         self.num_uniforms = nr_logistic_mix + channels
 
-    def log_prob(self, images, parameters):
+    def log_prob(self, images: tf.Tensor, parameters: tf.Tensor) -> tf.Tensor:
         split = split_parameters(parameters, self.nr_logistic_mix)
         return mixture_log_prob(images, split, self.num_levels)
 
-    def sample(self, parameters, uniforms, quantize=True, temperature=1.0):
+    def sample(
+        self,
+        parameters: tf.Tensor,
+        uniforms: tf.Tensor,
+        quantize: bool = True,
+        temperature: tf.Tensor | float = 1.0,
+    ) -> tf.Tensor:
         noise = uniforms[..., : self.nr_logistic_mix], uniforms[..., self.nr_logistic_mix :]
         return sample_from_discretized_mix_logistic(
             parameters,

@@ -65,20 +65,26 @@ class EnergyDistance(Likelihood):
     num_parameters = None
     num_uniforms = NUM_NOISE
 
-    def __init__(self, num_levels=256):
+    def __init__(self, num_levels: int = 256):
         self.num_levels = check_num_levels(num_levels)
 
-    def log_prob(self, images, parameters):
+    def log_prob(self, images: tf.Tensor, parameters: tf.Tensor) -> tf.Tensor:
         raise ValueError("a model with energy_distance=True has no likelihood, only samples")
 
-    def loss(self, images, parameters):
+    def loss(self, images: tf.Tensor, parameters: tf.Tensor) -> tf.Tensor:
         return energy_distance(images, parameters, sum_all=False)
 
-    def score(self, loss, image_shape):
+    def score(self, loss: tf.Tensor | float, image_shape: Sequence[int]) -> tf.Tensor | float:
         """Energy distance a sub-pixel."""
         return loss / math.prod(image_shape)
 
-    def sample(self, parameters, uniforms=None, quantize=True, temperature=1.0):
+    def sample(
+        self,
+        parameters: tf.Tensor,
+        uniforms: tf.Tensor | None = None,
+        quantize: bool = True,
+        temperature: tf.Tensor | float = 1.0,
+    ) -> tf.Tensor:
         """The first of the head's samples (official `sample_from_model`)."""
         sample = parameters[0]
         if sample.dtype != tf.float64:

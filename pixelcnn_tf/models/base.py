@@ -222,14 +222,13 @@ class AutoregressiveModel(keras.Model):
             raise ValueError(f"filepath={str(filepath)!r}: must end in .keras")
         super().save(filepath, *args, **kwargs)
 
-    def _trackable_children(self, save_type="checkpoint", **kwargs):
-        # Keras' layers in a SavedModel can neither be called nor served.
-        if save_type == "savedmodel":
-            raise ValueError(
-                f"tf.saved_model.save cannot save a {type(self).__name__}: use "
-                "pixelcnn_tf.export.export_saved_model, or model.save('model.keras')"
-            )
-        return super()._trackable_children(save_type, **kwargs)
+    def _export_to_saved_model_graph(self, *args, **kwargs):
+        # TensorFlow asks this of all that it writes into a SavedModel, in which a Keras model can
+        # neither be called nor served. (Keras' own export writes functions and variables alone.)
+        raise ValueError(
+            f"tf.saved_model.save cannot save a {type(self).__name__}: use "
+            "pixelcnn_tf.export.export_saved_model, or model.save('model.keras')"
+        )
 
     def get_config(self):
         return super().get_config() | {

@@ -259,7 +259,14 @@ class PixelCNNPlusPlus(AutoregressiveModel):
         noise = uniform_per_example(seeds, shape, -1.0, 1.0)  # [B, 10, H, W, 4]
         return tf.transpose(noise, [1, 0, 2, 3, 4])
 
-    def sample_pixels(self, images, labels, uniforms, quantize=True, temperature=1.0):
+    def sample_pixels(
+        self,
+        images: tf.Tensor,
+        labels: tf.Tensor | None,
+        uniforms: tf.Tensor,
+        quantize: bool = True,
+        temperature: float = 1.0,
+    ) -> tf.Tensor:
         if not self.energy_distance:
             return super().sample_pixels(images, labels, uniforms, quantize, temperature)
         noise = 2.0 * uniforms - 1.0

@@ -1,0 +1,222 @@
+"""What `import pixelcnn_tf` offers, and what a user may get wrong with it."""
+
+import inspect
+import types
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import pixelcnn_tf
+from pixelcnn_tf import GatedPixelCNN, PixelCNNPlusPlus, sampling
+from pixelcnn_tf.optimization.loss_scale import LossScale
+
+TINY = dict(nr_resnet=1, nr_filters=2, nr_logistic_mix=1)
+
+
+@pytest.fixture(scope="module")
+def model():
+    return PixelCNNPlusPlus((4, 4, 1), **TINY)
+
+
+@pytest.fixture(scope="module")
+def conditional():
+    return PixelCNNPlusPlus((4, 4, 1), **TINY, num_classes=3)
+
+
+def public_functions(thing):
+    """The functions that a public name stands for, those of a class and module included."""
+    if isinstance(thing, types.ModuleType):
+        for name in getattr(thing, "__all__", vars(thing)):
+            if not name.startswith("_") and getattr(vars(thing)[name], "__module__", "") == (
+                thing.__name__
+            ):
+                yield from public_functions(vars(thing)[name])
+    elif inspect.isclass(thing):
+        for name, function in vars(thing).items():
+            if inspect.isfunction(function) and not name.startswith("_"):
+                yield function
+    elif inspect.isfunction(thing):
+        yield thing
+
+
+@pytest.mark.parametrize("name", [n for n in pixelcnn_tf.__all__ if n != "__version__"])
+def test_every_public_name_says_what_it_is(name):
+    assert inspect.getdoc(getattr(pixelcnn_tf, name))
+
+
+def test_public_functions_have_type_hints():
+    things = [getattr(pixelcnn_tf, name) for name in pixelcnn_tf.__all__]
+    functions = [function for thing in things for function in public_functions(thing)]
+    assert len(functions) > 30
+    inherited = {"build", "call", "get_config", "walk", "apply", "update_step"}  # Keras' own
+    bare = [
+        function.__qualname__
+        for function in functions
+        if function.__name__ not in inherited
+        and len(function.__annotations__)
+        < sum(
+            parameter.kind not in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)
+            and name not in ("self", "model", "progress")
+            for name, parameter in inspect.signature(function).parameters.items()
+        )
+    ]
+    assert not bare
+
+
+def test_short_ways(model):
+    images = model.sample(2, seed=3)
+    np.testing.assert_array_equal(images, sampling.sample(model, 2, seed=3))
+    mask = np.zeros([4, 4])
+    mask[:2] = 1
+    completed = model.complete(images, mask, seed=4)
+    np.testing.assert_array_equal(completed, sampling.complete(model, images, mask, seed=4))
+    loss = pixelcnn_tf.discretized_mix_logistic_loss(images, model(images), sum_all=False)
+    np.testing.assert_allclose(model.log_prob(images), -loss, rtol=1e-6)
+
+
+def test_a_seed_for_each_image(model):
+    seeds = tf.constant([[1, 2], [3, 4], [5, 6]])
+    three = model.sample(3, seed=seeds, batch_size=2)
+    np.testing.assert_array_equal(model.sample(1, seed=seeds[1:2])[0], three[1])
+    np.testing.assert_array_equal(model.sample(3, seed=seeds, method="naive"), three)
+    # The seeds of one number are those of its images.
+    split = pixelcnn_tf.sampling.pixel_uniforms(model, tf.random.split([7, 0], 3))
+    np.testing.assert_array_equal(model.sample(3, noise=split), model.sample(3, seed=7))
+
+
+def test_progress_changes_nothing_that_is_traced(model):
+    plain = model.sample(2, seed=3)
+    before = sum(f.experimental_get_tracing_count() for f in traced(model))
+    np.testing.assert_array_equal(model.sample(2, seed=3, progress=lambda rows: None), plain)
+    assert sum(f.experimental_get_tracing_count() for f in traced(model)) == before > 0
+
+
+def traced(model):
+    functions = vars(model.sampling_functions).values()
+    return [f for f in functions if hasattr(f, "experimental_get_tracing_count")]
+
+
+def test_compiled_models_can_be_sampled_saved_and_loaded(tmp_path):
+    model = PixelCNNPlusPlus((4, 4, 1), **TINY)
+    before = model.sample(1, seed=1)
+    with pytest.raises(ValueError, match="compile"):
+        model.fit(before, before)
+    model.compile(loss="mse", optimizer="sgd")
+    np.testing.assert_array_equal(model.sample(1, seed=1), before)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(loaded.sample(1, seed=1), before)
+
+
+def test_remat_is_in_the_configuration(tmp_path):
+    model = PixelCNNPlusPlus((4, 4, 1), **TINY, remat=True)
+    assert PixelCNNPlusPlus.from_config(model.get_config()).remat
+    config = model.get_config()
+    del config["remat"]  # as it was before
+    assert not PixelCNNPlusPlus.from_config(config).remat
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        dict(nr_filters=None),
+        dict(nr_filters=True),
+        dict(nr_resnet=1.0),
+        dict(nr_logistic_mix="3"),
+        dict(num_classes="10"),
+        dict(num_classes=2.0),
+        dict(dropout_p="a"),
+        dict(dropout_p=float("nan")),
+        dict(energy_distance="no"),
+        dict(remat=1),
+        dict(num_levels="256"),
+        dict(image_shape=(4, 4)),
+        dict(image_shape=4),
+        dict(image_shape=(4, 4.0, 1)),
+    ],
+    ids=str,
+)
+def test_bad_arguments_of_a_model_are_named(arguments):
+    (name,) = arguments
+    with pytest.raises(ValueError, match=f"^{name}="):
+        PixelCNNPlusPlus(**(dict(image_shape=(4, 4, 1)) | TINY | arguments))
+
+
+@pytest.mark.parametrize(
+    "arguments", [dict(kernel_size=None), dict(spatial_channels=1.5), dict(input_embedding=None)]
+)
+def test_bad_arguments_of_gated_pixelcnn_are_named(arguments):
+    (name,) = arguments
+    with pytest.raises(ValueError, match=f"^{name}="):
+        GatedPixelCNN((4, 4, 1), nr_resnet=1, nr_filters=2, nr_output_filters=2, **arguments)
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (dict(seed=None), "give either seed or noise"),
+        (dict(seed=1, noise=tf.fill([2, 4, 4, 2], 0.5)), "give either seed or noise"),
+        (dict(seed=1.5), "seed=1.5"),
+        (dict(seed="x"), "seed='x'"),
+        (dict(seed=True), "seed=True"),
+        (dict(seed=-1), "seed=-1"),
+        (dict(seed=[[1, 2]]), r"seed of shape \(1, 2\): one for each of 2"),
+        (dict(seed=1, num_samples=2.0), "num_samples=2.0"),
+        (dict(seed=1, num_samples=0), "num_samples=0"),
+        (dict(seed=1, batch_size=1.5), "batch_size=1.5"),
+        (dict(seed=1, temperature=float("inf")), "temperature=inf"),
+        (dict(seed=1, temperature=float("nan")), "temperature=nan"),
+        (dict(seed=1, temperature="1"), "temperature='1'"),
+        (dict(seed=1, quantize="no"), "quantize='no'"),
+        (dict(seed=1, method="fast"), "method='fast'"),
+    ],
+)
+def test_bad_arguments_of_sampling_are_named(model, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        model.sample(**(dict(num_samples=2) | arguments))
+
+
+@pytest.mark.parametrize("value", [255.0, float("nan"), -1.01])
+def test_given_pixels_that_are_no_values_are_refused(model, value):
+    images, mask = np.zeros([1, 4, 4, 1], np.float32), np.zeros([4, 4])
+    images[0, 3, 3] = value
+    assert np.isfinite(model.complete(images, mask, seed=1)).all()  # not given, so not used
+    mask[3, 3] = 1
+    with pytest.raises(ValueError, match=r"images: a given pixel is .*must lie in \[-1, 1\]"):
+        model.complete(images, mask, seed=1)
+
+
+def test_batches_without_images_are_refused(model):
+    images = tf.zeros([0, 4, 4, 1])
+    for use in (model, model.log_prob, lambda x: model.complete(x, np.zeros([4, 4]), seed=1)):
+        with pytest.raises(ValueError, match="images: none given"):
+            use(images)
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_labels_for_another_number_of_images_are_refused(conditional, number):
+    images, labels = tf.zeros([4, 4, 4, 1]), tf.zeros([number], tf.int32)
+    with pytest.raises(ValueError, match=f"labels: {number} given for 4 images"):
+        conditional(images, labels)
+    with pytest.raises(ValueError, match=f"labels: {number} given for 4 images"):
+        conditional.sample(4, seed=1, labels=labels)
+
+
+def test_labels_out_of_range_are_refused_in_a_graph_too(conditional):
+    compiled = tf.function(lambda labels: conditional(tf.zeros([2, 4, 4, 1]), labels))
+    assert compiled(tf.constant([0, 2])).shape == [2, 4, 4, 3]
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"labels: must lie in 0 \.\.\. 2"):
+        compiled(tf.constant([0, 7]))
+
+
+def test_formats_that_could_not_be_used_again_are_refused(model, tmp_path):
+    with pytest.raises(ValueError, match="must end in .keras"):
+        model.save(tmp_path / "model.h5")
+    with pytest.raises(ValueError, match="pixelcnn_tf.export.export_saved_model"):
+        tf.saved_model.save(model, str(tmp_path / "model"))
+
+
+def test_loss_scale_is_documented():
+    assert LossScale.__doc__ and LossScale.update.__annotations__
