@@ -24,7 +24,7 @@ from pixelcnn_tf.models.base import AutoregressiveModel
 from pixelcnn_tf.models.initialization import data_dependent_init
 from pixelcnn_tf.models.passes import ImagePass, add_ones_channel
 from pixelcnn_tf.random import Seed, fold_in, uniform_per_example
-from pixelcnn_tf.sampling.pixelcnn_pp import CachedSampler
+from pixelcnn_tf.sampling.pixelcnn_pp.cached_sampler import CachedSampler
 
 NOISE_SEED = 0x6E6F6973  # folded into an example's seed for the energy head's noise
 

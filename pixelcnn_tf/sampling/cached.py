@@ -7,7 +7,7 @@ A cached sampler is what `AutoregressiveModel.make_cached_sampler` gives: an obj
 - `conditions(h)`: what the conditioning vector adds in the layers, a nest of tensors;
 - `start(batch)`: the state before the first row;
 - `fill(weights, conditions, state, images, mask, uniforms, rows, options)`: fills in some rows,
-  see `pixelcnn_tf.sampling.pixelcnn_pp.CachedSampler`.
+  see `pixelcnn_pp/cached_sampler.py`.
 """
 
 from collections.abc import Callable

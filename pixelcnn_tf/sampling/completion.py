@@ -3,7 +3,7 @@
 Two samplers give the same images for the same seed, up to float rounding:
 
 - "cached" computes every value of the network once (`cached.py`, and the model's own sampler:
-  `pixelcnn_pp.py`, `gated_pixelcnn.py`);
+  `pixelcnn_pp/`, `gated_pixelcnn.py`);
 - "naive" runs the whole network for every pixel (`naive.py`).
 """
 

@@ -49,7 +49,7 @@ class GatedCachedSampler:
     @tf.autograph.experimental.do_not_convert
     def fill(self, weights, conditions, state, images, mask, uniforms, rows, options):
         """Fills in some rows of a batch of images. Arguments and result as those of
-        `pixelcnn_pp.CachedSampler.fill`."""
+        `fill` in `pixelcnn_pp/cached_sampler.py`."""
         height, keep = images.shape[0], options[2]
 
         def one_row(row, filled, parameters, state):

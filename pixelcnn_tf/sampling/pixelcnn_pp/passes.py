@@ -8,6 +8,51 @@ import dataclasses
 
 import tensorflow as tf
 
+from pixelcnn_tf.layers.gated_resnet import GatedResnet
+from pixelcnn_tf.layers.heads import EnergyHead, MixtureHead
+from pixelcnn_tf.layers.input_streams import HorizontalInput, VerticalInput
+from pixelcnn_tf.layers.shifted_convolutions import (
+    DownRightShiftedConv2D,
+    DownRightShiftedConv2DTranspose,
+    DownShiftedConv2D,
+    DownShiftedConv2DTranspose,
+)
+from pixelcnn_tf.sampling.pixelcnn_pp import horizontal_layers as horizontal
+from pixelcnn_tf.sampling.pixelcnn_pp import vertical_layers as vertical
+
+INCREMENTAL = {
+    VerticalInput: vertical.VerticalInputLayer,
+    HorizontalInput: horizontal.HorizontalInputLayer,
+    (GatedResnet, "vertical"): vertical.VerticalResnetLayer,
+    (GatedResnet, "horizontal"): horizontal.HorizontalResnetLayer,
+    DownShiftedConv2D: vertical.VerticalHalveLayer,
+    DownRightShiftedConv2D: horizontal.HorizontalHalveLayer,
+    DownShiftedConv2DTranspose: vertical.VerticalDoubleLayer,
+    DownRightShiftedConv2DTranspose: horizontal.HorizontalDoubleLayer,
+    MixtureHead: horizontal.MixtureHeadLayer,
+    EnergyHead: horizontal.EnergyHeadLayer,
+}
+
+
+def incremental_layers(model):
+    """The incremental form of every layer of a `PixelCNNPlusPlus`, in the order of its walk.
+
+    Returns:
+      dict layer -> `IncrementalLayer`.
+    """
+    layers = {}
+
+    def run(layer, in_stage, a=None):
+        kind = type(layer)
+        kind = (kind, layer.stream) if kind is GatedResnet else kind
+        name = f"{len(layers):03}"
+        layers[layer] = INCREMENTAL[kind](layer, name, in_stage, nonlinearity)
+        return layers[layer].stage
+
+    nonlinearity = model.u_up[0][0].nonlinearity
+    model.walk(0, run)
+    return layers
+
 
 def pack(values, layers):
     """Puts the values of some layers side by side: `[..., sum of their channels]`.

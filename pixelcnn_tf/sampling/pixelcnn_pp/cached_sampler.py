@@ -11,8 +11,13 @@ each of the 4 x 4 phases is decided when the function is traced, not while it ru
 
 import tensorflow as tf
 
-from pixelcnn_tf.sampling.pixelcnn_pp_layers import incremental_layers
-from pixelcnn_tf.sampling.pixelcnn_pp_passes import PixelPass, RowPass, pack, unpack
+from pixelcnn_tf.sampling.pixelcnn_pp.passes import (
+    PixelPass,
+    RowPass,
+    incremental_layers,
+    pack,
+    unpack,
+)
 
 
 def write(arrays, values):

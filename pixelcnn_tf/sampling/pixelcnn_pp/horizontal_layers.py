@@ -1,0 +1,196 @@
+"""The layers of the horizontal stream and the heads: a part a row, the rest a pixel."""
+
+import tensorflow as tf
+
+from pixelcnn_tf.sampling.pixelcnn_pp.incremental_layer import (
+    IncrementalLayer,
+    add_gated,
+    all_taps,
+    from_left,
+    from_right,
+    interleave,
+    product,
+    stack_taps,
+    taps_of_transpose,
+)
+
+
+class HorizontalInputLayer(IncrementalLayer):
+    """`HorizontalInput`: from the image's row above, and the pixel to the left."""
+
+    @property
+    def prepared_sizes(self):
+        return (self.layer.filters,)
+
+    def fold(self):
+        left = self.layer.left.kernel()
+        return {
+            "above": all_taps(self.layer.above),
+            "above_bias": self.layer.above.bias(),
+            "left_above": left[0, 0],
+            "left_here": left[1, 0],
+            "left_bias": self.layer.left.bias(),
+        }
+
+    def row(self, run, x, a):
+        """Row 0 has no part from above, column 0 none from the left."""
+        w, (row, _) = run.weights[self.name], x
+        above = product([from_left(row), row, from_right(row)], w["above"]) + w["above_bias"]
+        left = from_left(product([row], w["left_above"]) + w["left_bias"])
+        run.prepared[self.name] = (above * run.not_first + left,)
+
+    def pixel(self, run, x, a):
+        """`x` is the image's pixel to the left with its one, zeros in column 0."""
+        w, (prepared,) = run.weights[self.name], run.prepared[self.name]
+        return self.value(product([x], w["left_here"]) + prepared)
+
+
+class HorizontalResnetLayer(IncrementalLayer):
+    """`GatedResnet` of the horizontal stream; its auxiliary inputs are u and, on the way down, the
+    shortcut."""
+
+    @property
+    def widening(self):
+        """2 for concat_elu, which doubles the channels, else 1."""
+        return self.nonlinearity(tf.zeros([1, 1])).shape[-1]
+
+    @property
+    def prepared_sizes(self):
+        return self.layer.filters, 2 * self.layer.filters
+
+    @property
+    def cached_sizes(self):
+        return (self.widening * self.layer.filters,) * 2
+
+    def fold(self):
+        layer = self.layer
+        conv, gate = layer.conv_in.kernel(), layer.conv_gate.kernel()
+        from_u, from_skip = self._split_nin(layer.nin.kernel())
+        return {
+            "above": stack_taps(conv[0, 0], conv[0, 1], from_u),
+            "bias": layer.conv_in.bias() + layer.nin.bias(),
+            "here": stack_taps(conv[1, 0], conv[1, 1], *from_skip),
+            "gate_above": stack_taps(gate[0, 0], gate[0, 1]),
+            "gate_bias": layer.conv_gate.bias(),
+            "gate_here": stack_taps(gate[1, 0], gate[1, 1]),
+        }
+
+    def _split_nin(self, kernel):
+        """The part of the auxiliary input's matrix for f(u), and, on the way down, for f(skip).
+
+        The image pass applies f to [u, skip] together; concat_elu then orders its output
+        [u, skip, -u, -skip].
+        """
+        if kernel.shape[0] == self.widening * self.layer.filters:
+            return kernel, []
+        blocks = tf.split(kernel, 2 * self.widening)
+        return tf.concat(blocks[0::2], axis=0), [tf.concat(blocks[1::2], axis=0)]
+
+    def condition(self, h):
+        return self.layer.condition(h)
+
+    def row(self, run, x, a):
+        w, (above, gate_above) = run.weights[self.name], run.cached[self.name]
+        condition, u = run.conditions.get(self.name), a[0].activated
+        conv = product([from_left(above), above, u], w["above"]) + w["bias"]
+        gate = product([from_left(gate_above), gate_above], w["gate_above"]) + w["gate_bias"]
+        run.prepared[self.name] = conv, gate if condition is None else gate + condition
+
+    def pixel(self, run, x, a):
+        w, (conv, gate) = run.weights[self.name], run.prepared[self.name]
+        left, gate_left = run.left[self.name]
+        taps = [left, x.activated, *(skip.activated for skip in a[1:])]
+        inner = self.nonlinearity(product(taps, w["here"]) + conv)
+        gated = product([gate_left, inner], w["gate_here"]) + gate
+        run.cached[self.name] = x.activated, inner
+        return self.value(add_gated(x.raw, gated))
+
+
+class HorizontalHalveLayer(IncrementalLayer):
+    """Stride-2 `DownRightShiftedConv2D`: output (y, x) sees rows 2y - 1, 2y, columns 2x - 1, 2x."""
+
+    stage_change = 1
+
+    @property
+    def prepared_sizes(self):
+        return (self.layer.filters,)
+
+    cached_sizes = prepared_sizes
+
+    def fold(self):
+        kernel = self.layer.kernel()
+        return {
+            "above": stack_taps(kernel[0, 0], kernel[0, 1]),
+            "here": stack_taps(kernel[1, 0], kernel[1, 1]),
+            "bias": self.layer.bias(),
+        }
+
+    def row(self, run, x, a):
+        if run.active(self.stage):
+            w, (above,) = run.weights[self.name], run.cached[self.name]
+            taps = [from_left(above)[::2], above[::2]]
+            run.prepared[self.name] = (product(taps, w["above"]) + w["bias"],)
+
+    def pixel(self, run, x, a):
+        run.cached[self.name] = (x.raw,)
+        if not run.active(self.stage):
+            return None
+        w, (prepared,), (left,) = (
+            each[self.name] for each in (run.weights, run.prepared, run.left)
+        )
+        return self.value(product([left, x.raw], w["here"]) + prepared)
+
+
+class HorizontalDoubleLayer(IncrementalLayer):
+    """`DownRightShiftedConv2DTranspose`: each output pixel comes from one raw input pixel."""
+
+    stage_change = -1
+
+    @property
+    def prepared_sizes(self):
+        return (self.layer.filters,)  # in odd rows
+
+    cached_sizes = prepared_sizes
+
+    def fold(self):
+        return {"taps": taps_of_transpose(self.layer), "bias": self.layer.bias()}
+
+    def row(self, run, x, a):
+        """Row 2y + 1 from row y, which is finished; row 2y is the pixels' part."""
+        if not run.active(self.in_stage):
+            w, (low,) = run.weights[self.name], run.cached[self.name]
+            even, odd = (product([low], tap) for tap in w["taps"][1])
+            run.prepared[self.name] = (interleave(even, odd) + w["bias"],)
+
+    def pixel(self, run, x, a):
+        if x is not None:
+            run.cached[self.name] = (x.raw,)
+        if run.row_phase // 2**self.stage % 2:
+            return self.value(run.prepared[self.name][0])
+        w = run.weights[self.name]
+        low = x.raw if x is not None else run.left[self.name][0]
+        tap = w["taps"][0][run.column_phase // 2**self.stage % 2]
+        return self.value(product([low], tap) + w["bias"])
+
+
+class MixtureHeadLayer(IncrementalLayer):
+    """`MixtureHead`: the parameters of a pixel's mixture, `[B, P]`."""
+
+    def fold(self):
+        return {"matrix": self.layer.nin.kernel(), "bias": self.layer.nin.bias()}
+
+    def pixel(self, run, x, a):
+        w = run.weights[self.name]
+        ul = tf.cast(x.raw, self.layer.compute_dtype)  # float32 in mixed precision
+        return tf.matmul(tf.nn.elu(ul), w["matrix"]) + w["bias"]
+
+
+class EnergyHeadLayer(IncrementalLayer):
+    """`EnergyHead`: a sample of a pixel, `[1, B, 1, 1, C]`, from the pixel's uniforms."""
+
+    def fold(self):
+        return {}
+
+    def pixel(self, run, x, a):
+        noise = tf.cast(2.0 * run.uniforms - 1.0, x.raw.dtype)
+        return self.layer(x.raw[:, None, None, :], noise=noise[None, :, None, None, :])
