@@ -150,14 +150,13 @@ def test_blind_spot_of_pixelcnn_and_of_no_other():
 
 
 def test_row_lstm_sees_a_triangle():
-    """A layer sees one more column to the right with every row up: so do they all together,
-    after the three columns of the 7x7 convolution, in its first row."""
+    """Beyond the three columns of the 7x7 convolution, a layer sees one more on either side with
+    every row up, and one to the left by its own convolution of the inputs."""
     seen = dependencies(small("row_lstm", (HEIGHT, WIDTH, 1), nr_resnet=1))
-    for k in range(1, HEIGHT):
-        left = max(0, 4 - 1 - 3 - max(k, 1))
-        row = columns_seen(seen, k, 4)
-        assert row[left : 4 + 3].count(False) == 0
-        assert row == [x <= 4 + 2 + k for x in range(WIDTH)]
+    for column in (0, 4, WIDTH - 1):
+        for k in range(1, HEIGHT):
+            row = columns_seen(seen, k, column)
+            assert row == [column - 4 - k <= x <= column + 2 + k for x in range(WIDTH)]
 
 
 def test_embedded_codes_are_seen_in_raster_order():

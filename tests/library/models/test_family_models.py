@@ -220,7 +220,8 @@ def test_categorical_against_tensorflow_probability():
     expected = tfp.distributions.Categorical(logits=logits).log_prob(levels).numpy().sum(axis=-1)
     np.testing.assert_allclose(actual, expected, atol=1e-5)
     assert actual.shape == [3, 4, 2] and actual.dtype == tf.float32
-    assert likelihood.log_prob(levels_to_input(levels, 5), tf.cast(parameters, tf.bfloat16)).dtype
+    coarse = likelihood.log_prob(levels_to_input(levels, 5), tf.cast(parameters, tf.bfloat16))
+    assert coarse.dtype == tf.float32
     with pytest.raises(ValueError, match=r"2 channels \* 5 levels = 10"):
         likelihood.log_prob(levels_to_input(levels, 5), parameters[..., :9])
 
@@ -393,8 +394,8 @@ def test_mixed_precision_and_unknown_batch_size(name):
         (dict(nr_filters=1.5), "nr_filters=1.5"),
         (dict(nr_output_filters=0), "nr_output_filters=0"),
         (dict(num_levels=1), "num_levels=1"),
-        (dict(nr_filters=2), "nr_filters=2: must be at least 3"),
-        (dict(nr_output_filters=2), "nr_output_filters=2: must be at least 3"),
+        (dict(nr_filters=2), "nr_filters=2: must be an integer of at least 3"),
+        (dict(nr_output_filters=2), "nr_output_filters=2: must be an integer of at least 3"),
     ],
 )
 @EVERY
