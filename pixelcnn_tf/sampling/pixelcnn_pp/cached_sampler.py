@@ -167,9 +167,10 @@ class CachedSampler:
           `cached <stage>` for every stage that this row has a row of its own at.
         """
         quantize, temperature, keep = options
-        model, dtype, period = self.model, self.model.compute_dtype, self.period
+        model, dtype = self.model, self.model.compute_dtype
         width, batch, channels = images.shape[0], tf.shape(images)[1], images.shape[-1]
         stages = [stage for stage in range(model.num_stages) if row_pass.active(stage)]
+        period = 2 ** stages[-1]  # columns after which the phases of this row repeat
         preparing = {
             stage: [layer for layer in self.preparing[stage] if layer.name in row_pass.prepared]
             for stage in stages
