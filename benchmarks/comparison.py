@@ -1,6 +1,6 @@
 """Compares the models of the family; writes docs/comparison.md and its pictures.
 
-    python benchmarks/comparison.py --data_dir=../shared/tfds --steps=250,100
+    python benchmarks/comparison.py --data_dir=<prepared tfds data> --steps=250,100
 
 Every model is trained by `train.main` on the same images in the same order, for the same steps,
 at about the same number of parameters. What is finished in `--runs` is not done again. Needs
