@@ -23,7 +23,7 @@ LIBRARY = [
 ]
 COMMANDS = ["main", "evaluate", "sample", "export", "import_official", "plot"]
 PROGRAM = [
-    ["__init__", "errors", "files"],
+    ["__init__", "errors", "files", "quiet"],
     ["config"],
     ["devices"],
     ["data"],
@@ -42,7 +42,8 @@ DELAYED_PACKAGES = {  # package -> why
     "tensorflow_datasets": "seconds; only for its data sets",
     "tensorflow_serving": "extra serving",
 }
-DELAYED_TENSORFLOW = {f"train.{name}" for name in COMMANDS}  # --help and wrong flags come at once
+# --help and wrong flags come at once; `quiet` is what starts TensorFlow.
+DELAYED_TENSORFLOW = {f"train.{name}" for name in (*COMMANDS, "quiet")}
 
 
 def module_name(path):

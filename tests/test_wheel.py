@@ -10,6 +10,8 @@ import pytest
 import setuptools
 import tomllib
 
+import pixelcnn_tf
+
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("pixelcnn_tf", "train")
 MODULES = {
@@ -26,6 +28,11 @@ def test_every_folder_of_modules_is_found():
     assert set(found) == {module.rsplit("/", 1)[0].replace("/", ".") for module in MODULES}
     # Without it `find_packages`, and with it an editor or a type checker, misses the folder.
     assert all((ROOT / name.replace(".", "/") / "__init__.py").exists() for name in found)
+
+
+def test_the_citation_names_the_version():
+    text = (ROOT / "CITATION.cff").read_text()
+    assert f"\nversion: {pixelcnn_tf.__version__}\n" in text
 
 
 @pytest.mark.skipif(

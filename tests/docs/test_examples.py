@@ -22,7 +22,6 @@ NOTES = {"BUILD_NOTES.md": ROOT / "BUILD_NOTES.md"}
 NEEDS_A_SERVER = "import grpc"
 HELP = {"help", "helpshort", "helpfull"}  # absl's own flags
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
-COMMAND = re.compile(r"python -m train\.(\w+)([^`|\n]*)")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 
 
@@ -45,10 +44,12 @@ def test_python(page, tmp_path, monkeypatch):
 
 def commands(path):
     """`(command, flags)` of every `python -m train.X`, in blocks and in the text."""
-    text = re.sub(r"\\\n\s*", " ", path.read_text())
-    text = re.sub(r"(`[^`\n]*)\n([^`\n]*`)", r"\1 \2", text)  # a command over two lines of text
-    for command, rest in COMMAND.findall(text):
-        yield command, re.findall(r"--(\w+)", rest.split("#")[0])
+    page = path.read_text()
+    lines = "".join(blocks(path, "sh")).replace("\\\n", " ").splitlines()
+    lines += [span.replace("\n", " ") for span in re.findall(r"`([^`]+)`", BLOCK.sub("", page))]
+    for line in lines:
+        for command, rest in re.findall(r"python -m train\.(\w+)(.*)", line):
+            yield command, re.findall(r"--(\w+)", rest.split("#")[0])
 
 
 def known_flags(command):
