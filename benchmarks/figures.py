@@ -24,7 +24,7 @@ from pixelcnn_tf.layers.gated_resnet import GatedResnet
 from pixelcnn_tf.layers.input_streams import HorizontalInput, VerticalInput
 from pixelcnn_tf.layers.shifted_convolutions import DownRightShiftedConv2D, DownShiftedConv2D
 from pixelcnn_tf.levels import level_values
-from pixelcnn_tf.likelihoods.discretized_mix_logistic import log_prob, split_parameters
+from pixelcnn_tf.likelihoods.discretized_mix_logistic import DiscretizedMixLogistic
 
 FLAGS = flags.FLAGS
 flags.DEFINE_list("only", [], "which figures; default: all")
@@ -269,9 +269,11 @@ def mixture():
     half = 1.0 / (num_levels - 1)
     logits, means, scales = [0.6, 0.0, -0.4], [-0.3, 0.05, 1.0], [0.11, 0.05, 0.1]
     parameters = np.array([*logits, *means, *np.log(scales)], np.float64)  # 3 K numbers
-    split = split_parameters(tf.constant(parameters)[None], k)
-    levels = tf.constant(level_values(num_levels), tf.float64)[:, None]
-    probabilities = np.exp(log_prob(levels, split, num_levels))
+    levels = level_values(num_levels).astype(np.float64)
+    likelihood = DiscretizedMixLogistic(k, 1, num_levels)
+    # One image of one row, in which every level stands once.
+    output = np.tile(parameters, [1, 1, num_levels, 1])
+    probabilities = np.exp(likelihood.log_prob(levels.reshape(1, 1, -1, 1), output))[0, 0]
     assert abs(probabilities.sum() - 1) < 1e-3
     x = np.linspace(-1.45, 1.45, 800)
     weights = np.exp(logits) / np.exp(logits).sum()
@@ -279,7 +281,7 @@ def mixture():
     parts = weights * np.exp(-z) / (np.array(scales) * (1 + np.exp(-z)) ** 2) * 2 * half
     figure = Figure(figsize=(9, 3.2), layout="constrained")
     axes = figure.subplots()
-    axes.bar(levels[:, 0], probabilities, 2 * half * 0.92, color="#c9def0", ec="#7fb3da")
+    axes.bar(levels, probabilities, 2 * half * 0.92, color="#c9def0", ec="#7fb3da")
     for number in range(k):
         axes.plot(x, parts[:, number], "--", color="#888888", lw=1)
     axes.plot(x, parts.sum(axis=-1), color=VERTICAL, lw=2)
