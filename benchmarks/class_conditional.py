@@ -1,6 +1,6 @@
 """Does a class-conditional Gated PixelCNN draw what it is asked for?
 
-    python benchmarks/class_conditional.py --data_dir=../shared/tfds
+    python benchmarks/class_conditional.py --data_dir=<prepared tfds data>
 
 Trains one on binarised MNIST by `train.main`, draws digits of every class, and asks a small
 classifier, trained here on the real images, which class they are of. Prints the share that it

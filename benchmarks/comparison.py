@@ -1,6 +1,6 @@
 """Compares the models of the family; writes docs/comparison.md and its pictures.
 
-    python benchmarks/comparison.py --data_dir=../shared/tfds --steps=250,100
+    python benchmarks/comparison.py --data_dir=<prepared tfds data> --steps=250,100
 
 Every model is trained by `train.main` on the same images in the same order, for the same steps,
 at about the same number of parameters. What is finished in `--runs` is not done again. Needs
@@ -280,7 +280,7 @@ def write_table(file, task, results, dataset):
     )
     nats = " nats |" if mnist else ""
     print(
-        f"| model | nr_resnet, nr_filters | parameters (not masked) | bits/dim (raw) |{nats} "
+        f"| model | nr_resnet, nr_filters | weights (not masked) | bits/dim (raw) |{nats} "
         f"training images/s | {NUM_SAMPLES} samples | {TASKS[task]['published']} |",
         file=file,
     )
@@ -311,7 +311,7 @@ figures, in a column of their own, are of the papers' models, which are far larg
 to the end (quoted; the papers' text could not be reached from here to check them).
 
 All are trained alike: learning rate {learning_rate}, tuned for none of them, batch {batch_size},
-seed {seed}, no dropout. Bits/dim are those of the averaged parameters (Polyak decay
+seed {seed}, no dropout. Bits/dim are those of the averaged weights (Polyak decay
 {polyak_decay}; they lag behind in so short a run) and of the raw ones. "Not masked" leaves out the
 weights that a mask holds at zero; the sizes are chosen so that these are about as many.
 PixelCNN++ and Gated PixelCNN have cached samplers, the others take a pass of the network for every

@@ -1,6 +1,6 @@
 """Time and memory of a training step and of an evaluation step.
 
-    python benchmarks/training.py                        # the table of the README
+    python benchmarks/training.py                        # the table of docs/performance.md
     python benchmarks/training.py --only=paper --batch=4 --steps=3
     python benchmarks/training.py --ratio                # bfloat16 against float32, 160 filters
 

@@ -30,7 +30,7 @@ from train.main import train
 from train.output.serving import WARMUP_FILE
 from train.workdir.restore import load_run
 
-README = Path(__file__).parents[3] / "README.md"
+PAGE = Path(__file__).parents[3] / "docs" / "serving.md"
 ALL = ("serving_default", "score", "score_map", "sample", "complete")
 SEEDS = np.array([[1, 2], [-3, 4], [5, 600]], np.int32)
 
@@ -294,9 +294,9 @@ def test_family_by_the_session_loader(name, tmp_path):
         assert_same(answer, exported.own_answer(signature))
 
 
-def test_readme_clients(digits):
-    """The REST and gRPC examples of the README, against a stand-in for TF Serving."""
-    text = README.read_text()
+def test_documented_clients(digits):
+    """The REST and gRPC examples of docs/serving.md, against a stand-in for TF Serving."""
+    text = PAGE.read_text()
     session_model = SessionModel(digits.folder)
     body = re.search(r"curl .*?-d '(.*?)'", text, re.DOTALL)[1]
     with serve_rest(session_model) as port:
