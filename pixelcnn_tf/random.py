@@ -1,15 +1,19 @@
-"""Stateless random numbers with one key for each example.
+"""Stateless random numbers, a function of seeds.
 
-A draw depends on its example's key alone, never on the batch around it: the same image gets
-the same dropout mask on one device or eight, and sample i is the same in a batch of 8 or 64.
-Seeds are int32 tensors of shape `[2]` as for `tf.random.stateless_uniform`.
+A draw depends on its example's seed, or on the batch's seed and its place in the batch, never on
+what else is drawn with it: the same image gets the same dropout mask on one device or eight, and
+sample i is the same in a batch of 8 or 64. A seed is an int32 tensor of shape `[2]`, as for
+`tf.random.stateless_uniform`.
 """
 
+import math
 import numbers
 from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
+
+PHILOX_BYTES = 16  # what one value of Philox's counter gives
 
 # A seed: an int, two int32 numbers, or (where an argument says so) two for each example.
 Seed = int | Sequence[int] | np.ndarray | tf.Tensor
@@ -67,25 +71,85 @@ def example_seeds(seed: Seed, num: int | tf.Tensor) -> tf.Tensor:
     return tf.random.split(as_seed(seed), num=num)
 
 
-def fold_in(seeds: tf.Tensor, number: int | tf.Tensor) -> tf.Tensor:
-    """Mixes `number` (an integer, scalar) into every seed of `[B, 2]`; returns `[B, 2]`."""
-    return tf.map_fn(lambda seed: tf.random.fold_in(seed, number), seeds)
-
-
 def uniform_per_example(
-    seeds: tf.Tensor,
-    shape: Sequence[int],
-    minval: float = 0.0,
-    maxval: float = 1.0,
-    number: int | None = None,
+    seeds: tf.Tensor, shape: Sequence[int], minval: float = 0.0, maxval: float = 1.0
 ) -> tf.Tensor:
-    """Uniform float32 noise `[B, *shape]`; row i depends on `seeds[i]` (`[B, 2]` int32) only.
-
-    With `number`, it is that of `fold_in(seeds, number)`, in one loop instead of two.
-    """
+    """Uniform float32 noise `[B, *shape]`; row i depends on `seeds[i]` (`[B, 2]` int32) only."""
 
     def draw(seed):
-        seed = seed if number is None else tf.random.fold_in(seed, number)
         return tf.random.stateless_uniform(shape, seed, minval, maxval)
 
     return tf.map_fn(draw, seeds, fn_output_signature=tf.float32)
+
+
+def batch_places(seed: Seed, num: int | tf.Tensor) -> tf.Tensor:
+    """The places of a batch's examples: int32 `[num, 3]`, rows of (seed, seed, place).
+
+    What `random_bits` draws for a place is a function of (seed, place) alone. So consecutive rows
+    give a replica the noise that its examples have in the whole batch.
+
+    Args:
+      seed: int, or `[2]`, of the batch.
+      num: number of examples.
+    """
+    seed = tf.repeat(as_seed(seed)[None], num, axis=0)
+    return tf.concat([seed, tf.range(num)[:, None]], axis=1)
+
+
+def noise_seeds(seed: Seed, num: int | tf.Tensor) -> tf.Tensor:
+    """The seeds of `random_bits` for a batch of `num` examples.
+
+    Args:
+      seed: int, or `[2]`: of the batch, see `batch_places`; or already seeds of `random_bits`.
+
+    Raises:
+      ValueError: if `seed` is none of these.
+    """
+    if isinstance(seed, numbers.Integral) or _as_integers(seed).shape.rank != 2:
+        return batch_places(seed, num)
+    seeds = _as_integers(seed)
+    return seeds if seeds.shape[1] == 3 else example_seeds(seeds, num)
+
+
+def random_bits(
+    seeds: tf.Tensor, shape: Sequence[int], number: int, dtype: tf.DType = tf.uint32
+) -> tf.Tensor:
+    """Random integers of all bits of `dtype`, `[B, *shape]`.
+
+    Philox turns a key and a counter into 128 random bits. The key is the seed; the counter's upper
+    half is `number`, its lower half goes through the examples, each of which begins anew.
+
+    Args:
+      seeds: int32 `[B, 3]`, consecutive rows of `batch_places`: all examples are drawn in one
+        operation. Or `[B, 2]`, a seed for each example: row i depends on `seeds[i]` alone, as if
+        it were a batch of its own; one operation an example.
+      shape: of one example, static.
+      number: tells draws of the same seeds from each other, 0 ... 2**63 - 1.
+      dtype: `tf.uint32` or `tf.uint16`.
+    """
+    size = math.prod(shape)
+    counters = -(-size * dtype.size // PHILOX_BYTES)  # an example
+
+    def draw(seed, first, num):
+        counter = tf.stack([tf.cast(first, tf.int64) * counters, number])
+        bits = tf.raw_ops.StatelessRandomUniformFullIntV2(
+            shape=tf.stack([num, counters * PHILOX_BYTES // tf.uint32.size]),
+            key=tf.bitcast(seed, tf.uint64)[None],
+            counter=tf.bitcast(counter, tf.uint64),
+            dtype=tf.uint32,
+            alg=tf.random.Algorithm.PHILOX.value,
+        )
+        if dtype != tf.uint32:
+            bits = tf.reshape(tf.bitcast(bits, dtype), [num, counters * PHILOX_BYTES // dtype.size])
+        return tf.reshape(bits if bits.shape[1] == size else bits[:, :size], [num, *shape])
+
+    if seeds.shape[1] == 2:
+        return tf.map_fn(lambda seed: draw(seed, 0, 1)[0], seeds, fn_output_signature=dtype)
+    return draw(seeds[0, :2], seeds[0, 2], tf.shape(seeds)[0])
+
+
+def random_uniforms(seeds: tf.Tensor, shape: Sequence[int], number: int) -> tf.Tensor:
+    """Uniform float32 numbers in [0, 1), `[B, *shape]`; arguments as those of `random_bits`."""
+    bits = tf.bitcast(random_bits(seeds, shape, number), tf.int32)
+    bits = tf.bitwise.bitwise_and(bits, 2**24 - 1)  # float32 holds 24 bits
+    return tf.cast(bits, tf.float32) * 2.0**-24

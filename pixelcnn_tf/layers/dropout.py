@@ -1,22 +1,24 @@
-"""Dropout with explicit randomness: keyed per example, or given masks.
+"""Dropout with explicit randomness: a function of seeds, or given masks.
 
 Keras' own Dropout keeps hidden state that is not in a checkpoint and draws the same mask on
-every replica. Here a mask is a function of (example's seed, number of the block), so a
+every replica. Here a mask is a function of (seed, place of the example, number of the block), so a
 resumed run and a run on more replicas drop the same units.
 """
 
 import tensorflow as tf
 
-from pixelcnn_tf.random import uniform_per_example
+from pixelcnn_tf.random import random_bits
+
+NOISE = tf.uint16  # a unit is dropped if its 16 random bits are a number below dropout_p * 2**16
 
 
 class Dropout:
     """One forward pass's dropout: `block()` gives each residual block, in order, its own.
 
     Args:
-      dropout_p: share of units dropped, 0 <= dropout_p < 1; the kept ones are multiplied by
-        `1 / (1 - dropout_p)` (official `tf.nn.dropout(c1, keep_prob=1 - dropout_p)`).
-      seeds: int32 `[B, 2]`, one seed an example.
+      dropout_p: share of units dropped, 0 <= dropout_p < 1, to 2**-16; the kept ones are
+        multiplied by `1 / (1 - dropout_p)` (official `tf.nn.dropout(c1, keep_prob=1 - dropout_p)`).
+      seeds: those of `pixelcnn_tf.random.random_bits`, int32 `[B, 2]` or `[B, 3]`.
       masks: instead of `seeds`: a sequence of 0/1 arrays `[B, H, W, C]`, one for each gated
         residual block in call order.
     """
@@ -26,6 +28,7 @@ class Dropout:
         self.seeds = seeds
         self.masks = masks
         self.num_blocks = 0
+        self.threshold = tf.constant(min(round(dropout_p * 2**16), 2**16 - 1), NOISE)
 
     def finish(self):
         """Raises ValueError if masks are left over."""
@@ -47,12 +50,14 @@ class Dropout:
                         f"dropout_masks: {len(self.masks)} given, but the network has more "
                         "gated residual blocks"
                     )
-                keep = tf.cast(self.masks[number], tf.bool)
+                keep = tf.convert_to_tensor(self.masks[number])
             else:
                 # Not before x is there: TensorFlow would draw the noise of all blocks at once.
                 with tf.control_dependencies([x]):
-                    noise = uniform_per_example(self.seeds, x.shape[1:], number=number)
-                    keep = noise >= self.dropout_p
-            return tf.where(keep, x / (1.0 - self.dropout_p), tf.zeros_like(x))
+                    noise = random_bits(self.seeds, x.shape[1:], number, NOISE)
+                    keep = noise >= self.threshold
+            # A product with a scaled mask: its gradient is another, where that of `tf.where` has
+            # two of its kind.
+            return x * (tf.cast(keep, x.dtype) * (1.0 / (1.0 - self.dropout_p)))
 
         return drop

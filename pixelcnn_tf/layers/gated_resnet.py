@@ -13,6 +13,43 @@ STREAM_CONVOLUTIONS = {"vertical": DownShiftedConv2D, "horizontal": DownRightShi
 
 
 @keras.saving.register_keras_serializable("pixelcnn_tf")
+class AuxiliaryNin(Nin):
+    """`nin(f(concat(parts)))` of `(f(part), ...)`: f of each part is computed where the part is.
+
+    Args:
+      filters: number of output channels.
+      widening: channels that f makes of one: 2 for concat_elu, which puts those of `-x` after
+        those of `x`, else 1.
+    """
+
+    def __init__(self, filters, widening=1, **kwargs):
+        super().__init__(filters, **kwargs)
+        self.widening = widening
+
+    def build(self, input_shapes):
+        self.sizes = tuple(shape[-1] // self.widening for shape in input_shapes)
+        super().build([*input_shapes[0][:-1], self.widening * sum(self.sizes)])
+
+    def kernels(self, kernel):
+        """The rows of the kernel that belong to each part: a list of `[widening * C, filters]`."""
+        if len(self.sizes) == 1:
+            return [kernel]
+        blocks = tf.split(kernel, list(self.sizes * self.widening))
+        parts = len(self.sizes)
+        return [tf.concat(blocks[part::parts], axis=0) for part in range(parts)]
+
+    def linear(self, x, kernel, bias):
+        first, *others = zip(x, self.kernels(kernel), strict=True)
+        y = super().linear(*first, bias)
+        for part, rows in others:
+            y += super().linear(part, rows, None)
+        return y
+
+    def get_config(self):
+        return super().get_config() | {"widening": self.widening}
+
+
+@keras.saving.register_keras_serializable("pixelcnn_tf")
 class GatedResnet(keras.layers.Layer):
     """`x + a * sigmoid(b)`, where `[a, b] = conv(dropout(f(conv(f(x)) + nin(f(aux))))) + h hw`.
 
@@ -47,7 +84,8 @@ class GatedResnet(keras.layers.Layer):
         self.nonlinearity = get_nonlinearity(resnet_nonlinearity)
         conv, dtype = STREAM_CONVOLUTIONS[stream], self.dtype_policy
         self.conv_in = conv(filters, dtype=dtype, name="conv_in")
-        self.nin = Nin(filters, dtype=dtype, name="nin") if auxiliary else None
+        widening = self.nonlinearity(tf.zeros([1, 1])).shape[-1]
+        self.nin = AuxiliaryNin(filters, widening, dtype=dtype, name="nin") if auxiliary else None
         self.conv_gate = conv(
             2 * filters, init_scale=GATE_INIT_SCALE, dtype=dtype, name="conv_gate"
         )
@@ -61,26 +99,28 @@ class GatedResnet(keras.layers.Layer):
                 name="hw",
             )
 
-    def call(self, x, a=None, h=None, dropout=None, init=False, weights=None):
+    def call(self, x, a=None, h=None, dropout=None, init=False, weights=None, activated=None):
         """Runs the block.
 
         Args:
           x: `[B, H, W, filters]`.
-          a: the auxiliary input, `[B, H, W, any]`, or a tuple of such tensors that are
-            concatenated over channels; required if and only if `auxiliary`.
+          a: the auxiliary input, a tuple of tensors `[B, H, W, any]` that count as concatenated
+            over channels; required if and only if `auxiliary`.
           h: conditioning vector `[B, num_conditions]`, or None.
           dropout: function applied after the inner nonlinearity, or None.
           init: run the data-dependent initialisation (see `WeightNormLayer.call`).
           weights: of `effective_weights`, if they were computed before.
+          activated: `(f(x), (f(part), ...))` of `x` and of the parts of `a`, if they were.
 
         Returns:
           `[B, H, W, filters]`.
         """
         w = weights or {}
-        c1 = self.conv_in(self.nonlinearity(x), init=init, weights=w.get("conv_in"))
-        if a is not None:
-            a = tf.concat(a, axis=-1) if isinstance(a, (tuple, list)) else a
-            c1 = c1 + self.nin(self.nonlinearity(a), init=init, weights=w.get("nin"))
+        f = self.nonlinearity
+        x_activated, a_activated = activated or (f(x), tuple(f(part) for part in a or ()))
+        c1 = self.conv_in(x_activated, init=init, weights=w.get("conv_in"))
+        if a:
+            c1 = c1 + self.nin(a_activated, init=init, weights=w.get("nin"))
         c1 = self.nonlinearity(c1)
         if dropout is not None:
             c1 = dropout(c1)

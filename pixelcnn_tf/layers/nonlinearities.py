@@ -3,8 +3,11 @@
 import tensorflow as tf
 
 
+@tf.custom_gradient
 def concat_elu(x):
     """`elu(concat([x, -x]))` over the channels (official `nn.concat_elu`; paper section 2.3).
+
+    For its gradient it keeps its output alone.
 
     Args:
       x: float tensor `[..., C]`.
@@ -12,7 +15,33 @@ def concat_elu(x):
     Returns:
       float tensor `[..., 2 * C]`, values > -1.
     """
-    return tf.nn.elu(tf.concat([x, -x], axis=-1))
+    y = tf.nn.elu(tf.concat([x, -x], axis=-1))
+
+    def gradient(upstream):
+        of_x, of_minus_x = tf.split(tf.raw_ops.EluGrad(gradients=upstream, outputs=y), 2, axis=-1)
+        return of_x - of_minus_x
+
+    return y, gradient
+
+
+class Value:
+    """What a layer gave, and its nonlinearity, computed when first asked for, and once.
+
+    Args:
+      raw: a tensor.
+      nonlinearity: that of the residual blocks.
+    """
+
+    def __init__(self, raw, nonlinearity):
+        self.raw = raw
+        self._nonlinearity = nonlinearity
+        self._activated = None
+
+    @property
+    def activated(self):
+        if self._activated is None:
+            self._activated = self._nonlinearity(self.raw)
+        return self._activated
 
 
 NONLINEARITIES = {"concat_elu": concat_elu, "elu": tf.nn.elu, "relu": tf.nn.relu}

@@ -19,7 +19,7 @@ def recomputed(layer, dropout, x, a, h):
       layer: a `GatedResnet`.
       dropout: its dropout function, or None.
       x: `[B, H, W, filters]`.
-      a: auxiliary input, a tensor, a tuple of tensors, or None.
+      a: auxiliary input, a tuple of tensors.
       h: conditioning vector `[B, num_classes]`, or None.
 
     Returns:

@@ -51,11 +51,12 @@ class ShiftedConv2D(WeightNormLayer):
         shape = [*self.kernel_size, input_shape[-1], self.filters]
         self.add_weight_norm(shape, norm_axes=(0, 1, 2), filter_axis=3)
 
-    def linear(self, x, kernel):
+    def linear(self, x, kernel, bias):
         padding = [[0, 0], [self.kernel_size[0] - 1, 0], list(self.column_margins()), [0, 0]]
         # tf.pad, as in the official code: explicit padding inside tf.nn.conv2d takes up to twice
         # as long in the backward pass on a CPU (BUILD_NOTES.md).
-        return tf.nn.conv2d(tf.pad(x, padding), kernel, self.strides, "VALID")
+        y = tf.nn.conv2d(tf.pad(x, padding), kernel, self.strides, "VALID")
+        return tf.nn.bias_add(y, bias)
 
     def get_config(self):
         return super().get_config() | {"kernel_size": self.kernel_size, "strides": self.strides}
@@ -92,7 +93,7 @@ class ShiftedConv2DTranspose(ShiftedConv2D):
         shape = [*self.kernel_size, self.filters, input_shape[-1]]
         self.add_weight_norm(shape, norm_axes=(0, 1, 3), filter_axis=2)
 
-    def linear(self, x, kernel):
+    def linear(self, x, kernel, bias):
         batch, rows, columns = tf.shape(x)[0], x.shape[1], x.shape[2]
         output_shape = [
             batch,
@@ -100,7 +101,8 @@ class ShiftedConv2DTranspose(ShiftedConv2D):
             columns * self.strides + self.kernel_size[1] - 1,
             self.filters,
         ]
-        return tf.nn.conv2d_transpose(x, kernel, output_shape, self.strides, "VALID")
+        y = tf.nn.conv2d_transpose(x, kernel, output_shape, self.strides, "VALID")
+        return tf.nn.bias_add(y, bias)
 
     def crop(self, y):
         left, right = self.crop_columns()
@@ -141,6 +143,7 @@ class Nin(WeightNormLayer):
     def build(self, input_shape):
         self.add_weight_norm([input_shape[-1], self.filters], norm_axes=(0,), filter_axis=1)
 
-    def linear(self, x, kernel):
-        flat = tf.reshape(x, [-1, x.shape[-1]])
-        return tf.reshape(tf.matmul(flat, kernel), [tf.shape(x)[0], *x.shape[1:-1], self.filters])
+    def linear(self, x, kernel, bias):
+        y = tf.matmul(tf.reshape(x, [-1, x.shape[-1]]), kernel)
+        y = y if bias is None else tf.nn.bias_add(y, bias)
+        return tf.reshape(y, [tf.shape(x)[0], *x.shape[1:-1], self.filters])

@@ -18,8 +18,8 @@ class WeightNormLayer(keras.layers.Layer):
     """Base of the weight-normalised layers: owns `V`, `g`, `b` and the init pass.
 
     A subclass creates its variables with `add_weight_norm` in `build` and defines
-    `linear(x, kernel)`, the linear map up to (and without) the bias, and, where the official
-    code crops its output, `crop(y)`.
+    `linear(x, kernel, bias)`, the linear map and the bias, and, where the official code crops its
+    output, `crop(y)`.
 
     Args:
       filters: number of output channels.
@@ -66,25 +66,25 @@ class WeightNormLayer(keras.layers.Layer):
         """`(kernel, bias)`, for `call`: normalised once, however often the layer is run."""
         return self.kernel(), self.bias()
 
-    def linear(self, x, kernel):
+    def linear(self, x, kernel, bias):
         raise NotImplementedError
 
     def crop(self, y):
         return y
 
     def call(self, x, init=False, weights=None):
-        """`linear(x) + b`; with `init=True` (eager) first sets g and b from the batch `x`.
+        """`linear(x)`; with `init=True` (eager) first sets g and b from the batch `x`.
 
         `weights` are those of `effective_weights`, if they were computed before.
         """
         kernel, bias = self.effective_weights() if weights is None else weights
-        y = self.linear(x, kernel) + bias
+        y = self.linear(x, kernel, bias)
         if init:
             mean, variance = tf.nn.moments(y, axes=list(range(y.shape.rank - 1)))
             scale = self.init_scale / tf.sqrt(variance + INIT_EPSILON)
             self.g.assign(self.g * tf.cast(scale, self.g.dtype))
             self.b.assign(self.b - tf.cast(mean * scale, self.b.dtype))
-            y = self.linear(x, self.kernel()) + self.bias()
+            y = self.linear(x, *self.effective_weights())
         return self.crop(y)
 
     def get_config(self):

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from pixelcnn_tf import sampling
 from pixelcnn_tf.checks import require_image_shape, require_integer
-from pixelcnn_tf.random import Seed, example_seeds
+from pixelcnn_tf.random import Seed, noise_seeds
 
 
 class AutoregressiveModel(keras.Model):
@@ -173,17 +173,17 @@ class AutoregressiveModel(keras.Model):
         return sampling.complete(self, images, mask, seed, labels, **options)
 
     def seeds_for(self, images: tf.Tensor, seed: Seed | None) -> tf.Tensor:
-        """Seeds `[B, 2]` for the images of a batch.
+        """The seeds of `pixelcnn_tf.random.random_bits` for the images of a batch.
 
         Args:
           images: `[B, H, W, C]`.
-          seed: `[B, 2]`, used as it is; one seed for the batch, int or `[2]`; or None, which
-            draws from TensorFlow's global generator: new at each call, and not reproducible
-            across a resume. Give seeds wherever a run must be.
+          seed: one seed for the batch, int or `[2]`; `[B, 2]` or `[B, 3]`, used as they are; or
+            None, which draws from TensorFlow's global generator: new at each call, and not
+            reproducible across a resume. Give seeds wherever a run must be.
         """
         if seed is None:
             seed = tf.random.uniform([2], tf.int32.min, tf.int32.max, tf.int32)
-        return example_seeds(seed, tf.shape(images)[0])
+        return noise_seeds(seed, tf.shape(images)[0])
 
     def sample_pixels(
         self,

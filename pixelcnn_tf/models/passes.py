@@ -4,6 +4,7 @@ import tensorflow as tf
 
 from pixelcnn_tf.layers.gated_resnet import GatedResnet
 from pixelcnn_tf.layers.heads import EnergyHead
+from pixelcnn_tf.layers.nonlinearities import Value
 from pixelcnn_tf.layers.recomputation import recomputed
 
 
@@ -15,7 +16,11 @@ def add_ones_channel(images):
 class ImagePass:
     """Walks the network over whole images: the `run` of `PixelCNNPlusPlus.walk`.
 
+    What a layer gives is a `Value`: its nonlinearity, which up to three blocks take, is computed
+    once.
+
     Args:
+      nonlinearity: that of the residual blocks.
       h: conditioning vector `[B, num_classes]`, or None.
       dropout: a `Dropout`, or None.
       noise: noise of the energy head, or None.
@@ -24,19 +29,29 @@ class ImagePass:
         computes its inside again.
     """
 
-    def __init__(self, h=None, dropout=None, noise=None, init=False, remat=False):
+    def __init__(self, nonlinearity, h=None, dropout=None, noise=None, init=False, remat=False):
+        self.nonlinearity = nonlinearity
         self.h = h
         self.dropout = dropout
         self.noise = noise
         self.init = init
         self.remat = remat
 
-    def __call__(self, layer, x, a=None):
+    def value(self, raw):
+        return Value(raw, self.nonlinearity)
+
+    def __call__(self, layer, x, a=()):
         if isinstance(layer, GatedResnet):
-            dropout = None if self.dropout is None else self.dropout.block()
-            if self.remat:
-                return recomputed(layer, dropout, x, a, self.h)
-            return layer(x, a=a, h=self.h, dropout=dropout, init=self.init)
+            return self.value(self._block(layer, x, a))
         if isinstance(layer, EnergyHead):
-            return layer(x, noise=self.noise, init=self.init)
-        return layer(x, init=self.init)
+            return self.value(layer(x.raw, noise=self.noise, init=self.init))
+        return self.value(layer(x.raw, init=self.init))
+
+    def _block(self, layer, x, a):
+        dropout = None if self.dropout is None else self.dropout.block()
+        raw = tuple(part.raw for part in a)
+        if self.remat:
+            return recomputed(layer, dropout, x.raw, raw, self.h)
+        activated = x.activated, tuple(part.activated for part in a)
+        options = dict(dropout=dropout, init=self.init, activated=activated)
+        return layer(x.raw, a=raw, h=self.h, **options)

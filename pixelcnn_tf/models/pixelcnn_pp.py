@@ -23,10 +23,10 @@ from pixelcnn_tf.likelihoods.energy import EnergyDistance
 from pixelcnn_tf.models.base import AutoregressiveModel
 from pixelcnn_tf.models.initialization import data_dependent_init
 from pixelcnn_tf.models.passes import ImagePass, add_ones_channel
-from pixelcnn_tf.random import Seed, fold_in, uniform_per_example
+from pixelcnn_tf.random import Seed, random_uniforms
 from pixelcnn_tf.sampling.pixelcnn_pp.cached_sampler import CachedSampler
 
-NOISE_SEED = 0x6E6F6973  # folded into an example's seed for the energy head's noise
+NOISE_NUMBER = 0x6E6F6973  # of the energy head's draw; dropout's are the numbers of its blocks
 
 
 @keras.saving.register_keras_serializable("pixelcnn_tf")
@@ -85,7 +85,7 @@ class PixelCNNPlusPlus(AutoregressiveModel):
             )
         if channels not in (1, 3):
             raise ValueError(f"image_shape={self.image_shape}: images must have 1 or 3 channels")
-        get_nonlinearity(resnet_nonlinearity)
+        self.nonlinearity = get_nonlinearity(resnet_nonlinearity)
 
         self.nr_resnet = require_integer("nr_resnet", nr_resnet, 1)
         self.nr_filters = require_integer("nr_filters", nr_filters, 1)
@@ -151,7 +151,8 @@ class PixelCNNPlusPlus(AutoregressiveModel):
         dtype = self.compute_dtype
         image = tf.zeros([1, side, side, self.image_shape[-1] + 1], dtype)
         h = None if self.num_classes is None else tf.zeros([1, self.num_classes], dtype)
-        self.walk(image, ImagePass(h, noise=tf.zeros([1, side, side, NUM_NOISE], dtype)))
+        run = ImagePass(self.nonlinearity, h, noise=tf.zeros([1, side, side, NUM_NOISE], dtype))
+        self.walk(run.value(image), run)
         self.built = True
 
     def walk(self, image, run: Callable):
@@ -162,7 +163,7 @@ class PixelCNNPlusPlus(AutoregressiveModel):
 
         Args:
           image: what `run` takes as the image with its channel of ones.
-          run: `run(layer, x, a=None)` applies one layer; `a` is the auxiliary input of a
+          run: `run(layer, x, a=())` applies one layer; `a` is the auxiliary input of a
             gated residual block, a tuple of what `run` returned before.
 
         Returns:
@@ -212,8 +213,10 @@ class PixelCNNPlusPlus(AutoregressiveModel):
           images: `[B, H, W, C]`, floats in [-1, 1].
           labels: classes `[B]` (or vectors `[B, num_classes]`) of a conditional model.
           training: apply dropout.
-          seed: for dropout and the energy head's noise: `[B, 2]` int32 (one seed an example),
-            or one int or `[2]` for the batch; None draws from TensorFlow's global generator.
+          seed: for dropout and the energy head's noise: one int or `[2]` for the batch; `[B, 2]`
+            int32, one an example, whose noise does not depend on the batch around it; `[B, 3]`,
+            places in a larger batch, see `pixelcnn_tf.random.batch_places`; None draws from
+            TensorFlow's global generator.
           dropout_masks: instead of random ones: 0/1 arrays, one for each gated residual block
             in call order; implies `training`.
           noise: instead of random noise for the energy head, `[K, B, H, W, 4]` in [-1, 1], or
@@ -239,8 +242,8 @@ class PixelCNNPlusPlus(AutoregressiveModel):
         if self.energy_distance and noise is None:
             noise = self.draw_noise(images, seed)
         remat = self.remat and training and not init
-        run = ImagePass(h, dropout, noise, init=init, remat=remat)
-        output = self.walk(add_ones_channel(images), run)
+        run = ImagePass(self.nonlinearity, h, dropout, noise, init=init, remat=remat)
+        output = self.walk(run.value(add_ones_channel(images)), run).raw
         if dropout is not None:
             dropout.finish()
         return output
@@ -254,9 +257,9 @@ class PixelCNNPlusPlus(AutoregressiveModel):
     def draw_noise(self, images: tf.Tensor, seed: Seed | None) -> tf.Tensor:
         """Noise of the energy head, `[10, B, H, W, 4]`: 10 samples an image, as `model_spec`."""
         height, width, _ = self.image_shape
-        seeds = fold_in(self.seeds_for(images, seed), NOISE_SEED)
         shape = [NUM_SAMPLES, height, width, NUM_NOISE]
-        noise = uniform_per_example(seeds, shape, -1.0, 1.0)  # [B, 10, H, W, 4]
+        uniforms = random_uniforms(self.seeds_for(images, seed), shape, NOISE_NUMBER)
+        noise = 2.0 * uniforms - 1.0  # [B, 10, H, W, 4]
         return tf.transpose(noise, [1, 0, 2, 3, 4])
 
     def sample_pixels(

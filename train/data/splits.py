@@ -2,12 +2,14 @@
 continued exactly.
 
 A batch is a dict of `images` (uint8 or uint16 `[B, H, W, C]`, levels), `labels` (int32 `[B]`,
-where there are any) and `seeds` (int32 `[B, 2]`): one random seed for each global example and
-step, which keys its dropout whatever replica it lands on.
+where there are any) and `seeds` (int32 `[B, 3]`): for each example the step's random seed and its
+place in the global batch, which key its dropout whatever replica it lands on.
 """
 
 import numpy as np
 import tensorflow as tf
+
+from pixelcnn_tf.random import batch_places
 
 SHUFFLE_BUFFER = 20_000  # images of a streamed split that are shuffled among each other
 
@@ -85,7 +87,7 @@ def _add_seeds(batches, batch_size, seed, first_step):
 
     def add(number, batch):
         step_seed = tf.random.fold_in(tf.constant([seed, 0]), first_step + number)
-        return batch | {"seeds": tf.random.split(step_seed, num=batch_size)}
+        return batch | {"seeds": batch_places(step_seed, batch_size)}
 
     return batches.enumerate().map(lambda n, batch: add(tf.cast(n, tf.int32), batch))
 

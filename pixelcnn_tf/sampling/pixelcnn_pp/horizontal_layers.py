@@ -50,22 +50,18 @@ class HorizontalResnetLayer(IncrementalLayer):
     shortcut."""
 
     @property
-    def widening(self):
-        """2 for concat_elu, which doubles the channels, else 1."""
-        return self.nonlinearity(tf.zeros([1, 1])).shape[-1]
-
-    @property
     def prepared_sizes(self):
         return self.layer.filters, 2 * self.layer.filters
 
     @property
     def cached_sizes(self):
-        return (self.widening * self.layer.filters,) * 2
+        return (self.layer.nin.widening * self.layer.filters,) * 2
 
     def fold(self):
         layer = self.layer
         conv, gate = layer.conv_in.kernel(), layer.conv_gate.kernel()
-        from_u, from_skip = self._split_nin(layer.nin.kernel())
+        # For f(u), and, on the way down, for f(shortcut).
+        from_u, *from_skip = layer.nin.kernels(layer.nin.kernel())
         return {
             "above": stack_taps(conv[0, 0], conv[0, 1], from_u),
             "bias": layer.conv_in.bias() + layer.nin.bias(),
@@ -74,17 +70,6 @@ class HorizontalResnetLayer(IncrementalLayer):
             "gate_bias": layer.conv_gate.bias(),
             "gate_here": stack_taps(gate[1, 0], gate[1, 1]),
         }
-
-    def _split_nin(self, kernel):
-        """The part of the auxiliary input's matrix for f(u), and, on the way down, for f(skip).
-
-        The image pass applies f to [u, skip] together; concat_elu then orders its output
-        [u, skip, -u, -skip].
-        """
-        if kernel.shape[0] == self.widening * self.layer.filters:
-            return kernel, []
-        blocks = tf.split(kernel, 2 * self.widening)
-        return tf.concat(blocks[0::2], axis=0), [tf.concat(blocks[1::2], axis=0)]
 
     def condition(self, h):
         return self.layer.condition(h)

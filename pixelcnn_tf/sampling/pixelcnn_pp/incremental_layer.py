@@ -14,6 +14,8 @@ kept after its nonlinearity, so that it is computed once.
 
 import tensorflow as tf
 
+from pixelcnn_tf.layers.nonlinearities import Value
+
 
 def from_left(row):
     """`row[x - 1]` at x, zero at the left edge: `[W, B, C]` -> `[W, B, C]`."""
@@ -63,21 +65,6 @@ def add_gated(x, gated, condition=None):
         gated = gated + condition
     value, gate = tf.split(gated, 2, axis=-1)
     return x + value * tf.sigmoid(gate)
-
-
-class Value:
-    """What a layer gave, and, computed when first asked for, the nonlinearity of it."""
-
-    def __init__(self, raw, nonlinearity):
-        self.raw = raw
-        self._nonlinearity = nonlinearity
-        self._activated = None
-
-    @property
-    def activated(self):
-        if self._activated is None:
-            self._activated = self._nonlinearity(self.raw)
-        return self._activated
 
 
 class IncrementalLayer:

@@ -184,8 +184,9 @@ def test_bad_inputs_are_named():
 def test_mixed_precision_computes_in_bfloat16_and_keeps_float32_variables():
     model = PixelCNNPlusPlus((8, 8, 1), **TINY, dtype="mixed_bfloat16")
     assert {v.dtype for v in model.trainable_variables} == {"float32"}
-    run = ImagePass()
-    assert run(model.u_input, random_images(2, 8, 8, 2)).dtype == tf.bfloat16
+    run = ImagePass(model.nonlinearity)
+    images = run.value(random_images(2, 8, 8, 2))
+    assert run(model.u_input, images).raw.dtype == tf.bfloat16
     assert model(random_images(2, 8, 8, 1)).dtype == tf.float32  # of the head
 
 
