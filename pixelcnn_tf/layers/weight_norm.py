@@ -10,8 +10,34 @@ import keras
 import tensorflow as tf
 
 V_STDDEV = 0.05  # official nn.py: random_normal_initializer(0, 0.05), for V and hw
-NORM_EPSILON = 1e-12  # tf.nn.l2_normalize, which the official code calls: least squared norm
+NORM_LEAST = 1e-6  # tf.nn.l2_normalize, which the official code calls: 1e-12 for its square
 INIT_EPSILON = 1e-10  # official nn.py: inside the root of the variance in the init pass
+
+
+def normalized(v, g, axes):
+    """`g * v / ||v||` in few operations, and its gradient in few more.
+
+    Args:
+      v: the direction, any float tensor.
+      g: the length of each channel, shaped so that it is broadcast along `axes`.
+      axes: those of one norm.
+    """
+
+    @tf.custom_gradient
+    def normalize(v, g):
+        norm = tf.raw_ops.EuclideanNorm(input=v, axis=axes, keep_dims=True)
+        inverse = 1.0 / tf.maximum(norm, NORM_LEAST)
+        scale = g * inverse  # a channel's factor first: v is gone through, and kept, once less
+
+        def gradient(upstream):
+            of_g = tf.reduce_sum(upstream * v, axis=axes, keepdims=True) * inverse
+            # Below the least norm the scale does not depend on v.
+            along = of_g * inverse * tf.cast(norm > NORM_LEAST, v.dtype)
+            return scale * (upstream - along * v), of_g
+
+        return scale * v, gradient
+
+    return normalize(v, g)
 
 
 class WeightNormLayer(keras.layers.Layer):
@@ -53,10 +79,8 @@ class WeightNormLayer(keras.layers.Layer):
     def kernel(self):
         """The effective kernel `g * V / ||V||` in the compute dtype, shaped like `V`."""
         v, g = tf.convert_to_tensor(self.V), tf.convert_to_tensor(self.g)
-        square = tf.reduce_sum(tf.square(v), axis=self.norm_axes, keepdims=True)
-        # The factor of each channel first: V is gone through, and kept in memory, once less.
-        scale = tf.reshape(g, self.g_shape) * tf.math.rsqrt(tf.maximum(square, NORM_EPSILON))
-        return tf.cast(scale * v, self.compute_dtype)
+        kernel = normalized(v, tf.reshape(g, self.g_shape), self.norm_axes)
+        return tf.cast(kernel, self.compute_dtype)
 
     def bias(self):
         """`b` in the compute dtype, `[filters]`."""

@@ -77,15 +77,17 @@ def split_parameters(
     if l.dtype != tf.float64:
         l = tf.cast(l, tf.float32)  # noqa: E741
     l = tf.clip_by_value(l, -OUTPUT_LIMIT, OUTPUT_LIMIT)  # noqa: E741
-    logit_probs, rest = l[..., :k], l[..., k:]
+    # Splits, not slices: the gradient of a split is one concatenation.
     parts = 3 if channels == 3 else 2
+    logit_probs, rest = tf.split(l, [k, channels * parts * k], axis=-1)
     leading = [tf.shape(l)[i] if n is None else n for i, n in enumerate(l.shape[:-1])]
     rest = tf.reshape(rest, [*leading, channels, parts * k])
+    means, log_scales, *coeffs = tf.split(rest, parts, axis=-1)
     return MixtureParameters(
         logit_probs=logit_probs,
-        means=rest[..., :k],
-        log_scales=tf.maximum(rest[..., k : 2 * k], LOG_SCALE_MIN),
-        coeffs=tf.tanh(rest[..., 2 * k :]) if channels == 3 else None,
+        means=means,
+        log_scales=tf.maximum(log_scales, LOG_SCALE_MIN),
+        coeffs=tf.tanh(coeffs[0]) if coeffs else None,
     )
 
 
@@ -99,11 +101,11 @@ def conditional_means(x: tf.Tensor, parameters: MixtureParameters) -> tf.Tensor:
     means, coeffs = parameters.means, parameters.coeffs
     if coeffs is None:
         return means
-    red, green = x[..., 0, None], x[..., 1, None]  # [..., 1]
-    of_green = means[..., 1, :] + coeffs[..., 0, :] * red
-    of_blue = means[..., 2, :] + coeffs[..., 1, :] * red + coeffs[..., 2, :] * green
-    of_red = tf.broadcast_to(means[..., 0, :], tf.shape(of_green))
-    return tf.stack([of_red, of_green, of_blue], axis=-2)
+    red_on_green, red_on_blue, green_on_blue = tf.unstack(
+        coeffs * tf.gather(x, [0, 0, 1], axis=-1)[..., None], axis=-2
+    )  # [..., K]
+    added = [tf.zeros_like(red_on_green), red_on_green, red_on_blue + green_on_blue]
+    return means + tf.stack(added, axis=-2)
 
 
 def mixture_log_prob(
@@ -124,25 +126,34 @@ def mixture_log_prob(
     log_scales = parameters.log_scales
     centered_x = x[..., None] - conditional_means(x, parameters)  # [..., C, K]
     inv_stdv = tf.exp(-log_scales)
-    plus_in = inv_stdv * (centered_x + half)
-    min_in = inv_stdv * (centered_x - half)
-    mid_in = inv_stdv * centered_x
+    mid_in, half_width = inv_stdv * centered_x, inv_stdv * half
+    plus_in, min_in = mid_in + half_width, mid_in - half_width
 
     log_cdf_plus = -tf.nn.softplus(-plus_in)  # lowest level: all below its upper edge
     log_one_minus_cdf_min = -tf.nn.softplus(min_in)  # highest level: all above its lower edge
     # Between: log(sigmoid(plus_in) - sigmoid(min_in)), written as
     # log(sigmoid(plus_in) sigmoid(-min_in) (1 - exp(-width))), which does not cancel.
-    width = tf.maximum(2.0 * half * inv_stdv, DENSITY_BELOW)
-    log_cdf_delta = log_cdf_plus + log_one_minus_cdf_min + tf.math.log(-tf.math.expm1(-width))
+    # In the outermost bins the terms of the edge that is not there are left out.
+    edge = max(EDGE, 1.0 - half)
+    not_lowest, not_highest = x >= -edge, x <= edge  # [..., C]
+    between = not_lowest & not_highest
+
+    def where(condition, value):
+        return value * tf.cast(condition, x.dtype)[..., None]
+
+    width = tf.maximum(2.0 * half_width, DENSITY_BELOW)
+    log_mass = (
+        where(not_highest, log_cdf_plus)
+        + where(not_lowest, log_one_minus_cdf_min)
+        + where(between, tf.math.log(-tf.math.expm1(-width)))
+    )
     # Very improbable levels, as the official code has it: density times bin width.
     log_bin_width = tf.math.log(tf.constant(2.0 * half, x.dtype))
     log_pdf_mid = mid_in - log_scales - 2.0 * tf.nn.softplus(mid_in) + log_bin_width
 
     cdf_delta = tf.sigmoid(plus_in) - tf.sigmoid(min_in)
-    log_probs = tf.where(cdf_delta > DENSITY_BELOW, log_cdf_delta, log_pdf_mid)
-    edge = max(EDGE, 1.0 - half)
-    log_probs = tf.where(x[..., None] > edge, log_one_minus_cdf_min, log_probs)
-    log_probs = tf.where(x[..., None] < -edge, log_cdf_plus, log_probs)
+    improbable = (cdf_delta <= DENSITY_BELOW) & between[..., None]
+    log_probs = tf.where(improbable, log_pdf_mid, log_mass)
 
     log_weights = tf.nn.log_softmax(parameters.logit_probs)
     return tf.reduce_logsumexp(tf.reduce_sum(log_probs, axis=-2) + log_weights, axis=-1)

@@ -4,6 +4,11 @@ import keras
 import tensorflow as tf
 
 
+def subtract(variable: tf.Variable, factor: tf.Tensor, change: tf.Tensor) -> None:
+    """`variable -= factor * change` in one operation; `factor` is a scalar."""
+    tf.raw_ops.ResourceApplyGradientDescent(var=variable.handle, alpha=factor, delta=change)
+
+
 @keras.saving.register_keras_serializable("pixelcnn_tf")
 class OfficialAdam(keras.optimizers.Optimizer):
     """Adam with epsilon inside the square root, the learning rate decayed before every step.
@@ -73,27 +78,46 @@ class OfficialAdam(keras.optimizers.Optimizer):
         super().apply(grads, trainable_variables)
 
     def _scalars(self, step, lr, dtype):
-        """Learning rate and bias corrections of a step, in a variable's dtype."""
+        """What the bias corrections make of learning rate and epsilon, in a variable's dtype.
+
+        `lr * (m / c_1) / sqrt(v / c_2 + epsilon)` is
+        `lr * sqrt(c_2) / c_1 * m / sqrt(v + epsilon * c_2)`.
+        """
         t = tf.cast(step, dtype)
         beta_1, beta_2 = tf.constant(self.beta_1, dtype), tf.constant(self.beta_2, dtype)
-        return tf.cast(lr, dtype), 1.0 - tf.pow(beta_1, t), 1.0 - tf.pow(beta_2, t)
+        correction_1, correction_2 = 1.0 - tf.pow(beta_1, t), 1.0 - tf.pow(beta_2, t)
+        lr = tf.cast(lr, dtype) * tf.sqrt(correction_2) / correction_1
+        return lr, self.epsilon * correction_2
 
     def update_step(self, gradient, variable, learning_rate):
         dtype = variable.dtype if isinstance(variable.dtype, str) else variable.dtype.name
-        lr, correction_1, correction_2 = self.of_step[dtype]
-        beta_1, beta_2 = tf.constant(self.beta_1, dtype), tf.constant(self.beta_2, dtype)
-        m, v = self.moments(variable)
+        lr, epsilon = self.of_step[dtype]
+        m, v = (moment.value for moment in self.moments(variable))
         # One variable after the other: TensorFlow would begin all at once, and keep half a dozen
         # intermediate values of every parameter in memory.
         with tf.control_dependencies(self.previous.get(gradient.device, [])):
-            gradient = tf.cast(tf.identity(gradient), dtype)
-            self.assign(m, beta_1 * m + (1.0 - beta_1) * gradient)
-            self.assign(v, beta_2 * v + (1.0 - beta_2) * tf.square(gradient))
-            m_hat = m / correction_1
-            v_hat = v / correction_2
-            update = lr * m_hat / tf.sqrt(v_hat + self.epsilon)
-            self.assign_sub(variable, update)
+            gradient = tf.cast(tf.convert_to_tensor(gradient), dtype)
+            self._update_moments(gradient, variable, m, v)
+            update = m * tf.math.rsqrt(v + epsilon)
+            subtract(variable, lr, update)
         self.previous[gradient.device] = [update]
+
+    def _update_moments(self, gradient, variable, m, v):
+        """Both moments in one operation: TensorFlow's own Adam, its learning rate 0. It leaves the
+        variable alone, as epsilon is not where the official code has it."""
+        zero, one = tf.zeros([], gradient.dtype), tf.ones([], gradient.dtype)
+        tf.raw_ops.ResourceApplyAdam(
+            var=variable.handle,
+            m=m.handle,
+            v=v.handle,
+            beta1_power=zero,
+            beta2_power=zero,
+            lr=zero,
+            beta1=self.beta_1,
+            beta2=self.beta_2,
+            epsilon=one,
+            grad=gradient,
+        )
 
     def get_config(self):
         return super().get_config() | {

@@ -9,6 +9,7 @@ import keras
 import tensorflow as tf
 
 from pixelcnn_tf.checks import require_share
+from pixelcnn_tf.optimization.adam import subtract
 
 
 class PolyakAverage:
@@ -54,8 +55,8 @@ class PolyakAverage:
 
         def feed(shadow, variable):
             with tf.control_dependencies(previous.get(shadow.device, [])):
-                change = (1.0 - self.polyak_decay) * (shadow - variable)
-                shadow.assign_sub(change)
+                change = shadow - variable
+                subtract(shadow, tf.constant(1.0 - self.polyak_decay, change.dtype), change)
             previous[shadow.device] = [change]
 
         for shadow, variable in self.pairs:
