@@ -3,6 +3,11 @@
 import tensorflow as tf
 
 
+def plain_concat_elu(x):
+    """`concat_elu` for who wants no gradient: it is traced several times faster."""
+    return tf.nn.elu(tf.concat([x, -x], axis=-1))
+
+
 @tf.custom_gradient
 def concat_elu(x):
     """`elu(concat([x, -x]))` over the channels (official `nn.concat_elu`; paper section 2.3).
@@ -15,7 +20,7 @@ def concat_elu(x):
     Returns:
       float tensor `[..., 2 * C]`, values > -1.
     """
-    y = tf.nn.elu(tf.concat([x, -x], axis=-1))
+    y = plain_concat_elu(x)
 
     def gradient(upstream):
         of_x, of_minus_x = tf.split(tf.raw_ops.EluGrad(gradients=upstream, outputs=y), 2, axis=-1)
@@ -47,8 +52,12 @@ class Value:
 NONLINEARITIES = {"concat_elu": concat_elu, "elu": tf.nn.elu, "relu": tf.nn.relu}
 
 
-def get_nonlinearity(name):
+def get_nonlinearity(name, gradient=True):
     """Returns the function called `name`: "concat_elu", "elu" or "relu".
+
+    Args:
+      name: as above.
+      gradient: whether its gradient will be asked for.
 
     Raises:
       ValueError: for any other name.
@@ -57,4 +66,6 @@ def get_nonlinearity(name):
         raise ValueError(
             f"resnet_nonlinearity={name!r}: must be one of {', '.join(NONLINEARITIES)}"
         )
+    if name == "concat_elu" and not gradient:
+        return plain_concat_elu
     return NONLINEARITIES[name]

@@ -34,10 +34,12 @@ def cached_run(model, quantize: bool, temperature: tf.Tensor, jit_compile: bool)
             )
             return images, state
 
-        return tf.function(fill, jit_compile=jit_compile)
+        # Autograph has nothing to convert, and takes its time to find out.
+        return tf.function(fill, autograph=False, jit_compile=jit_compile)
 
     fill = compiled(model, ("cached", quantize, jit_compile), make_fill)
-    weights = compiled(model, "fold", lambda: tf.function(sampler.fold))()
+    fold = compiled(model, "fold", lambda: tf.function(sampler.fold, autograph=False))
+    weights = fold()
 
     def run(images, mask, h, uniforms, progress):
         conditions = sampler.conditions(h)

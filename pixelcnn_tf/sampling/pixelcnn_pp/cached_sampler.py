@@ -9,6 +9,8 @@ The loops go over groups of 4 rows and, inside, 4 columns: which stages of the U
 each of the 4 x 4 phases is decided when the function is traced, not while it runs.
 """
 
+from functools import partial
+
 import tensorflow as tf
 
 from pixelcnn_tf.sampling.pixelcnn_pp.passes import (
@@ -114,38 +116,41 @@ class CachedSampler:
                 self.model.head.compute_dtype, height, element_shape=shape
             )
 
+        def one_row(phase, row, state):
+            """Samples a row: `(images, parameters or None, state)`."""
+            cached = {}
+            for layers, tensor in zip(self.caching, state["cached"], strict=True):
+                cached |= unpack(tensor, layers, "cached_sizes")
+            run = RowPass(
+                self.layers,
+                weights,
+                conditions,
+                dict(state["vertical"]),
+                cached,
+                phase,
+                not_first=tf.cast(row > 0, dtype),
+            )
+            self.model.walk(state["image"], run)
+            sampled = self._row(run, images[row], mask[row], uniforms[row], options)
+            state = {
+                "vertical": run.state,
+                "cached": [
+                    sampled.get(f"cached {stage}", old) for stage, old in enumerate(state["cached"])
+                ],
+                "image": (with_one(sampled["images"], dtype), state["image"][0]),
+            }
+            return sampled["images"], sampled.get("parameters"), state
+
         def group(index, outputs, state):
+            # Of the odd rows all are alike: only the full resolution is active in them. They are
+            # traced once.
+            odd_row = tf.function(partial(one_row, 1), autograph=False)
             for phase in range(self.period):
                 row = index * self.period + phase
-                cached = {}
-                for layers, tensor in zip(self.caching, state["cached"], strict=True):
-                    cached |= unpack(tensor, layers, "cached_sizes")
-                run = RowPass(
-                    self.layers,
-                    weights,
-                    conditions,
-                    dict(state["vertical"]),
-                    cached,
-                    phase,
-                    not_first=tf.cast(row > 0, dtype),
-                )
-                self.model.walk(state["image"], run)
-                sampled = self._row(run, images[row], mask[row], uniforms[row], options)
-                outputs = write(
-                    outputs,
-                    {
-                        "images": (row, sampled["images"]),
-                        "parameters": (row, sampled.get("parameters")),
-                    },
-                )
-                state = {
-                    "vertical": run.state,
-                    "cached": [
-                        sampled.get(f"cached {stage}", old)
-                        for stage, old in enumerate(state["cached"])
-                    ],
-                    "image": (with_one(sampled["images"], dtype), state["image"][0]),
-                }
+                run_row = odd_row if phase % 2 else partial(one_row, phase)
+                sampled, parameters, state = run_row(row, state)
+                values = {"images": (row, sampled), "parameters": (row, parameters)}
+                outputs = write(outputs, values)
             return index + 1, outputs, state
 
         first, last = rows[0] // self.period, rows[1] // self.period

@@ -11,6 +11,7 @@ import tensorflow as tf
 from pixelcnn_tf.layers.gated_resnet import GatedResnet
 from pixelcnn_tf.layers.heads import EnergyHead, MixtureHead
 from pixelcnn_tf.layers.input_streams import HorizontalInput, VerticalInput
+from pixelcnn_tf.layers.nonlinearities import get_nonlinearity
 from pixelcnn_tf.layers.shifted_convolutions import (
     DownRightShiftedConv2D,
     DownRightShiftedConv2DTranspose,
@@ -49,7 +50,7 @@ def incremental_layers(model):
         layers[layer] = INCREMENTAL[kind](layer, name, in_stage, nonlinearity)
         return layers[layer].stage
 
-    nonlinearity = model.u_up[0][0].nonlinearity
+    nonlinearity = get_nonlinearity(model.resnet_nonlinearity, gradient=False)
     model.walk(0, run)
     return layers
 

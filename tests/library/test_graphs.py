@@ -1,0 +1,133 @@
+"""What the graphs of training, scoring and sampling are made of.
+
+No GPU is needed: the installed TensorFlow carries the list of all its kernels, those of CUDA too.
+"""
+
+import keras
+import pytest
+import tensorflow as tf
+from tensorflow.python.framework.kernels import get_registered_kernels_for_op
+
+from pixelcnn_tf import (
+    GatedPixelCNN,
+    OfficialAdam,
+    PixelCNN,
+    PixelCNNPlusPlus,
+    PolyakAverage,
+    sampling,
+)
+from pixelcnn_tf.random import batch_places
+
+SHAPE, BATCH = (8, 8, 3), 2
+LOOPS = {"While", "StatelessWhile", "For", "MapDefun"}
+# Run by the executor itself, on whatever device.
+WITHOUT_KERNELS = {"PartitionedCall", "StatefulPartitionedCall", "If", "StatelessIf"} | LOOPS
+
+MODELS = {
+    "pixelcnn_pp": (PixelCNNPlusPlus, dict(nr_resnet=1, nr_filters=4, nr_logistic_mix=2)),
+    "pixelcnn_pp remat": (
+        PixelCNNPlusPlus,
+        dict(nr_resnet=1, nr_filters=4, nr_logistic_mix=2, remat=True),
+    ),
+    "pixelcnn_pp energy": (
+        PixelCNNPlusPlus,
+        dict(nr_resnet=1, nr_filters=4, energy_distance=True),
+    ),
+    "pixelcnn_pp conditional": (
+        PixelCNNPlusPlus,
+        dict(nr_resnet=1, nr_filters=4, nr_logistic_mix=2, num_classes=3),
+    ),
+    "pixelcnn": (PixelCNN, dict(nr_resnet=1, nr_filters=6, nr_output_filters=6)),
+    "gated_pixelcnn": (
+        GatedPixelCNN,
+        dict(nr_resnet=2, nr_filters=6, nr_output_filters=6, num_classes=3),
+    ),
+}
+
+
+def operations(function, *arguments):
+    """The nodes of a function's graph and of all that it calls."""
+    definition = function.get_concrete_function(*arguments).graph.as_graph_def()
+    return [*definition.node, *(node for f in definition.library.function for node in f.node_def)]
+
+
+def on_a_gpu(node):
+    """Whether TensorFlow has a kernel of this operation, of these types, that a GPU runs."""
+
+    def fits(kernel):
+        for constraint in kernel.constraint:
+            value = node.attr[constraint.name]
+            types = value.list.type or [value.type]
+            if not set(types) <= set(constraint.allowed_values.list.type):
+                return False
+        return kernel.device_type in ("GPU", "DEFAULT")
+
+    # The text of an `Assert` stays on the host.
+    text = node.op == "Const" and node.attr["dtype"].type == tf.string.as_datatype_enum
+    return (
+        text
+        or node.op in WITHOUT_KERNELS
+        or any(fits(kernel) for kernel in get_registered_kernels_for_op(node.op).kernel)
+    )
+
+
+def check(nodes, may_loop):
+    assert len(nodes) > 50
+    loops = {node.name for node in nodes if node.op in LOOPS}
+    assert may_loop or not loops, f"loops: {sorted(loops)}"
+    on_cpu = {(node.op, str(node.attr["T"].type)) for node in nodes if not on_a_gpu(node)}
+    assert not on_cpu, f"these would fall back to the CPU: {sorted(on_cpu)}"
+
+
+def make(name, dtype="float32"):
+    kind, arguments = MODELS[name]
+    model = kind(SHAPE, **arguments, dtype=dtype)
+    return model, tf.constant([0, 2]) if model.num_classes else None
+
+
+@pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
+@pytest.mark.parametrize("name", MODELS)
+def test_training_step_has_no_loop_and_runs_on_a_gpu(name, dtype):
+    model, labels = make(name, dtype)
+    optimizer = OfficialAdam()
+    optimizer.build(model.trainable_variables)
+    average = PolyakAverage(model, make(name)[0])
+
+    @tf.function
+    def step(images, seeds):
+        with tf.GradientTape() as tape:
+            parameters = model(images, labels, training=True, seed=seeds)
+            loss = tf.reduce_sum(model.likelihood.loss(images, parameters))
+        optimizer.apply(tape.gradient(loss, model.trainable_variables), model.trainable_variables)
+        average.update()
+        return loss
+
+    check(operations(step, tf.zeros([BATCH, *SHAPE]), batch_places(1, BATCH)), may_loop=False)
+
+
+@pytest.mark.parametrize("name", [name for name in MODELS if "energy" not in name])
+def test_scoring_has_no_loop_and_runs_on_a_gpu(name):
+    model, labels = make(name)
+    score = tf.function(lambda images: model.log_prob(images, labels))
+    check(operations(score, tf.zeros([BATCH, *SHAPE])), may_loop=False)
+
+
+@pytest.mark.parametrize("name", ["pixelcnn_pp", "pixelcnn_pp energy", "gated_pixelcnn"])
+def test_sampling_runs_on_a_gpu(name):
+    model, labels = make(name)
+
+    @tf.function
+    def draw(seeds):
+        uniforms = sampling.pixel_uniforms(model, seeds)
+        images, mask = tf.zeros([BATCH, *SHAPE]), tf.zeros([BATCH, *SHAPE[:2]], tf.bool)
+        return sampling.fill(model, images, mask, uniforms, labels)
+
+    check(operations(draw, tf.zeros([BATCH, 2], tf.int32)), may_loop=True)
+
+
+def test_one_that_falls_back_is_named():
+    """`tf.strings` has no kernel on a GPU; nor has a convolution of integers."""
+    function = tf.function(lambda x: [tf.strings.as_string(x + float(n)) for n in range(60)])
+    with pytest.raises(AssertionError, match="AsString"):
+        check(operations(function, tf.zeros([2])), may_loop=False)
+    keras.utils.clear_session()
