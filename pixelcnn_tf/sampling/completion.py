@@ -22,7 +22,8 @@ from pixelcnn_tf.sampling.naive import naive_run
 METHODS = ("cached", "naive")
 # Compiling the cached sampler with XLA takes about half a minute, and saves a CPU about a
 # millisecond a pixel and batch, and only in networks so narrow that the time goes into the
-# number of operations (benchmarks/sampling.py). The default counts on that.
+# number of operations (benchmarks/sampling.py). The default counts on that, on a CPU alone: on a
+# GPU nothing of it was measured, and XLA is left to who asks for it.
 XLA_PAYS_FROM_PIXELS = 40_000
 XLA_PAYS_TO_FILTERS = 64
 
@@ -44,7 +45,10 @@ def pixel_uniforms(model, seeds: tf.Tensor) -> tf.Tensor:
 
 
 def xla_pays(model, num_batches: int) -> bool:
-    """Whether compiling the cached sampler with XLA pays for so many batches."""
+    """Whether compiling the cached sampler with XLA pays for so many batches: on a CPU, as far as
+    was measured; on a GPU never."""
+    if tf.config.list_logical_devices("GPU"):
+        return False
     height, width, _ = model.image_shape
     narrow = getattr(model, "nr_filters", 0) <= XLA_PAYS_TO_FILTERS
     return narrow and num_batches * height * width >= XLA_PAYS_FROM_PIXELS

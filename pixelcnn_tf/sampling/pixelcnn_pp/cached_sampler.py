@@ -35,6 +35,11 @@ def with_one(pixels, dtype):
     return tf.cast(tf.concat([pixels, tf.ones_like(pixels[..., :1])], axis=-1), dtype)
 
 
+def shared(function):
+    """`function`, traced and optimised once for all its calls, and not copied into them."""
+    return tf.function(function, autograph=False, experimental_attributes={"_noinline": True})
+
+
 class CachedSampler:
     """Fills in the pixels of images for one model; see `pixelcnn_tf.sampling.complete`.
 
@@ -144,7 +149,7 @@ class CachedSampler:
         def group(index, outputs, state):
             # Of the odd rows all are alike: only the full resolution is active in them. They are
             # traced once.
-            odd_row = tf.function(partial(one_row, 1), autograph=False)
+            odd_row = shared(partial(one_row, 1))
             for phase in range(self.period):
                 row = index * self.period + phase
                 run_row = odd_row if phase % 2 else partial(one_row, phase)
@@ -182,28 +187,31 @@ class CachedSampler:
         }
         prepared = {stage: pack(row_pass.prepared, preparing[stage]) for stage in stages}
 
+        def one_pixel(phase, column, left, left_pixel):
+            """Samples a pixel: its values for `outputs`, and what its right neighbour needs."""
+            place = {stage: column // 2**stage for stage in stages if phase % 2**stage == 0}
+            here = {}
+            for stage in place:
+                values = tf.gather(prepared[stage], place[stage])
+                here |= unpack(values, preparing[stage], "prepared_sizes")
+            noise = tf.gather(uniforms, column)
+            run = PixelPass(self.layers, row_pass.weights, here, left, noise, row_pass.phase, phase)
+            parameters = model.walk(left_pixel, run)
+            sample = model.likelihood.sample(parameters, noise, quantize, temperature)
+            sample = tf.reshape(tf.cast(sample, images.dtype), [-1, channels])
+            pixel = tf.where(tf.gather(mask, column) > 0, tf.gather(images, column), sample)
+            values = {"images": (column, pixel), "parameters": (column, parameters)}
+            for stage in place:
+                kept = pack(run.cached, self.caching[stage])
+                values[f"cached {stage}"] = place[stage], kept
+            return values, left | run.cached, with_one(pixel, dtype)
+
         def group(index, outputs, left, left_pixel):
+            odd_pixel = shared(partial(one_pixel, 1))  # as the odd rows
             for phase in range(period):
-                column = index * period + phase
-                place = {stage: column // 2**stage for stage in stages if phase % 2**stage == 0}
-                here = {}
-                for stage in place:
-                    values = tf.gather(prepared[stage], place[stage])
-                    here |= unpack(values, preparing[stage], "prepared_sizes")
-                noise = tf.gather(uniforms, column)
-                run = PixelPass(
-                    self.layers, row_pass.weights, here, left, noise, row_pass.phase, phase
-                )
-                parameters = model.walk(left_pixel, run)
-                sample = model.likelihood.sample(parameters, noise, quantize, temperature)
-                sample = tf.reshape(tf.cast(sample, images.dtype), [-1, channels])
-                pixel = tf.where(tf.gather(mask, column) > 0, tf.gather(images, column), sample)
-                values = {"images": (column, pixel), "parameters": (column, parameters)}
-                for stage in place:
-                    kept = pack(run.cached, self.caching[stage])
-                    values[f"cached {stage}"] = place[stage], kept
+                run_pixel = odd_pixel if phase % 2 else partial(one_pixel, phase)
+                values, left, left_pixel = run_pixel(index * period + phase, left, left_pixel)
                 outputs = write(outputs, values)
-                left, left_pixel = left | run.cached, with_one(pixel, dtype)
             return index + 1, outputs, left, left_pixel
 
         outputs = {"images": tf.TensorArray(images.dtype, width)}
