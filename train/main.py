@@ -11,8 +11,10 @@ from absl import flags as absl_flags
 
 from train.config import flags
 from train.config import saved as configuration
-from train.errors import UserError, WorkerLost, run
-from train.workdir.claim import prepare_workdir
+from train.devices.cluster import read_cluster
+from train.errors import UserError, WorkerLost, reason, run
+from train.quiet import start_tensorflow
+from train.workdir.claim import claim, prepare_workdir
 
 
 def count_steps(config, steps_per_epoch):
@@ -36,35 +38,46 @@ def train(config):
       Stopped: after SIGTERM or SIGINT, with the state saved.
       WorkerLost: if another process of the run is gone.
     """
-    prepare_workdir(config)
+    distributed = config.strategy in ("auto", "multi_worker")
+    num_workers, number = read_cluster() if distributed else (1, 0)
+    if number == 0:
+        with claim(config.workdir):
+            return _train(config, num_workers)
+    prepare_workdir(config.workdir)
+    return _train(config, num_workers)
+
+
+def _train(config, num_workers):
+    """`train`, in a folder that is ours."""
     saved = configuration.find(config.workdir)
     if saved is not None:
         configuration.refuse_another(saved, config)
 
-    # TensorFlow takes seconds to import: only once the flags are known to be right.
+    start_tensorflow()
     import tensorflow as tf
 
     from train.devices.strategy import make_strategy
-    from train.devices.workers import Workers, read_cluster
+    from train.devices.workers import Workers
 
     try:
         strategy = make_strategy(config.strategy, config.nr_gpu)
-        return _train(config, saved, strategy, Workers(strategy))
+        return _train_under(strategy, Workers(strategy), config, saved)
     except tf.errors.OpError as error:
-        if read_cluster()[0] == 1:
+        if num_workers == 1:
             raise
         raise WorkerLost(
             "another worker does not answer any more "
-            f"({type(error).__name__}: {str(error.message).splitlines()[0][:200]}); start all "
-            "workers again: they go on from the last checkpoint"
+            f"({type(error).__name__}: {reason(error)}); start all workers again: they go on from "
+            "the last checkpoint"
         ) from None
 
 
-def _train(config, saved, strategy, workers):
+def _train_under(strategy, workers, config, saved):
     """`train`, under a strategy."""
     from train.data.load import load
     from train.devices.signals import StopRequest
     from train.output.published import table
+    from train.output.samples import refuse_too_many
     from train.training.loop import Loop
     from train.training.trainer import Trainer
 
@@ -73,7 +86,13 @@ def _train(config, saved, strategy, workers):
     if saved is not None:
         configuration.refuse_other_data(saved, config, dataset)
         configuration.refuse_another_batch(saved, config, strategy.num_replicas_in_sync)
-    trainer = Trainer(config, dataset, strategy)
+    if config.init_batch_size > dataset.train.num_examples:
+        say(
+            f"--init_batch_size={config.init_batch_size}: the train split has only "
+            f"{dataset.train.num_examples:,} images; these are taken"
+        )
+    trainer = Trainer(config, dataset, strategy, workers)
+    refuse_too_many(trainer.model, config.num_samples, f"--num_samples={config.num_samples}")
     batch_size = trainer.global_batch_size
     steps_per_epoch = dataset.train.steps_per_epoch(batch_size)
     if steps_per_epoch == 0:

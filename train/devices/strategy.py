@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from train.devices.workers import read_cluster
+from train.devices.cluster import read_cluster
 from train.errors import UserError
 
 

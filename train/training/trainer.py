@@ -35,16 +35,17 @@ class Trainer:
       config: the run's `Config`.
       dataset: its `Dataset`.
       strategy: see `train.devices.strategy.make_strategy`.
+      workers: the run's `Workers`, if there is one already.
 
     Raises:
       UserError: if configuration, data and strategy do not fit.
     """
 
-    def __init__(self, config, dataset, strategy):
+    def __init__(self, config, dataset, strategy, workers=None):
         self.config = config
         self.dataset = dataset
         self.strategy = strategy
-        self.workers = Workers(strategy)
+        self.workers = workers or Workers(strategy)
         self.global_batch_size = config.batch_size * strategy.num_replicas_in_sync
         if config.jit_compile and strategy.num_replicas_in_sync > 1:
             raise UserError(
@@ -131,6 +132,10 @@ class Trainer:
           The loss of each, summed over the global batch (nats), float32 `[count]`.
         """
         return self.loop_function(batches, tf.constant(count))
+
+    def is_compiled(self):
+        """Whether `train_steps` is; else its first call takes long."""
+        return self.loop_function.experimental_get_tracing_count() > 0
 
     def parameters_are_finite(self):
         """Whether every parameter is finite (what the last update did shows in no loss yet)."""

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from train.errors import writing
 from train.files import write_text
+from train.workdir.rows import read
 
 GOES_ON = " (the same command goes on from the last checkpoint once this is mended)"
 
@@ -34,10 +35,19 @@ class MetricsLog:
             self.writer = tf.summary.create_file_writer(os.path.join(workdir, "tensorboard"))
 
     def _keep_until(self, step):
-        if not os.path.exists(self.path):
-            return
-        kept = [json.dumps(row) + "\n" for row in read(self.path) if row["step"] <= step]
-        write_text(self.path, "".join(kept))
+        rows = read(self.path) if os.path.exists(self.path) else []
+        kept = [row for row in rows if row["step"] <= step]
+        write_text(self.path, "".join(json.dumps(row) + "\n" for row in kept))
+        self.already = {name for row in kept if row["step"] == step for name in row}
+
+    def has(self, name):
+        """Whether a value of this name was there for the step that the run continues from."""
+        return name in self.already
+
+    def flush(self):
+        """Waits until the rows are on the disk."""
+        with writing(self.path, GOES_ON):
+            os.fsync(self.file.fileno())
 
     def write(self, step, **values):
         """Writes one row: the step and the values, floats."""
@@ -66,6 +76,12 @@ class MetricsLog:
 class NoLog:
     """In the place of a `MetricsLog` in a process that writes none."""
 
+    def has(self, name):
+        return False
+
+    def flush(self):
+        pass
+
     def write(self, step, **values):
         pass
 
@@ -74,17 +90,3 @@ class NoLog:
 
     def close(self):
         pass
-
-
-def read(path):
-    """The rows of a `metrics.jsonl`; lines that are not whole are left out."""
-    rows = []
-    with open(path) as file:
-        for line in file:
-            try:
-                row = json.loads(line)
-            except ValueError:
-                continue
-            if isinstance(row, dict) and "step" in row:
-                rows.append(row)
-    return rows

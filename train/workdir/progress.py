@@ -1,6 +1,5 @@
 """How far a run is, on the screen."""
 
-import sys
 import time
 
 from tqdm import tqdm
@@ -12,16 +11,16 @@ class Progress:
     Args:
       total: number of the last step.
       step: step that the run continues from.
-      stream: where to write.
+      stream: where to write, or None for nowhere.
     """
 
-    def __init__(self, total, step, stream=sys.stdout):
+    def __init__(self, total, step, stream):
         self.total = total
         self.start_step = step
         self.start_time = time.monotonic()
         self.stream = stream
         self.bar = None
-        if stream.isatty():
+        if stream is not None and stream.isatty():
             self.bar = tqdm(total=total, initial=step, file=stream, unit="step", dynamic_ncols=True)
 
     def advance(self, step):
@@ -32,7 +31,7 @@ class Progress:
         """Writes a line of text above the bar."""
         if self.bar is not None:
             self.bar.write(text, file=self.stream)
-        else:
+        elif self.stream is not None:
             print(text, file=self.stream, flush=True)
 
     def report(self, step, epoch, metric, value, images_per_sec):
