@@ -1,8 +1,11 @@
 """Scores a run on every test image: `python -m train.evaluate --workdir=...`."""
 
+import functools
+
 from absl import flags
 
 from train.errors import UserError, run
+from train.quiet import start_tensorflow
 
 FLAGS = flags.FLAGS
 
@@ -18,6 +21,9 @@ def define():
 def main(_):
     if FLAGS.batch_size < 0:
         raise UserError(f"--batch_size={FLAGS.batch_size}: must be at least 0")
+    if not FLAGS.workdir:
+        raise UserError("--workdir is missing: the folder of the run")
+    start_tensorflow()
     from train.devices.strategy import make_strategy
     from train.output.published import table
     from train.training.evaluation import make_evaluate
@@ -31,7 +37,8 @@ def main(_):
     print(f"{FLAGS.workdir}, step {step}: {dataset.test.num_examples:,} test images", flush=True)
     rows = []
     for name, scored in (("averaged", averaged), ("raw", model)):
-        loss = make_evaluate(scored, strategy)(dataset.test, batch_size)
+        say = functools.partial(print, flush=True) if name == "averaged" else None
+        loss = make_evaluate(scored, strategy, say)(dataset.test, batch_size)
         score = float(scored.likelihood.score(loss, scored.image_shape))
         metric = scored.likelihood.metric
         unit = "nats an image, " if metric == "bits_per_dim" else "an image, "

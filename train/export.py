@@ -11,11 +11,14 @@ import time
 
 from absl import flags
 
-from train.errors import UserError, run
+from train.errors import UserError, reason, run
 from train.files import write_json
+from train.quiet import start_tensorflow
+from train.workdir.rows import read
 
 FLAGS = flags.FLAGS
 CARD = "model_card.json"
+MAX_VERSION = 2**63 - 1  # TF Serving's versions are int64
 PACKAGES = ("pixelcnn_tf", "tensorflow", "keras", "numpy")
 
 
@@ -26,18 +29,18 @@ def define():
     flags.DEFINE_bool("averaged", True, "export the averaged parameters, not the raw ones")
 
 
-def choose_version(output, version=None):
+def choose_version(output: str, version: int | None = None) -> int:
     """The number of the version to write: `version`, or one more than the highest there is.
 
     Raises:
       UserError: if `version` is taken or not a version.
     """
     names = os.listdir(output) if os.path.isdir(output) else []
-    present = {int(name) for name in names if re.fullmatch(r"\d+", name)}
+    present = {int(name) for name in names if re.fullmatch(r"[0-9]+", name)}
     if version is None:
-        return max(present, default=0) + 1
-    if version < 1:
-        raise UserError(f"--version={version}: must be at least 1")
+        version = max(present, default=0) + 1
+    if not 1 <= version <= MAX_VERSION:
+        raise UserError(f"--version={version}: must be from 1 to {MAX_VERSION}")
     if version in present:
         raise UserError(f"--version={version}: {output} has it already; give another number")
     return version
@@ -45,8 +48,6 @@ def choose_version(output, version=None):
 
 def test_scores(workdir, step):
     """The last test scores of a run up to a step, `{"step": ..., "test/...": ...}`, or None."""
-    from train.workdir.metrics import read
-
     path = os.path.join(workdir, "metrics.jsonl")
     rows = read(path) if os.path.exists(path) else []
     scored = [
@@ -95,11 +96,16 @@ def export(workdir, output, version=None, averaged=True):
     """
     if not output:
         raise UserError("--output is missing: the folder of the model, such as models/pixelcnn")
+    if set("*?[\\") & set(os.path.abspath(output)):
+        raise UserError(
+            f"--output={output}: TensorFlow cannot load a model from a path with *, ?, [ or \\"
+        )
     name = os.path.basename(os.path.abspath(output))
     if name.isdigit():
         raise UserError(f"--output={output}: give the model's folder; versions are made in it")
     version = choose_version(output, version)
 
+    start_tensorflow()
     import tensorflow as tf
 
     from pixelcnn_tf.export import export_saved_model
@@ -132,7 +138,7 @@ def export(workdir, output, version=None, averaged=True):
         write_json(os.path.join(output, CARD), card)
         write_examples(output, name)
     except (OSError, tf.errors.OpError) as error:
-        raise UserError(f"--output={output}: cannot be written ({error})") from None
+        raise UserError(f"--output={output}: cannot be written ({reason(error)})") from None
     finally:
         if unfinished is not None:
             shutil.rmtree(unfinished, ignore_errors=True)

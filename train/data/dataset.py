@@ -20,6 +20,7 @@ class Dataset(NamedTuple):
       num_classes: number of classes, or None without labels.
       train, test: splits (see `train/data/splits.py`).
       note: what a reader of the test score should know, or "".
+      missing_labels: why there are no labels, where that is not plain, or "".
     """
 
     name: str
@@ -29,6 +30,7 @@ class Dataset(NamedTuple):
     train: Split
     test: Split
     note: str = ""
+    missing_labels: str = ""
 
 
 def quantize(dataset, num_levels):

@@ -16,6 +16,18 @@ def to_uint8(levels, num_levels):
     return np.round(np.asarray(levels) * (255.0 / (num_levels - 1))).astype(np.uint8)
 
 
+def _enlarge(height, width):
+    """The factor by which small images are enlarged."""
+    return max(1, math.ceil(MIN_SIDE / max(height, width)))
+
+
+def picture_bytes(image_shape):
+    """Bytes that an image takes in a grid."""
+    height, width, channels = image_shape
+    scale = _enlarge(height, width)
+    return (height * scale + GAP) * (width * scale + GAP) * channels
+
+
 def grid(images, columns=None, rows=None):
     """Arranges uint8 images `[N, H, W, C]` on white; returns uint8 `[H', W', C]`.
 
@@ -23,7 +35,7 @@ def grid(images, columns=None, rows=None):
     column: image i in row `i % rows`.
     """
     num, height, width, channels = images.shape
-    scale = max(1, math.ceil(MIN_SIDE / max(height, width)))
+    scale = _enlarge(height, width)
     images = images.repeat(scale, axis=1).repeat(scale, axis=2)
     if rows:
         columns = math.ceil(num / rows)
