@@ -6,6 +6,7 @@ With `--complete=top` (or `left`) that half of test images is given, and the res
 import math
 import os
 
+import numpy as np
 from absl import flags
 
 from train.errors import UserError, run
@@ -89,8 +90,6 @@ def choose_path(output: str, workdir: str, name: str) -> str:
 
 def tell_of_another_request(path: str, request: str) -> None:
     """Says so if the file to be written is there and came of another request."""
-    import numpy as np
-
     if not os.path.exists(path + ".npz"):
         return
     try:
@@ -119,7 +118,7 @@ def main(_):
             raise UserError(f"--label={FLAGS.label}: the model is not class-conditional")
         if not 0 <= FLAGS.label < model.num_classes:
             raise UserError(f"--label={FLAGS.label}: must be from 0 to {model.num_classes - 1}")
-        labels = [FLAGS.label] * FLAGS.num_samples
+        labels = np.broadcast_to(np.int32(FLAGS.label), [FLAGS.num_samples])
     name = default_name(step)
     path = choose_path(FLAGS.output, FLAGS.workdir, name)
     request = f"{name} of {FLAGS.workdir}"

@@ -74,7 +74,7 @@ def load(workdir: str) -> Saved:
         raise UserError(f"--workdir={workdir}: no run here (config.json is missing)") from None
     except KeyError as error:
         raise UserError(f"{path}: not a configuration ({error} is missing)") from None
-    except (OSError, ValueError, TypeError, UserError) as error:
+    except (OSError, ValueError, TypeError, RecursionError, UserError) as error:
         raise UserError(f"{path}: not a configuration ({error})") from None
 
 

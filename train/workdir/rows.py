@@ -35,7 +35,7 @@ def _row(line):
     """One line as a row, or None."""
     try:
         row = json.loads(line.decode("utf-8"))
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     if not isinstance(row, dict) or type(row.get("step")) is not int:
         return None

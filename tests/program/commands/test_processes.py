@@ -1,0 +1,115 @@
+"""What a shell sees: exit codes, and what stands on the standard error."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+COMMANDS = ("main", "evaluate", "sample", "export", "import_official", "plot")
+
+
+def start(code, *arguments, **environment):
+    environment = {k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"} | environment
+    pipe = subprocess.PIPE
+    command = [sys.executable, *code, *arguments]
+    return subprocess.Popen(command, env=environment, stdout=pipe, stderr=pipe, text=True)
+
+
+def finish(process):
+    output, errors = process.communicate(timeout=120)
+    return process.returncode, output, errors
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_needs_no_tensorflow_and_wrong_flags_end_with_2(command):
+    blocked = "import sys, runpy; sys.modules['tensorflow'] = None; sys.argv[0] = 'x'; "
+    code = ["-c", blocked + f"runpy.run_module('train.{command}', run_name='__main__')"]
+    helped = start(code, "--help")
+    wrong = start(code, "--no_such_flag=3")
+    status, output, _ = finish(helped)
+    assert status == 0 and "--workdir" in output
+    status, _, errors = finish(wrong)
+    assert status == 2
+    assert errors == "error: Unknown command line flag 'no_such_flag' (--help lists the flags)\n"
+
+
+def test_a_value_that_cannot_be_parsed():
+    status, _, errors = finish(start(["-m", "train.main"], "--nr_filters=many"))
+    assert status == 2 and errors.count("\n") == 1
+    assert errors.startswith("error: flag --nr_filters=many: ")
+
+
+GREETING = """
+import train
+from train.quiet import start_tensorflow
+start_tensorflow()
+import tensorflow as tf
+tf.constant(1.0) + 1
+"""
+
+
+def test_tensorflow_starts_without_greetings_unless_asked_for():
+    quiet = finish(start(["-c", GREETING]))
+    assert quiet == (0, "", "")
+    status, _, errors = finish(start(["-c", GREETING], TF_CPP_MIN_LOG_LEVEL="0"))
+    assert status == 0 and "oneDNN" in errors
+
+
+FAKE_TENSORFLOW = """
+import os, sys
+os.write(2, b"WARNING: All log messages before absl::InitializeLog() is called ...\\n")
+os.write(2, b"I0000 00:00:1.2 3 port.cc:153] oneDNN custom operations are on.\\n")
+os.write(2, b"E0000 00:00:1.2 3 cuda_platform.cc:52] failed call to cuInit: INTERNAL: "
+            b"CUDA error: Failed call to cuInit: UNKNOWN ERROR (303)\\n")
+os.write(2, b"E0000 00:00:1.2 3 cuda_platform.cc:52] failed call to cuInit: OUT OF DATE (35)\\n")
+os.write(2, b"no newline at the end")
+os.abort() if os.environ.get("ABORTS") else None
+raise ImportError("libfoo.so: cannot open")
+"""
+
+
+@pytest.mark.parametrize("aborts", ["", "1"])
+def test_what_is_no_greeting_is_passed_on(tmp_path, aborts):
+    (tmp_path / "tensorflow.py").write_text(FAKE_TENSORFLOW)
+    path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    code = "import sys; sys.path.insert(0, sys.argv[1])\n" + GREETING
+    process = start(["-c", code], str(tmp_path), ABORTS=aborts, PYTHONPATH=path)
+    status, _, errors = finish(process)
+    assert errors.startswith(
+        "E0000 00:00:1.2 3 cuda_platform.cc:52] failed call to cuInit: OUT OF DATE (35)\n"
+        "no newline at the end"
+    )
+    assert status == (-signal.SIGABRT if aborts else 1)
+    assert aborts or "ImportError: libfoo.so: cannot open" in errors
+
+
+SLOW_IMPORT = """
+import time
+print("importing", flush=True)
+try:
+    time.sleep(60)
+except BaseException as error:
+    raise ImportError("as C++ makes of an interrupt") from None
+"""
+
+
+@pytest.mark.parametrize("command", ["main", "sample", "export"])
+def test_ctrl_c_is_one_line(tmp_path, command):
+    """While TensorFlow is imported, whatever the import makes of it."""
+    (tmp_path / "tensorflow.py").write_text(SLOW_IMPORT)
+    path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    code = f"import runpy; runpy.run_module('train.{command}', run_name='__main__')"
+    code = "import sys; sys.path.insert(0, sys.argv.pop(1)); " + code
+    flags = [f"--workdir={tmp_path}/run"]
+    flags += [f"--output={tmp_path}/model"] if command == "export" else []
+    process = start(["-c", code], str(tmp_path), *flags, PYTHONPATH=path)
+    assert process.stdout.readline() == "importing\n"
+    begin = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    status, _, errors = finish(process)
+    assert (status, errors) == (130, "interrupted (Ctrl-C)\n")
+    assert time.monotonic() - begin < 5
+    assert not os.path.exists(tmp_path / "model")
