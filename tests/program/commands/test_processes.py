@@ -5,9 +5,11 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
+ROOT = Path(__file__).parents[3]
 COMMANDS = ("main", "evaluate", "sample", "export", "import_official", "plot")
 
 
@@ -113,3 +115,12 @@ def test_ctrl_c_is_one_line(tmp_path, command):
     assert (status, errors) == (130, "interrupted (Ctrl-C)\n")
     assert time.monotonic() - begin < 5
     assert not os.path.exists(tmp_path / "model")
+
+
+def test_the_demo_ends_by_telling_what_to_try_next():
+    """Each of the commands that it names is one that can be given."""
+    shown = subprocess.run(["make", "-n", "demo"], capture_output=True, text=True, cwd=ROOT)
+    text = shown.stdout[shown.stdout.index("train.main") :]
+    assert "runs/digits-tiny/samples" in text and "source .venv/bin/activate" in text
+    for command in ("sample", "plot", "evaluate", "main"):
+        assert f"  python -m train.{command} --" in text
