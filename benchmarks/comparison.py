@@ -18,7 +18,6 @@ import numpy as np
 import tensorflow as tf
 from absl import app, flags
 from matplotlib.figure import Figure
-from pixelcnn_tf.sampling.complete import pixel_uniforms
 
 from pixelcnn_tf import sampling
 from pixelcnn_tf.layers.masked_convolution import MaskedConv2D
@@ -148,7 +147,7 @@ def time_samples(model, draw):
         images = sampling.sample(model, NUM_SAMPLES, seed=1).numpy()
         return images if draw else None, time.perf_counter() - begin
     seeds = tf.random.split(tf.constant([1, 0]), num=NUM_SAMPLES)
-    uniforms = pixel_uniforms(model, seeds)
+    uniforms = sampling.pixel_uniforms(model, seeds)
     images = tf.zeros([NUM_SAMPLES, height, width, channels])
     one_pass = tf.function(lambda x: model.sample_pixels(x, None, uniforms))
     one_pass(images)

@@ -105,20 +105,21 @@ def run(main: Callable[[list[str]], object]) -> None:
             # Whatever else a library makes of the interrupt in the midst of its import.
             if interrupted:
                 return _end_at_once(128 + signal.SIGINT, "interrupted (Ctrl-C)")
+            if isinstance(error, BrokenPipeError):  # of what reads the output: it wants no more
+                return _end_at_once(128 + signal.SIGPIPE)
             if not isinstance(error, UserError):
                 raise
-            if os.environ.get("TF_CONFIG"):
-                # TensorFlow's shutdown would wait for the other processes of the run.
-                return _end_at_once(error.exit_code, f"{error.prefix}{error}")
-            print(f"{error.prefix}{error}", file=sys.stderr)
-            return error.exit_code
+            return _end_at_once(error.exit_code, f"{error.prefix}{error}")
 
     app.run(wrapped, flags_parser=_parse_flags)
 
 
-def _end_at_once(exit_code, text):
-    """Ends the process without its libraries' own ends."""
-    print(text, file=sys.stderr)
-    sys.stdout.flush()
-    sys.stderr.flush()
+def _end_at_once(exit_code, text=""):
+    """Ends the process without the libraries' own ends: TensorFlow's take seconds, and with
+    several processes wait for the others."""
+    if text:
+        print(text, file=sys.stderr)
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError):
+            stream.flush()
     os._exit(exit_code)

@@ -44,6 +44,20 @@ def test_a_value_that_cannot_be_parsed():
     assert errors.startswith("error: flag --nr_filters=many: ")
 
 
+def test_output_that_nobody_reads_is_no_traceback(tmp_path):
+    (tmp_path / "metrics.jsonl").write_text('{"step": 1, "train/bits_per_dim": 3.0}\n')
+    code = "import runpy; input(); runpy.run_module('train.plot', run_name='__main__')"
+    command = [sys.executable, "-uc", code, f"--workdir={tmp_path}"]
+    pipe = subprocess.PIPE
+    process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe)
+    process.stdout.close()
+    process.stdin.write(b"\n")
+    process.stdin.close()
+    with process.stderr:
+        assert process.stderr.read() == b""
+    assert process.wait() == 128 + signal.SIGPIPE
+
+
 GREETING = """
 import train
 from train.quiet import start_tensorflow
