@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from absl import app, flags, logging
 
 STOPPED = 75  # EX_TEMPFAIL of sysexits.h: preempted, all is well, the same command goes on
+RESOURCE_EXHAUSTED = 8  # TensorFlow's code
 WORKER_LOST = 69  # EX_UNAVAILABLE of sysexits.h: another process of the run is gone
 
 
@@ -107,11 +108,21 @@ def run(main: Callable[[list[str]], object]) -> None:
                 return _end_at_once(128 + signal.SIGINT, "interrupted (Ctrl-C)")
             if isinstance(error, BrokenPipeError):  # of what reads the output: it wants no more
                 return _end_at_once(128 + signal.SIGPIPE)
+            if isinstance(error, MemoryError) or _is_out_of_memory(error):
+                error = UserError(
+                    f"out of memory ({reason(error)}); a smaller --batch_size, or a smaller "
+                    "network, needs less"
+                )
             if not isinstance(error, UserError):
                 raise
             return _end_at_once(error.exit_code, f"{error.prefix}{error}")
 
     app.run(wrapped, flags_parser=_parse_flags)
+
+
+def _is_out_of_memory(error):
+    """Whether it is TensorFlow's error of that kind, which this module does not import."""
+    return getattr(error, "error_code", None) == RESOURCE_EXHAUSTED
 
 
 def _end_at_once(exit_code, text=""):

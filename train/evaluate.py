@@ -4,6 +4,7 @@ import functools
 
 from absl import flags
 
+from train.config import saved as configuration
 from train.errors import UserError, run
 from train.quiet import start_tensorflow
 
@@ -21,8 +22,7 @@ def define():
 def main(_):
     if FLAGS.batch_size < 0:
         raise UserError(f"--batch_size={FLAGS.batch_size}: must be at least 0")
-    if not FLAGS.workdir:
-        raise UserError("--workdir is missing: the folder of the run")
+    configuration.require_run(FLAGS.workdir)
     start_tensorflow()
     from train.devices.strategy import make_strategy
     from train.output.published import table

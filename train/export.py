@@ -11,6 +11,7 @@ import time
 
 from absl import flags
 
+from train.config import saved as configuration
 from train.errors import UserError, reason, run
 from train.files import write_json
 from train.quiet import start_tensorflow
@@ -79,7 +80,7 @@ def model_card(config, model, step, averaged, version, signatures):
     }
 
 
-def export(workdir, output, version=None, averaged=True):
+def export(workdir: str, output: str, version: int | None = None, averaged: bool = True) -> str:
     """Writes `<output>/<version>/`, whole or not at all, and what belongs beside it.
 
     Args:
@@ -104,6 +105,7 @@ def export(workdir, output, version=None, averaged=True):
     if name.isdigit():
         raise UserError(f"--output={output}: give the model's folder; versions are made in it")
     version = choose_version(output, version)
+    configuration.require_run(workdir)
 
     start_tensorflow()
     import tensorflow as tf

@@ -16,6 +16,13 @@ def flush_to_disk(path: str) -> None:
         os.close(descriptor)
 
 
+def make_writable_folder(folder: str) -> None:
+    """Creates a folder if need be. Raises OSError if it cannot be written to."""
+    os.makedirs(folder or ".", exist_ok=True)
+    with tempfile.TemporaryFile(dir=folder or "."):
+        pass
+
+
 @contextlib.contextmanager
 def whole(path: str) -> Iterator[str]:
     """Gives the name of a temporary file, which takes the place of `path` once it is written.

@@ -137,7 +137,7 @@ def main(_):
     config = flags.to_config()
     try:
         train(config)
-    except UserError:
+    except BaseException:
         with contextlib.suppress(OSError):
             os.rmdir(config.workdir)  # if nothing was written to it
         raise

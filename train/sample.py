@@ -9,7 +9,9 @@ import os
 import numpy as np
 from absl import flags
 
-from train.errors import UserError, run
+from train.config import saved as configuration
+from train.errors import UserError, run, writing
+from train.files import make_writable_folder
 from train.quiet import start_tensorflow
 
 FLAGS = flags.FLAGS
@@ -46,9 +48,8 @@ def define():
 
 
 def check_flags() -> None:
-    """Raises UserError for a flag that no model and data can make right."""
-    if not FLAGS.workdir:
-        raise UserError("--workdir is missing: the folder of the run")
+    """Raises UserError for what is wrong whatever the model and the data are."""
+    configuration.require_run(FLAGS.workdir)
     if FLAGS.num_samples < 1:
         raise UserError(f"--num_samples={FLAGS.num_samples}: must be at least 1")
     if not 0 < FLAGS.temperature < math.inf:
@@ -122,6 +123,8 @@ def main(_):
     name = default_name(step)
     path = choose_path(FLAGS.output, FLAGS.workdir, name)
     request = f"{name} of {FLAGS.workdir}"
+    with writing(path):
+        make_writable_folder(os.path.dirname(path))
     tell_of_another_request(path, request)
     options = dict(seed=FLAGS.seed, path=path, temperature=FLAGS.temperature, request=request)
     try:

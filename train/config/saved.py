@@ -98,6 +98,13 @@ def _require_integer(name, value, least):
         raise ValueError(f"{name} is {value!r}, must be an integer of at least {least}")
 
 
+def require_run(workdir: str) -> Saved:
+    """`load`, of the flag `--workdir`. Raises UserError also if the flag is not given."""
+    if not workdir:
+        raise UserError("--workdir is missing: the folder of the run")
+    return load(workdir)
+
+
 def find(workdir: str) -> Saved | None:
     """`load`, or None if the folder has no `config.json`."""
     return load(workdir) if os.path.exists(path_in(workdir)) else None

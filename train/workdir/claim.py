@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from train.config import saved as configuration
 from train.errors import UserError
+from train.files import make_writable_folder
 
 WITHOUT_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)  # of file systems that have none
 
@@ -20,11 +21,8 @@ def prepare_workdir(workdir: str) -> None:
     Raises:
       UserError: if it cannot be written to, or holds checkpoints whose `config.json` is gone.
     """
-    probe = os.path.join(workdir, f".writable-{socket.gethostname()}-{os.getpid()}")
     try:
-        os.makedirs(workdir, exist_ok=True)
-        with open(probe, "wb"):
-            os.remove(probe)
+        make_writable_folder(workdir)
         folder = os.path.join(workdir, "checkpoints")
         checkpoints = os.listdir(folder) if os.path.isdir(folder) else []
     except OSError as error:

@@ -19,9 +19,7 @@ def load_run(workdir):
     Raises:
       UserError: if there is no run or no readable checkpoint.
     """
-    if not workdir:
-        raise UserError("--workdir is missing: the folder of the run")
-    config, description, _ = configuration.load(workdir)
+    config, description, _ = configuration.require_run(workdir)
     model, averaged_model = make_model(config, description), make_model(config, description)
     step = Checkpoints(workdir, model, averaged_model).restore_latest()
     if step is None:

@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from train.config import saved as configuration
+from train.config.presets import from_values
+
 ROOT = Path(__file__).parents[3]
 COMMANDS = ("main", "evaluate", "sample", "export", "import_official", "plot")
 
@@ -58,6 +61,36 @@ def test_output_that_nobody_reads_is_no_traceback(tmp_path):
     assert process.wait() == 128 + signal.SIGPIPE
 
 
+@pytest.mark.parametrize("command", ["evaluate", "sample", "export"])
+def test_a_run_that_is_not_there_is_told_without_tensorflow(tmp_path, command):
+    blocked = "import sys, runpy; sys.modules['tensorflow'] = None; "
+    code = ["-c", blocked + f"runpy.run_module('train.{command}', run_name='__main__')"]
+    flags = [f"--output={tmp_path}/model"] if command == "export" else []
+    status, _, errors = finish(start(code, "--workdir=no/run", *flags))
+    assert status == 2
+    assert errors == "error: --workdir=no/run: no run here (config.json is missing)\n"
+
+
+OUT_OF_MEMORY = """
+from train.errors import run
+class ResourceExhausted(Exception):
+    error_code = 8
+    message = "{{node x}} OOM when allocating tensor with shape[9]\\nand more"
+def main(_):
+    raise ResourceExhausted
+run(main)
+"""
+
+
+def test_out_of_memory_is_one_sentence():
+    assert finish(start(["-c", OUT_OF_MEMORY])) == (
+        2,
+        "",
+        "error: out of memory (OOM when allocating tensor with shape[9]); a smaller "
+        "--batch_size, or a smaller network, needs less\n",
+    )
+
+
 GREETING = """
 import train
 from train.quiet import start_tensorflow
@@ -67,11 +100,8 @@ tf.constant(1.0) + 1
 """
 
 
-def test_tensorflow_starts_without_greetings_unless_asked_for():
-    quiet = finish(start(["-c", GREETING]))
-    assert quiet == (0, "", "")
-    status, _, errors = finish(start(["-c", GREETING], TF_CPP_MIN_LOG_LEVEL="0"))
-    assert status == 0 and "oneDNN" in errors
+def test_tensorflow_starts_without_greetings():
+    assert finish(start(["-c", GREETING])) == (0, "", "")
 
 
 FAKE_TENSORFLOW = """
@@ -102,6 +132,13 @@ def test_what_is_no_greeting_is_passed_on(tmp_path, aborts):
     assert aborts or "ImportError: libfoo.so: cannot open" in errors
 
 
+def test_greetings_are_shown_if_asked_for(tmp_path):
+    (tmp_path / "tensorflow.py").write_text(FAKE_TENSORFLOW)
+    code = "import sys; sys.path.insert(0, sys.argv[1])\n" + GREETING
+    _, _, errors = finish(start(["-c", code], str(tmp_path), TF_CPP_MIN_LOG_LEVEL="0"))
+    assert errors.startswith("WARNING: All log messages") and "oneDNN" in errors
+
+
 SLOW_IMPORT = """
 import time
 print("importing", flush=True)
@@ -119,7 +156,11 @@ def test_ctrl_c_is_one_line(tmp_path, command):
     path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
     code = f"import runpy; runpy.run_module('train.{command}', run_name='__main__')"
     code = "import sys; sys.path.insert(0, sys.argv.pop(1)); " + code
-    flags = [f"--workdir={tmp_path}/run"]
+    config = from_values({"config": "tiny", "workdir": str(tmp_path / "run")})
+    if command != "main":
+        (tmp_path / "run").mkdir()
+        configuration.save(config, configuration.DataDescription((8, 8, 1), 17, 10))
+    flags = [f"--workdir={config.workdir}"]
     flags += [f"--output={tmp_path}/model"] if command == "export" else []
     process = start(["-c", code], str(tmp_path), *flags, PYTHONPATH=path)
     assert process.stdout.readline() == "importing\n"

@@ -123,3 +123,9 @@ def test_a_batch_beyond_the_images_is_not_filled_up(run, monkeypatch):
     monkeypatch.setattr(Split, "in_order", in_order)
     text = call(train.evaluate, f"--workdir={run}", "--batch_size=100000")
     assert sizes == [300, 300] and "averaged parameters: " in text
+
+
+def test_a_folder_that_cannot_be_written_is_told_before_sampling(run, tmp_path):
+    (tmp_path / "file").write_text("")
+    message = refusal(train.sample, f"--workdir={run}", f"--output={tmp_path}/file/x")
+    assert message.startswith(f"cannot write {tmp_path}/file/x: ")
