@@ -24,7 +24,7 @@ class UserError(Exception):
 class NotFinite(UserError):
     """The loss or a parameter is not finite: `what`, without the advice."""
 
-    def __init__(self, text, what=""):
+    def __init__(self, text: str, what: str = ""):
         super().__init__(text)
         self.what = what or text
 

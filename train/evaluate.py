@@ -11,7 +11,7 @@ from train.quiet import start_tensorflow
 FLAGS = flags.FLAGS
 
 
-def define():
+def define() -> None:
     flags.DEFINE_string("workdir", "", "folder of the run")
     flags.DEFINE_enum("strategy", "auto", ["auto", "one_device", "mirrored"], "as in training")
     flags.DEFINE_integer("nr_gpu", 0, "GPUs to use; 0: all", lower_bound=0)
@@ -19,7 +19,7 @@ def define():
     flags.DEFINE_integer("batch_size", 0, "images a batch and replica; 0: as in training")
 
 
-def main(_):
+def main(_) -> None:
     if FLAGS.batch_size < 0:
         raise UserError(f"--batch_size={FLAGS.batch_size}: must be at least 0")
     configuration.require_run(FLAGS.workdir)

@@ -12,6 +12,7 @@ import time
 from absl import flags
 
 from train.config import saved as configuration
+from train.config.fields import Config
 from train.errors import UserError, reason, run
 from train.files import write_json
 from train.quiet import start_tensorflow
@@ -23,7 +24,7 @@ MAX_VERSION = 2**63 - 1  # TF Serving's versions are int64
 PACKAGES = ("pixelcnn_tf", "tensorflow", "keras", "numpy")
 
 
-def define():
+def define() -> None:
     flags.DEFINE_string("workdir", "", "folder of the run")
     flags.DEFINE_string("output", "", "folder of the model, in which versions are numbered")
     flags.DEFINE_integer("version", None, "number of the version; default: the next free one")
@@ -47,7 +48,7 @@ def choose_version(output: str, version: int | None = None) -> int:
     return version
 
 
-def test_scores(workdir, step):
+def test_scores(workdir: str, step: int) -> dict | None:
     """The last test scores of a run up to a step, `{"step": ..., "test/...": ...}`, or None."""
     path = os.path.join(workdir, "metrics.jsonl")
     rows = read(path) if os.path.exists(path) else []
@@ -59,7 +60,9 @@ def test_scores(workdir, step):
     return scored[-1] if scored else None
 
 
-def model_card(config, model, step, averaged, version, signatures):
+def model_card(
+    config: Config, model, step: int, averaged: bool, version: int, signatures: list[str]
+) -> dict:
     """What a user of the exported model should know, as a dict."""
     return {
         "model": type(model).__name__,
@@ -166,7 +169,7 @@ def export(workdir: str, output: str, version: int | None = None, averaged: bool
     return folder
 
 
-def main(_):
+def main(_) -> None:
     export(FLAGS.workdir, FLAGS.output, FLAGS.version, FLAGS.averaged)
 
 

@@ -17,7 +17,7 @@ from train.workdir.claim import claim
 FLAGS = flags.FLAGS
 
 
-def define():
+def define() -> None:
     flags.DEFINE_string("checkpoint", "", "prefix of the official checkpoint to import")
     flags.DEFINE_string("workdir", "", "folder of the run: new for an import")
     flags.DEFINE_string("export_official", "", "prefix of the official checkpoint to write")
@@ -117,7 +117,7 @@ def import_checkpoint(
     )
 
 
-def export_checkpoint(workdir, path, batch_size, nr_gpu):
+def export_checkpoint(workdir: str, path: str, batch_size: int, nr_gpu: int) -> None:
     """Writes a run's newest checkpoint under the official names.
 
     Raises:
@@ -152,7 +152,7 @@ def export_checkpoint(workdir, path, batch_size, nr_gpu):
     print(f"{path}: step {step} of {workdir}, under the official names")
 
 
-def main(_):
+def main(_) -> None:
     if not FLAGS.workdir:
         raise UserError("--workdir is missing: the folder of the run")
     if bool(FLAGS.checkpoint) == bool(FLAGS.export_official):

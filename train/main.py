@@ -11,19 +11,20 @@ from absl import flags as absl_flags
 
 from train.config import flags
 from train.config import saved as configuration
+from train.config.fields import Config
 from train.devices.cluster import read_cluster
 from train.errors import UserError, WorkerLost, reason, run
 from train.quiet import start_tensorflow
 from train.workdir.claim import claim, prepare_workdir
 
 
-def count_steps(config, steps_per_epoch):
+def count_steps(config: Config, steps_per_epoch: int) -> int:
     """Number of the last step."""
     steps = config.max_epochs * steps_per_epoch
     return min(steps, config.max_steps) if config.max_steps else steps
 
 
-def train(config):
+def train(config: Config) -> dict[str, float]:
     """Runs a training from its beginning, or from its last checkpoint, to its end.
 
     Args:
@@ -133,7 +134,7 @@ def _train_under(strategy, workers, config, saved):
     return scores
 
 
-def main(_):
+def main(_) -> None:
     config = flags.to_config()
     try:
         train(config)

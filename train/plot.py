@@ -20,7 +20,7 @@ CURVES = (  # name in metrics.jsonl, label
 METRICS = {"bits_per_dim": "bits/dim", "energy_distance": "energy distance"}
 
 
-def define():
+def define() -> None:
     flags.DEFINE_string("workdir", "", "folder of the run")
     flags.DEFINE_string("output", "", "picture to write; default: curve.png in the workdir")
     flags.DEFINE_string("title", "", "title of the picture; default: the workdir")
@@ -75,7 +75,7 @@ def plot(workdir: str, output: str = "", title: str = "") -> str:
     return output
 
 
-def main(_):
+def main(_) -> None:
     print(f"wrote {plot(FLAGS.workdir, FLAGS.output, FLAGS.title)}")
 
 

@@ -27,7 +27,7 @@ IN_NAME = {
 }
 
 
-def define():
+def define() -> None:
     flags.DEFINE_string("workdir", "", "folder of the run")
     flags.DEFINE_enum("strategy", "auto", ["auto", "one_device", "mirrored"], "as in training")
     flags.DEFINE_integer("nr_gpu", 0, "GPUs to use; 0: all", lower_bound=0)
@@ -102,7 +102,7 @@ def tell_of_another_request(path: str, request: str) -> None:
         print(f"{path}.npz, .png: written over, here was {before}", flush=True)
 
 
-def main(_):
+def main(_) -> None:
     check_flags()
     start_tensorflow()
     from train.devices.strategy import make_strategy

@@ -19,11 +19,11 @@ class Allowed(NamedTuple):
     holds: Callable[[object], bool]
 
 
-def at_least(least):
+def at_least(least: int) -> Allowed:
     return Allowed(f"at least {least}", lambda value: value >= least)
 
 
-def one_of(*names):
+def one_of(*names) -> Allowed:
     return Allowed(f"one of {', '.join(names)}", lambda value: value in names)
 
 
@@ -34,7 +34,9 @@ SEED = Allowed("from 0 to 2147483647", lambda value: 0 <= value < 2**31)
 LEVELS = Allowed("0, or 2 to 256", lambda value: value == 0 or 2 <= value <= 256)
 
 
-def field(default, help, allowed=ANY, may_change=False):
+def field(
+    default: object, help: str, allowed: Allowed = ANY, may_change: bool = False
+) -> dataclasses.Field:
     """A field of `Config`.
 
     Args:

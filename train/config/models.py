@@ -28,7 +28,7 @@ class Entry(NamedTuple):
     sizes: dict
     options: tuple = ()
 
-    def fields(self):
+    def fields(self) -> set[str]:
         """The fields of `Config` that mean something to this model."""
         return {field for size in self.sizes.values() for field in size} | set(self.options)
 

@@ -50,7 +50,7 @@ PRESETS = {
 }
 
 
-def from_values(values):
+def from_values(values: dict) -> Config:
     """Builds a `Config` of the flags given by hand (a dict), over those of its preset.
 
     Raises:

@@ -149,7 +149,9 @@ def refuse_other_data(saved: Saved, config: Config, dataset) -> None:
     refuse_images_of_another_kind(saved.data, config, dataset, run)
 
 
-def refuse_images_of_another_kind(data: DataDescription, config: Config, dataset, what: str):
+def refuse_images_of_another_kind(
+    data: DataDescription, config: Config, dataset, what: str
+) -> None:
     """Raises UserError, which begins with `what`, if a data set is not of the kind `data`.
 
     Args:

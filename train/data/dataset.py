@@ -33,7 +33,7 @@ class Dataset(NamedTuple):
     missing_labels: str = ""
 
 
-def quantize(dataset, num_levels):
+def quantize(dataset: Dataset, num_levels: int) -> Dataset:
     """The data set with fewer levels per channel: of m levels, x becomes floor(x * n / m).
 
     With n = 2 and 8-bit images this is the threshold x >= 128.

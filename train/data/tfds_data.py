@@ -16,7 +16,7 @@ NETWORK_TIMEOUT = 10  # seconds to wait for the first answer of a download serve
 HELD_OUT_PERCENT = 10  # of train, where a data set has no test split
 
 
-def load_tfds(name, data_dir="", in_memory_bytes=IN_MEMORY_BYTES):
+def load_tfds(name: str, data_dir: str = "", in_memory_bytes: int = IN_MEMORY_BYTES) -> Dataset:
     """Loads an image data set of tfds; prepared data is used first, then a download is tried.
 
     Args:
@@ -156,7 +156,7 @@ def _missing_images(builder):
     return ""
 
 
-def prepare(builder, name):
+def prepare(builder, name: str) -> None:
     """Makes sure that the data is on disk, downloading it where it is not.
 
     Raises:

@@ -16,7 +16,7 @@ class Workers:
       several: whether there is more than one process.
     """
 
-    def __init__(self, strategy=None):
+    def __init__(self, strategy: tf.distribute.Strategy | None = None):
         self.strategy = strategy = strategy or tf.distribute.get_strategy()
         self.number, self.count = 0, 1
         if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
@@ -31,18 +31,18 @@ class Workers:
         values = self.strategy.run(tf.identity, args=(value,))
         return self.strategy.reduce(tf.distribute.ReduceOp.SUM, values, axis=None) / local
 
-    def sum(self, value):
+    def sum(self, value: int) -> int:
         """Sum of a number over all processes; each must call it."""
         if not self.several:
             return value
         # Integers are not summed by every communication library; those here are small.
         return round(float(self.sum_tensor(tf.constant(value, tf.float64))))
 
-    def chief_says(self, value):
+    def chief_says(self, value: int) -> int:
         """The chief's integer, in every process; each must call it."""
         return self.sum(value if self.is_chief else 0)
 
-    def broadcast(self, variables):
+    def broadcast(self, variables: list) -> None:
         """Gives `variables` (mirrored ones) the chief's values, in every process."""
         if not self.several:
             return

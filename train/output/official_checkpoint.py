@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from pixelcnn_tf import official
+from pixelcnn_tf import PixelCNNPlusPlus, official
 from train.errors import UserError, reason
 from train.files import move_into_place, readable_prefix
 
@@ -28,7 +28,7 @@ class OfficialState(NamedTuple):
     step: int  # updates done
 
 
-def read(path):
+def read(path: str) -> OfficialState:
     """Reads a checkpoint written by the official `train.py`.
 
     Args:
@@ -85,10 +85,10 @@ def _adam(path, names, parameters, slots):
     return moments, round(float(slots[0])) - 1  # t is 1 before the first update
 
 
-def build_model(parameters, image_size=None, resnet_nonlinearity=None):
+def build_model(
+    parameters: dict, image_size: int | None = None, resnet_nonlinearity: str | None = None
+) -> PixelCNNPlusPlus:
     """The model that official parameters belong to, untrained; see `infer_configuration`."""
-    from pixelcnn_tf import PixelCNNPlusPlus
-
     shapes = {name: value.shape for name, value in parameters.items()}
     arguments = official.infer_configuration(shapes)
     channels = arguments.pop("channels")
@@ -98,7 +98,13 @@ def build_model(parameters, image_size=None, resnet_nonlinearity=None):
     return PixelCNNPlusPlus((side, side, channels), **arguments)
 
 
-def write(path, state, num_labels=None, label_batch=16, nr_gpu=1):
+def write(
+    path: str,
+    state: OfficialState,
+    num_labels: int | None = None,
+    label_batch: int = 16,
+    nr_gpu: int = 1,
+) -> None:
     """Writes a checkpoint that the official program can restore, whole or not at all.
 
     Args:

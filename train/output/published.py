@@ -60,7 +60,7 @@ OTHER_IMAGENET = (
 )
 
 
-def table(dataset_name, rows, note=""):
+def table(dataset_name: str, rows: list[tuple[str, float]], note: str = "") -> str:
     """The closing table of an evaluation.
 
     Args:

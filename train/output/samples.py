@@ -4,12 +4,15 @@ import math
 import os
 import time
 import weakref
+from collections.abc import Callable
 
 import numpy as np
 
 from pixelcnn_tf import sampling
 from pixelcnn_tf.levels import input_to_levels, levels_to_input
+from pixelcnn_tf.models.base import AutoregressiveModel
 from pixelcnn_tf.random import example_seeds
+from train.data.dataset import Dataset
 from train.devices.replicas import on_all_replicas
 from train.devices.workers import Workers
 from train.errors import UserError, writing
@@ -36,7 +39,13 @@ class RowProgress:
       between_rows: called before it tells; may raise to end the sampling.
     """
 
-    def __init__(self, model, num_samples, say, between_rows=None):
+    def __init__(
+        self,
+        model: AutoregressiveModel,
+        num_samples: int,
+        say: Callable[[str], None],
+        between_rows: Callable[[], None] | None = None,
+    ):
         self.total = -(-num_samples // BATCH_SIZE) * model.image_shape[0]
         self.say = say
         self.between_rows = between_rows
@@ -55,7 +64,7 @@ class RowProgress:
             self.say(f"sampling: {self.done} of {self.total} rows")
 
 
-def refuse_too_many(model, num_samples: int, what: str) -> None:
+def refuse_too_many(model: AutoregressiveModel, num_samples: int, what: str) -> None:
     """Raises UserError, which begins with `what`, if so many samples need too much memory."""
     height, width, channels = model.image_shape
     # Noise; given, sampled and whole images in float32, as levels and in the picture.
@@ -88,18 +97,18 @@ def _finish(model, images, begin, path, arrays, make_picture, say, advice=""):
 
 
 def write_samples(
-    model,
-    num_samples,
-    seed,
-    path,
-    labels=None,
-    temperature=1.0,
-    say=print,
-    workers=None,
-    between_rows=None,
-    request="",
-    advice="",
-):
+    model: AutoregressiveModel,
+    num_samples: int,
+    seed: int,
+    path: str,
+    labels: np.ndarray | None = None,
+    temperature: float = 1.0,
+    say: Callable[[str], None] = print,
+    workers: Workers | None = None,
+    between_rows: Callable[[], None] | None = None,
+    request: str = "",
+    advice: str = "",
+) -> np.ndarray:
     """Samples images and writes `<path>.png` (a grid) and `<path>.npz`.
 
     The `.npz` holds `images`, integer levels `[N, H, W, C]` (uint8 up to 256 levels),
@@ -167,7 +176,7 @@ def write_samples(
     return _finish(model, images, begin, path, arrays, make_picture, say, advice)
 
 
-def given_mask(part, image_shape):
+def given_mask(part: str, image_shape: tuple) -> np.ndarray:
     """`[H, W]` of 0 and 1: the upper ("top") or the left half ("left") of the image is given."""
     height, width, _ = image_shape
     mask = np.zeros([height, width], np.uint8)
@@ -176,17 +185,17 @@ def given_mask(part, image_shape):
 
 
 def write_completions(
-    model,
-    dataset,
-    part,
-    num_images,
-    num_completions,
-    seed,
-    path,
-    temperature=1.0,
-    say=print,
-    request="",
-):
+    model: AutoregressiveModel,
+    dataset: Dataset,
+    part: str,
+    num_images: int,
+    num_completions: int,
+    seed: int,
+    path: str,
+    temperature: float = 1.0,
+    say: Callable[[str], None] = print,
+    request: str = "",
+) -> np.ndarray:
     """Completes test images; writes `<path>.png` and `<path>.npz`.
 
     A row of the picture: the original, what was given (the rest grey), the completions.

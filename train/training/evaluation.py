@@ -1,12 +1,19 @@
 """The exact score over every image of a split."""
 
+from collections.abc import Callable
+
 import numpy as np
 import tensorflow as tf
 
 from pixelcnn_tf.levels import levels_to_input
+from pixelcnn_tf.models.base import AutoregressiveModel
 
 
-def make_evaluate(model, strategy, say=None):
+def make_evaluate(
+    model: AutoregressiveModel,
+    strategy: tf.distribute.Strategy,
+    say: Callable[[str], None] | None = None,
+) -> Callable[..., float]:
     """Compiles the evaluation of a model.
 
     Args:

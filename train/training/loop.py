@@ -5,10 +5,12 @@ import os
 import sys
 import time
 
+from train.devices.signals import StopRequest
 from train.errors import Interrupted, NotFinite, Stopped
 from train.output.samples import write_samples
 from train.training.evaluation import make_evaluate
 from train.training.schedule import EVALUATE, LOG, SAMPLE, SAVE, Schedule
+from train.training.trainer import Trainer
 from train.training.window import Window
 from train.workdir.metrics import GOES_ON, MetricsLog, NoLog
 from train.workdir.progress import Progress, duration
@@ -24,7 +26,7 @@ class Loop:
       stop: a `train.devices.signals.StopRequest`.
     """
 
-    def __init__(self, trainer, last_step, stop):
+    def __init__(self, trainer: Trainer, last_step: int, stop: StopRequest):
         self.trainer = trainer
         self.config = trainer.config
         self.dataset = trainer.dataset
@@ -42,7 +44,7 @@ class Loop:
         }
         self.results = None  # of the evaluation of the last step done, if there was one
 
-    def run(self, step):
+    def run(self, step: int) -> tuple[dict, dict]:
         """Runs from the trainer's present state, which is that after `step`, to the end.
 
         Returns:
@@ -161,7 +163,7 @@ class Loop:
             "the same command goes on from there"
         )
 
-    def evaluate(self):
+    def evaluate(self) -> tuple[dict, dict]:
         """Losses an image and scores of the test split, two dicts.
 
         Raises:

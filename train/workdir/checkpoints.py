@@ -5,8 +5,10 @@ import os
 import re
 import shutil
 
+import keras
 import tensorflow as tf
 
+from pixelcnn_tf.models.base import AutoregressiveModel
 from train.errors import UserError, reason, writing
 from train.files import move_into_place, readable_prefix, write_text
 
@@ -31,7 +33,14 @@ class Checkpoints:
         are left alone then.
     """
 
-    def __init__(self, workdir, model, averaged_model, optimizer=None, extras=None):
+    def __init__(
+        self,
+        workdir: str,
+        model: AutoregressiveModel,
+        averaged_model: AutoregressiveModel,
+        optimizer: keras.Optimizer | None = None,
+        extras: dict | None = None,
+    ):
         self.directory = os.path.join(workdir, "checkpoints")
         # Lists of variables, not models: tf.train.Checkpoint silently loses Keras layers that
         # are held in Python containers.

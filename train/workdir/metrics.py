@@ -5,6 +5,7 @@ import errno
 import json
 import os
 
+import numpy as np
 import tensorflow as tf
 
 from train.errors import writing
@@ -26,7 +27,7 @@ class MetricsLog:
       UserError: here and in the methods, if it cannot be written.
     """
 
-    def __init__(self, workdir, step):
+    def __init__(self, workdir: str, step: int):
         self.path = os.path.join(workdir, "metrics.jsonl")
         with writing(self.path, GOES_ON):
             self._keep_until(step)
@@ -40,16 +41,16 @@ class MetricsLog:
         write_text(self.path, "".join(json.dumps(row) + "\n" for row in kept))
         self.already = {name for row in kept if row["step"] == step for name in row}
 
-    def has(self, name):
+    def has(self, name: str) -> bool:
         """Whether a value of this name was there for the step that the run continues from."""
         return name in self.already
 
-    def flush(self):
+    def flush(self) -> None:
         """Waits until the rows are on the disk."""
         with writing(self.path, GOES_ON):
             os.fsync(self.file.fileno())
 
-    def write(self, step, **values):
+    def write(self, step: int, **values) -> None:
         """Writes one row: the step and the values, floats."""
         row = (json.dumps({"step": step, **values}) + "\n").encode()
         with writing(self.path, GOES_ON):
@@ -61,12 +62,12 @@ class MetricsLog:
                 if name != "epoch":
                     tf.summary.scalar(name, value, step=step)
 
-    def image(self, step, name, picture):
+    def image(self, step: int, name: str, picture: np.ndarray) -> None:
         """Writes a picture, uint8 `[H, W, C]`, to TensorBoard."""
         with writing("tensorboard/", GOES_ON), self.writer.as_default():
             tf.summary.image(name, picture[None], step=step)
 
-    def close(self):
+    def close(self) -> None:
         self.file.close()
         # A full disk has been told before; here it would hide why the run ends.
         with contextlib.suppress(tf.errors.OpError):

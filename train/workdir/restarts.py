@@ -24,7 +24,7 @@ class Restarts:
       UserError: if the file is damaged.
     """
 
-    def __init__(self, workdir):
+    def __init__(self, workdir: str):
         self.path = os.path.join(workdir, "restarts.json")
         self.steps = []
         if os.path.exists(self.path):
@@ -34,13 +34,13 @@ class Restarts:
             except (OSError, ValueError, TypeError) as error:
                 raise UserError(f"{self.path}: not a list of steps ({error})") from None
 
-    def add(self, step, write):
+    def add(self, step: int, write: bool) -> None:
         """Notes a restart from `step`; `write`: into the file too (one process does)."""
         self.steps.append(step)
         if write:
             write_json(self.path, self.steps)
 
-    def seed(self, seed, step):
+    def seed(self, seed: int, step: int) -> int:
         """The seed of the data's order and of dropout for the steps after `step`.
 
         Args:
