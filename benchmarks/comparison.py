@@ -3,7 +3,7 @@
     python benchmarks/comparison.py --data_dir=../shared/tfds --steps=250,100
 
 Every model is trained by `train.main` on the same images in the same order, for the same steps,
-at about the same number of parameters. What is finished in `--runs` is not done again. Needs
+at about the same number of weights. What is finished in `--runs` is not done again. Needs
 matplotlib (extra `dev`).
 """
 
@@ -44,7 +44,7 @@ NAMES = {
     "diagonal_bilstm": "Diagonal BiLSTM",
     "pixelcnn_pp": "PixelCNN++",
 }
-# (nr_resnet, nr_filters, nr_output_filters or nr_logistic_mix): about as many parameters that no
+# (nr_resnet, nr_filters, nr_output_filters or nr_logistic_mix): about as many weights that no
 # mask hides in each.
 TASKS = {
     "mnist": dict(
@@ -183,7 +183,7 @@ def measure(task, model_name, workdir):
     if os.path.exists(path):
         with open(path) as file:
             return json.load(file)
-    _, _, model, step = load_run(workdir)  # the averaged parameters
+    _, _, model, step = load_run(workdir)  # the averaged weights
     rows = read(os.path.join(workdir, "metrics.jsonl"))
     tested = next(row for row in rows if row["step"] == step and "test/bits_per_dim" in row)
     speeds = [row["images_per_sec"] for row in rows if "images_per_sec" in row]
@@ -269,7 +269,7 @@ def write_table(file, task, results, dataset):
     )
     nats = " nats |" if mnist else ""
     print(
-        f"| model | nr_resnet, nr_filters | parameters (not masked) | bits/dim (raw) |{nats} "
+        f"| model | nr_resnet, nr_filters | weights (not masked) | bits/dim (raw) |{nats} "
         f"training images/s | {NUM_SAMPLES} samples | {TASKS[task]['published']} |",
         file=file,
     )
@@ -300,7 +300,7 @@ figures, in a column of their own, are of the papers' models, which are far larg
 to the end (quoted; the papers' text could not be reached from here to check them).
 
 All are trained alike: learning rate {learning_rate}, tuned for none of them, batch {batch_size},
-seed {seed}, no dropout. Bits/dim are those of the averaged parameters (Polyak decay
+seed {seed}, no dropout. Bits/dim are those of the averaged weights (Polyak decay
 {polyak_decay}; they lag behind in so short a run) and of the raw ones. "Not masked" leaves out the
 weights that a mask holds at zero; the sizes are chosen so that these are about as many.
 PixelCNN++ and Gated PixelCNN have cached samplers, the others take a pass of the network for every

@@ -22,7 +22,7 @@ class UserError(Exception):
 
 
 class NotFinite(UserError):
-    """The loss or a parameter is not finite: `what`, without the advice."""
+    """The loss or a weight is not finite: `what`, without the advice."""
 
     def __init__(self, text: str, what: str = ""):
         super().__init__(text)

@@ -42,8 +42,8 @@ def main(_) -> None:
         score = float(scored.likelihood.score(loss, scored.image_shape))
         metric = scored.likelihood.metric
         unit = "nats an image, " if metric == "bits_per_dim" else "an image, "
-        print(f"{name} parameters: {loss:.3f} {unit}{score:.4f} {metric}", flush=True)
-        rows.append((f"{name} parameters", score))
+        print(f"{name} weights: {loss:.3f} {unit}{score:.4f} {metric}", flush=True)
+        rows.append((f"{name} weights", score))
     if metric == "bits_per_dim":
         print(table(config.dataset, rows, dataset.note))
 

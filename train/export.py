@@ -28,7 +28,7 @@ def define() -> None:
     flags.DEFINE_string("workdir", "", "folder of the run")
     flags.DEFINE_string("output", "", "folder of the model, in which versions are numbered")
     flags.DEFINE_integer("version", None, "number of the version; default: the next free one")
-    flags.DEFINE_bool("averaged", True, "export the averaged parameters, not the raw ones")
+    flags.DEFINE_bool("averaged", True, "export the averaged weights, not the raw ones")
 
 
 def choose_version(output: str, version: int | None = None) -> int:
@@ -42,7 +42,7 @@ def choose_version(output: str, version: int | None = None) -> int:
     if version is None:
         version = max(present, default=0) + 1
     if not 1 <= version <= MAX_VERSION:
-        raise UserError(f"--version={version}: must be from 1 to {MAX_VERSION}")
+        raise UserError(f"--version={version}: must be at least 1 and at most {MAX_VERSION}")
     if version in present:
         raise UserError(f"--version={version}: {output} has it already; give another number")
     return version
@@ -90,7 +90,7 @@ def export(workdir: str, output: str, version: int | None = None, averaged: bool
       workdir: the run's folder.
       output: the model's folder; its last part is the model's name.
       version: integer, or None for the next free one.
-      averaged: export the averaged parameters.
+      averaged: export the averaged weights.
 
     Returns:
       The folder of the version.

@@ -1,4 +1,4 @@
-"""Brings a checkpoint of the official program into a run, or a run's parameters out again.
+"""Brings a checkpoint of the official program into a run, or a run's weights out again.
 
 python -m train.import_official --checkpoint=/path/params_cifar.ckpt --workdir=runs/official
 python -m train.import_official --workdir=runs/official --export_official=/path/new.ckpt
@@ -108,7 +108,7 @@ def import_checkpoint(
         # Last: without config.json the folder is no run.
         configuration.save(config, data)
     print(
-        f"{path}: {model.count_params():,} parameters, step {state.step}, "
+        f"{path}: {model.count_params():,} weights, step {state.step}, "
         f"{'with' if state.moments is not None else 'without'} Adam's state\n"
         f"nr_resnet {model.nr_resnet}, nr_filters {model.nr_filters}, nr_logistic_mix "
         f"{model.nr_logistic_mix}, {model.resnet_nonlinearity}, num_classes {model.num_classes}, "

@@ -113,7 +113,7 @@ def _train_under(strategy, workers, config, saved):
         f"{config.dataset}: {dataset.train.num_examples:,} train and "
         f"{dataset.test.num_examples:,} test images {dataset.image_shape}, "
         f"{dataset.num_levels} levels\n"
-        f"model: {trainer.model.count_params():,} parameters, {config.dtype}, "
+        f"model: {trainer.model.count_params():,} weights, {config.dtype}, "
         f"{strategy.num_replicas_in_sync} replica(s) on {workers.count} machine(s), global batch "
         f"{batch_size}\n"
         f"{config.workdir}: {'continuing at' if step else 'starting at'} step {step} of "
@@ -125,12 +125,12 @@ def _train_under(strategy, workers, config, saved):
     with StopRequest() as stop:
         losses, scores = Loop(trainer, last_step, stop).run(step)
     if trainer.model.likelihood.metric == "bits_per_dim":
-        rows = [(f"{name} parameters", score) for name, score in scores.items()]
+        rows = [(f"{name} weights", score) for name, score in scores.items()]
         say(table(config.dataset, rows, dataset.note))
-        say(f"  {losses['averaged']:.3f} nats an image (averaged parameters)")
+        say(f"  {losses['averaged']:.3f} nats an image (averaged weights)")
     else:
         metric = trainer.model.likelihood.metric
-        say(f"  test {metric}: {scores['averaged']:.4f} (raw parameters {scores['raw']:.4f})")
+        say(f"  test {metric}: {scores['averaged']:.4f} (raw weights {scores['raw']:.4f})")
     return scores
 
 

@@ -14,8 +14,8 @@ from train.workdir.rows import read
 FLAGS = flags.FLAGS
 CURVES = (  # name in metrics.jsonl, label
     ("train/{}", "train, with dropout"),
-    ("test/{}_raw", "test, raw parameters"),
-    ("test/{}", "test, averaged parameters"),
+    ("test/{}_raw", "test, raw weights"),
+    ("test/{}", "test, averaged weights"),
 )
 METRICS = {"bits_per_dim": "bits/dim", "energy_distance": "energy distance"}
 

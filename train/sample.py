@@ -44,7 +44,7 @@ def define() -> None:
     flags.DEFINE_integer("label", None, "class of all images (class-conditional models)")
     flags.DEFINE_integer("seed", 1, "random seed, 0 to 2**64 - 1")
     flags.DEFINE_float("temperature", 1.0, "below 1: less varied than the model")
-    flags.DEFINE_bool("averaged", True, "use the averaged parameters, not the raw ones")
+    flags.DEFINE_bool("averaged", True, "use the averaged weights, not the raw ones")
 
 
 def check_flags() -> None:

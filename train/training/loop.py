@@ -52,7 +52,7 @@ class Loop:
 
         Raises:
           Stopped: after a signal; the state is saved.
-          NotFinite: if a loss or parameter is not, and that is not to be mended or cannot.
+          NotFinite: if a loss or a weight is not, and that is not to be mended or cannot.
           UserError: if something cannot be written.
         """
         if self.config.on_nan == "restore" and not step:
@@ -115,7 +115,7 @@ class Loop:
         stopping = self._asked_to_stop()
         if not stopping and due <= {LOG}:
             return
-        window.check(step, parameters_too=True)
+        window.check(step, weights_too=True)
         window.keep()
         self.results = None
         # What belongs to a step is written before its checkpoint, so that a run killed in
@@ -196,7 +196,7 @@ class Loop:
         )
         self._say(
             f"epoch {epoch}, step {step}: test {self.metric} {scores['averaged']:.4f} "
-            f"(raw parameters {scores['raw']:.4f}), in {duration(time.monotonic() - begin)}"
+            f"(raw weights {scores['raw']:.4f}), in {duration(time.monotonic() - begin)}"
         )
         return losses, scores
 

@@ -79,7 +79,7 @@ class Trainer:
             config.workdir, self.model, self.averaged_model, self.optimizer, extras
         )
         self.loop_function = tf.function(self._loop)
-        self.finite_function = tf.function(self._parameters_are_finite)
+        self.finite_function = tf.function(self._weights_are_finite)
         # Without variables' updates and without communication, so that XLA can take it.
         self.gradients = self._gradients
         if config.jit_compile:
@@ -146,11 +146,11 @@ class Trainer:
         """Whether `train_steps` is; else its first call takes long."""
         return self.loop_function.experimental_get_tracing_count() > 0
 
-    def parameters_are_finite(self) -> bool:
-        """Whether every parameter is finite (what the last update did shows in no loss yet)."""
+    def weights_are_finite(self) -> bool:
+        """Whether every weight is finite (what the last update did shows in no loss yet)."""
         return bool(self.finite_function())
 
-    def _parameters_are_finite(self):
+    def _weights_are_finite(self):
         variables = self.model.trainable_variables
         return tf.reduce_all([tf.reduce_all(tf.math.is_finite(v)) for v in variables])
 

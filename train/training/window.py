@@ -37,10 +37,10 @@ class Window:
         """Notes the state in the trainer's variable, which checkpoints hold."""
         self.trainer.window.assign([self.sum, self.count])
 
-    def check(self, step: int, parameters_too: bool = False) -> None:
+    def check(self, step: int, weights_too: bool = False) -> None:
         """Raises NotFinite if a loss of the window, which ends at `step`, is not finite.
 
-        With `parameters_too`, also if a parameter is not, which the next loss would show.
+        With `weights_too`, also if a weight is not, which the next loss would show.
         """
         losses = [float(loss) for part in self.pending for loss in np.asarray(part)]
         self.pending = []
@@ -49,8 +49,8 @@ class Window:
                 self._stop(f"the loss is {loss} at step {number}")
             self.sum += loss
             self.count += 1
-        if parameters_too and not self.trainer.parameters_are_finite():
-            self._stop(f"the update of step {step} made parameters that are not finite")
+        if weights_too and not self.trainer.weights_are_finite():
+            self._stop(f"the update of step {step} made weights that are not finite")
 
     def _stop(self, what):
         steps = self.trainer.checkpoints.steps()

@@ -19,7 +19,7 @@ OBJECT_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"  # TensorFlow's own entry in a che
 
 
 class Checkpoints:
-    """The checkpoints in `<workdir>/checkpoints`: parameters, averages, optimiser state.
+    """The checkpoints in `<workdir>/checkpoints`: weights, averages, optimiser state.
 
     Everything else of a run (order of the data, dropout, learning rate) is a function of the
     step, which is the optimiser's `iterations` and the number in the file's name.
@@ -28,7 +28,7 @@ class Checkpoints:
       workdir: the run's folder.
       model: the trained model.
       averaged_model: the model that holds the Polyak averages.
-      optimizer: a built Keras optimizer, or None to read parameters and averages only.
+      optimizer: a built Keras optimizer, or None to read weights and averages only.
       extras: dict of name -> list of further variables; a checkpoint may lack them, and they
         are left alone then.
     """
@@ -139,7 +139,7 @@ class Checkpoints:
                 status.assert_existing_objects_matched().expect_partial()
 
     def _require_same_model(self, step, shapes):
-        """Raises UserError unless the parameters of a checkpoint have the shapes of the model's."""
+        """Raises UserError unless the weights in a checkpoint have the shapes of the model's."""
         found = [name for name in shapes if re.match(r"parameters/\d+/", name)]
         if not found:
             return  # nothing of ours: TensorFlow says so
@@ -151,7 +151,7 @@ class Checkpoints:
                 problem = f"{name} is {shape} there, but {variable.shape.as_list()} here"
                 break
         if problem is None and len(found) != len(here):
-            problem = f"it has {len(found)} variables of parameters, the model {len(here)}"
+            problem = f"it has {len(found)} variables of weights, the model {len(here)}"
         if problem:
             raise UserError(
                 f"{self.prefix(step)}: not of the model that config.json describes ({problem}); "

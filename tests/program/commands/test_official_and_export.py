@@ -69,7 +69,7 @@ def test_wrong_flags(flags, message):
 def test_versions_are_those_that_a_server_can_count(tmp_path):
     for version in (0, -1, MAX_VERSION + 1):
         message = refusal(train.export, f"--output={tmp_path}/m", f"--version={version}")
-        assert message == f"--version={version}: must be from 1 to 9223372036854775807"
+        assert message == f"--version={version}: must be at least 1 and at most 9223372036854775807"
     (tmp_path / "m" / str(MAX_VERSION)).mkdir(parents=True)
     assert f"--version={MAX_VERSION + 1}: must be" in refusal(
         train.export, f"--output={tmp_path}/m"

@@ -122,7 +122,7 @@ def test_a_batch_beyond_the_images_is_not_filled_up(run, monkeypatch):
 
     monkeypatch.setattr(Split, "in_order", in_order)
     text = call(train.evaluate, f"--workdir={run}", "--batch_size=100000")
-    assert sizes == [300, 300] and "averaged parameters: " in text
+    assert sizes == [300, 300] and "averaged weights: " in text
 
 
 def test_a_folder_that_cannot_be_written_is_told_before_sampling(run, tmp_path):

@@ -15,7 +15,7 @@ import train.training.loop as loop_module
 from train.config.presets import from_values
 from train.devices.replicas import on_all_replicas
 from train.devices.workers import Workers
-from train.errors import Interrupted, Stopped
+from train.errors import Interrupted, Stopped, UserError
 from train.main import train
 from train.training.loop import Loop
 from train.workdir.rows import read
@@ -160,3 +160,10 @@ def test_shares_of_replicas(total):
 
     with pytest.raises(Interrupted):
         on_all_replicas(workers, make, total, give_up)
+
+
+def test_more_samples_than_memory_are_refused_before_anything_is_trained(data, tmp_path):
+    config = from_values(VALUES | {"workdir": str(tmp_path), "dataset": data, "num_samples": 10**9})
+    with pytest.raises(UserError, match="--num_samples=1000000000: takes [0-9,]+ bytes"):
+        train(config)
+    assert os.listdir(tmp_path) == []

@@ -102,7 +102,7 @@ def test_what_a_killed_write_left_is_no_checkpoint_and_goes(tmp_path):
     "edit, message",
     [
         ({"nr_filters": 6}, r"kernel.* is \[.*\] there, but \[.*\] here"),
-        ({"nr_resnet": 2}, "is .* there|variables of parameters, the model"),
+        ({"nr_resnet": 2}, "is .* there|variables of weights, the model"),
     ],
 )
 def test_edited_sizes_are_told(tmp_path, edit, message):
