@@ -105,7 +105,7 @@ def export(workdir: str, output: str, version: int | None = None, averaged: bool
             f"--output={output}: TensorFlow cannot load a model from a path with *, ?, [ or \\"
         )
     name = os.path.basename(os.path.abspath(output))
-    if name.isdigit():
+    if name.isdigit() or not name:
         raise UserError(f"--output={output}: give the model's folder; versions are made in it")
     version = choose_version(output, version)
     configuration.require_run(workdir)

@@ -64,10 +64,10 @@ def load_npz(path: str) -> Dataset:
             raise UserError(f"--dataset={path}: has no array x_{split}, only {sorted(arrays)}")
         if images.ndim == 3:
             images = images[..., None]
-        if images.dtype.kind not in "iu" or images.ndim != 4 or not len(images):
+        if images.dtype.kind not in "iu" or images.ndim != 4 or not images.size:
             raise UserError(
                 f"--dataset={path}: x_{split} is {images.dtype} {images.shape}, must be integers "
-                "[N, H, W] or [N, H, W, C] with N at least 1"
+                "[N, H, W] or [N, H, W, C], not empty"
             )
         labels = arrays.get(f"y_{split}")
         if labels is not None:

@@ -27,6 +27,10 @@ def prepare_workdir(workdir: str) -> None:
         checkpoints = os.listdir(folder) if os.path.isdir(folder) else []
     except OSError as error:
         raise UserError(f"--workdir={workdir}: not writable ({error.strerror})") from None
+    for name in ("checkpoints", "samples", "tensorboard"):
+        path = os.path.join(workdir, name)
+        if os.path.exists(path) and not os.path.isdir(path):
+            raise UserError(f"--workdir={workdir}: {name} there is no folder, but must be one")
     indices = sorted(name for name in checkpoints if name.endswith(".index"))
     if indices and not os.path.exists(configuration.path_in(workdir)):
         raise UserError(

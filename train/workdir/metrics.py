@@ -33,6 +33,7 @@ class MetricsLog:
             self._keep_until(step)
             # Unbuffered: a row that could not be written is not tried again at the end.
             self.file = open(self.path, "ab", buffering=0)
+        with writing(os.path.join(workdir, "tensorboard"), GOES_ON):
             self.writer = tf.summary.create_file_writer(os.path.join(workdir, "tensorboard"))
 
     def _keep_until(self, step):

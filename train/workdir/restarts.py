@@ -29,10 +29,12 @@ class Restarts:
         self.steps = []
         if os.path.exists(self.path):
             try:
-                with open(self.path) as file:
-                    self.steps = [int(step) for step in json.load(file)]
-            except (OSError, ValueError, TypeError) as error:
+                with open(self.path, encoding="utf-8") as file:
+                    self.steps = json.load(file)
+            except (OSError, ValueError, RecursionError) as error:
                 raise UserError(f"{self.path}: not a list of steps ({error})") from None
+            if not isinstance(self.steps, list) or any(type(n) is not int for n in self.steps):
+                raise UserError(f"{self.path}: not a list of steps, integers")
 
     def add(self, step: int, write: bool) -> None:
         """Notes a restart from `step`; `write`: into the file too (one process does)."""

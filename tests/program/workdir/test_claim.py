@@ -12,6 +12,7 @@ from train.config.presets import from_values
 from train.errors import UserError
 from train.main import train
 from train.workdir.claim import claim
+from train.workdir.restarts import Restarts
 
 
 def test_a_second_run_is_refused_and_told_whose_the_folder_is(tmp_path):
@@ -27,6 +28,7 @@ def test_a_second_run_is_refused_and_told_whose_the_folder_is(tmp_path):
 OWNER = """
 import sys, time
 from train.workdir.claim import claim
+from train.workdir.restarts import Restarts
 with claim(sys.argv[1]):
     print("mine", flush=True)
     time.sleep(60)
@@ -80,3 +82,20 @@ def test_a_file_system_without_locks_is_told(tmp_path, monkeypatch, capsys):
     with claim(str(tmp_path)):
         pass
     assert "no locks here (No locks available)" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["checkpoints", "samples", "tensorboard"])
+def test_a_file_in_the_place_of_a_folder_is_told_at_once(tmp_path, name):
+    (tmp_path / name).write_text("")
+    with pytest.raises(UserError, match=f"{name} there is no folder"):
+        with claim(str(tmp_path)):
+            pass
+
+
+@pytest.mark.parametrize(
+    "content", [b'{"a": 1}', b"[null]", b"[1e999]", b"\xff", b'["7"]', b"[1.5]"]
+)
+def test_restarts_that_are_none(tmp_path, content):
+    (tmp_path / "restarts.json").write_bytes(content)
+    with pytest.raises(UserError, match="restarts.json: not a list of steps"):
+        Restarts(str(tmp_path))
