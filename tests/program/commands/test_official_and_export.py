@@ -77,6 +77,12 @@ def test_versions_are_those_that_a_server_can_count(tmp_path):
     assert choose_version(str(tmp_path / "m"), 5) == 5
 
 
+@pytest.mark.parametrize("output", ["models/7", "/"])
+def test_an_output_that_names_no_model(output):
+    message = refusal(train.export, f"--output={output}", "--workdir=x")
+    assert message == f"--output={output}: give the model's folder; versions are made in it"
+
+
 def test_a_model_in_a_folder_that_cannot_be_read_is_not_written(tmp_path):
     message = refusal(train.export, f"--output={tmp_path}/m[1]", "--workdir=x")
     assert "cannot load a model from a path with" in message and os.listdir(tmp_path) == []

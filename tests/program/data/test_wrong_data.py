@@ -26,6 +26,13 @@ def test_num_levels_must_be_an_integer(tmp_path, num_levels):
         load(path)
 
 
+@pytest.mark.parametrize("shape", [(0, 8, 8, 1), (30, 0, 8, 1), (30, 8, 8, 0)])
+def test_empty_images_are_told(tmp_path, shape):
+    images = np.zeros(shape, np.uint8)
+    with pytest.raises(UserError, match="x_train is uint8 .*, not empty"):
+        load(npz(tmp_path, x_train=images, x_test=images))
+
+
 def test_an_npy_file_is_told(tmp_path):
     path = str(tmp_path / "set.npz")
     with open(path, "wb") as file:
