@@ -87,11 +87,6 @@ def _train_under(strategy, workers, config, saved):
     if saved is not None:
         configuration.refuse_other_data(saved, config, dataset)
         configuration.refuse_another_batch(saved, config, strategy.num_replicas_in_sync)
-    if config.init_batch_size > dataset.train.num_examples:
-        say(
-            f"--init_batch_size={config.init_batch_size}: the train split has only "
-            f"{dataset.train.num_examples:,} images; these are taken"
-        )
     trainer = Trainer(config, dataset, strategy, workers)
     refuse_too_many(trainer.model, config.num_samples, f"--num_samples={config.num_samples}")
     batch_size = trainer.global_batch_size
@@ -103,19 +98,24 @@ def _train_under(strategy, workers, config, saved):
         )
     last_step = count_steps(config, steps_per_epoch)
 
-    step = trainer.restore()
-    if step is None:
-        step = 0
-        trainer.initialize()
-    if workers.is_chief:
-        configuration.save(config, dataset, batch_size)
     say(
         f"{config.dataset}: {dataset.train.num_examples:,} train and "
         f"{dataset.test.num_examples:,} test images {dataset.image_shape}, "
         f"{dataset.num_levels} levels\n"
         f"model: {trainer.model.count_params():,} weights, {config.dtype}, "
         f"{strategy.num_replicas_in_sync} replica(s) on {workers.count} machine(s), global batch "
-        f"{batch_size}\n"
+        f"{batch_size}"
+    )
+    step = trainer.restore()
+    if step is None:
+        step = 0
+        num_images = min(config.init_batch_size, dataset.train.num_examples)
+        fewer = " (--init_batch_size asks for more)" * (num_images < config.init_batch_size)
+        say(f"initialising the weights on {num_images:,} images{fewer} ...")
+        trainer.initialize()
+    if workers.is_chief:
+        configuration.save(config, dataset, batch_size)
+    say(
         f"{config.workdir}: {'continuing at' if step else 'starting at'} step {step} of "
         f"{last_step} ({steps_per_epoch} steps an epoch)"
     )

@@ -137,7 +137,7 @@ def test_what_takes_long_or_is_not_as_asked_is_told(undisturbed):
     output = undisturbed[2]
     for what in ("the training step", "the evaluation", "the sampler"):
         assert output.count(f"compiling {what} ...\n") == 1
-    text = "--init_batch_size=1000: the train split has only 60 images; these are taken"
+    text = "initialising the weights on 60 images (--init_batch_size asks for more) ..."
     assert text in output
 
 
