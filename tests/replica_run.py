@@ -49,7 +49,7 @@ def main(num_devices, output, *changes):
     evaluate = make_evaluate(trainer.averaged_model, strategy)
     score = evaluate(trainer.dataset.test, 64)
     path = os.path.join(os.path.dirname(output), f"samples_{os.path.basename(output)}")
-    write_samples(trainer.averaged_model, 6, 1, path.removesuffix(".npz"), strategy=strategy)
+    write_samples(trainer.averaged_model, 6, 1, path.removesuffix(".npz"), workers=trainer.workers)
     if trainer.workers.is_chief:
         groups = {
             "parameter": trainer.model.trainable_variables,

@@ -28,7 +28,7 @@ class Entry(NamedTuple):
     sizes: dict
     options: tuple = ()
 
-    def fields(self):
+    def fields(self) -> set[str]:
         """The fields of `Config` that mean something to this model."""
         return {field for size in self.sizes.values() for field in size} | set(self.options)
 
@@ -89,7 +89,9 @@ def make_model(config, dataset):
       UserError: if the two do not fit.
     """
     if config.class_conditional and dataset.num_classes is None:
-        raise UserError(f"--class_conditional: --dataset={config.dataset} has no labels")
+        why = getattr(dataset, "missing_labels", "")
+        why = f" ({why})" if why else ""
+        raise UserError(f"--class_conditional: --dataset={config.dataset} has no labels{why}")
     entry = MODELS[config.model]
     module, name = entry.path.split(":")
     fields = entry.fields()

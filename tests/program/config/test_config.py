@@ -81,7 +81,7 @@ def test_help_shows_flags_and_what_the_presets_cost():
     command = [sys.executable, "-m", "train.main", "--help"]
     text = subprocess.run(command, capture_output=True, text=True).stdout
     text = " ".join(text.split())
-    for part in ("--nr_logistic_mix", "--polyak_decay", "53.7 M parameters", "3.84 bits/dim"):
+    for part in ("--nr_logistic_mix", "--polyak_decay", "53.7 M weights", "3.84 bits/dim"):
         assert part in text
 
 

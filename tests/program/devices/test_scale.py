@@ -16,8 +16,9 @@ from pixelcnn_tf.optimization.loss_scale import GROWTH_STEPS, LossScale
 from train.config import saved as configuration
 from train.config.presets import from_values
 from train.data.load import load
+from train.devices.cluster import read_cluster
 from train.devices.strategy import make_strategy
-from train.devices.workers import read_cluster
+from train.devices.workers import Workers
 from train.errors import UserError
 from train.output.samples import write_samples
 from train.training.trainer import Trainer, dtype_policy
@@ -98,7 +99,7 @@ def test_samples_of_two_replicas_are_those_of_one(tmp_path):
     mirrored = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
     paths = [str(tmp_path / "one"), str(tmp_path / "two")]
     write_samples(model, 5, 1, paths[0])
-    write_samples(model, 5, 1, paths[1], strategy=mirrored)
+    write_samples(model, 5, 1, paths[1], workers=Workers(mirrored))
     images = [np.load(path + ".npz")["images"] for path in paths]
     np.testing.assert_array_equal(*images)
 
@@ -207,7 +208,7 @@ def test_strategies_that_cannot_be_had(monkeypatch):
     with pytest.raises(UserError, match="none of the cluster's"):
         read_cluster()
     monkeypatch.setenv("TF_CONFIG", json.dumps({"cluster": cluster, "task": task | {"index": 1}}))
-    assert read_cluster() == (2, ("worker", 1))
+    assert read_cluster() == (2, 1)
 
 
 def test_strategies_by_name():

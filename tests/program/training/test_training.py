@@ -289,7 +289,7 @@ def test_infinite_loss_stops_and_keeps_the_checkpoint(finished, tmp_path):
 
 
 def test_update_to_infinity_is_not_saved(tmp_path, monkeypatch):
-    """The loss of a step is that before its update: the parameters are looked at too."""
+    """The loss of a step is that before its update: the weights are looked at too."""
 
     def break_it(self, batches, count):
         variable = self.model.trainable_variables[0]
@@ -297,7 +297,7 @@ def test_update_to_infinity_is_not_saved(tmp_path, monkeypatch):
         return tf.constant([1.0])
 
     monkeypatch.setattr(Trainer, "train_steps", break_it)
-    with pytest.raises(UserError, match="step 2 made parameters that are not finite"):
+    with pytest.raises(UserError, match="step 2 made weights that are not finite"):
         train(mini(tmp_path))
     assert not (tmp_path / "checkpoints").exists()
     assert not any("test/bits_per_dim" in row for row in read(tmp_path / "metrics.jsonl"))
@@ -399,7 +399,7 @@ def test_grid_places():
 
 
 def test_published_table():
-    text = table("cifar10", [("averaged parameters", 2.95)], "scored on 761 images")
+    text = table("cifar10", [("averaged weights", 2.95)], "scored on 761 images")
     for part in ("2.9500  this run", "2.92  PixelCNN++", "2.80  Sparse", "note: scored on 761"):
         assert part in text
     assert "not comparable" in table("imagenet_resized/32x32", [], "")
