@@ -21,6 +21,8 @@ def main(num_devices, output, *changes):
     devices = [tf.config.LogicalDeviceConfiguration()] * int(num_devices)
     tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], devices)
 
+    from small import SMALLEST_RUN
+
     from train.config.presets import from_values
     from train.data.load import load
     from train.devices.strategy import make_strategy
@@ -29,10 +31,7 @@ def main(num_devices, output, *changes):
     from train.training.trainer import Trainer
 
     values = dict(
-        config="tiny",
-        nr_filters=4,
-        nr_logistic_mix=2,
-        init_batch_size=20,
+        **SMALLEST_RUN,
         workdir=os.path.dirname(output),
         strategy="mirrored" if int(num_devices) > 1 else "auto",
     )

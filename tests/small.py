@@ -1,10 +1,13 @@
 """Small models, images and runs that several tests share."""
 
+import contextlib
+import shutil
 import subprocess
 import sys
 
 import keras
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from pixelcnn_tf import PixelCNNPlusPlus
@@ -23,6 +26,14 @@ class OneStage(PixelCNNPlusPlus):
     num_stages = 1
 
 
+@contextlib.contextmanager
+def one_stage():
+    """Within it, the program's PixelCNN++ is at full resolution alone, like `OneStage`."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(PixelCNNPlusPlus, "num_stages", 1)
+        yield
+
+
 def random_values(*shape, seed=1):
     """Floats in [-1, 1], any of them."""
     return tf.random.stateless_uniform(shape, [seed, 0], -1.0, 1.0)
@@ -37,6 +48,11 @@ def random_levels(*shape, num_levels=256, seed=0):
 def config_of(workdir, values, **changes):
     """The `Config` of a run in `workdir`."""
     return from_values(values | {"workdir": str(workdir)} | changes)
+
+
+def copy_run(source, target):
+    """Copies a run's folder into one that exists."""
+    shutil.copytree(source, target, dirs_exist_ok=True)
 
 
 def run_training(config):

@@ -17,6 +17,7 @@ import pytest
 import tensorflow as tf
 from family import FAMILY, small
 from serving_stand_in import SessionModel, serve_grpc, serve_rest
+from small import random_levels
 from tensorflow_serving.apis import prediction_log_pb2
 
 from pixelcnn_tf import PixelCNNPlusPlus, data_dependent_init, sampling
@@ -36,9 +37,7 @@ SEEDS = np.array([[1, 2], [-3, 4], [5, 600]], np.int32)
 
 
 def random_images(model, num=3):
-    rng = np.random.default_rng(5)
-    dtype = np.uint8 if model.num_levels <= 256 else np.int32
-    return rng.integers(0, model.num_levels, [num, *model.image_shape]).astype(dtype)
+    return random_levels(num, *model.image_shape, num_levels=model.num_levels, seed=5)
 
 
 def make_model(**changes):

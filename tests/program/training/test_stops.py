@@ -6,10 +6,10 @@ import os
 import signal
 import time
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from small import config_of, run_training
 
 import train.training.loop as loop_module
 from train.config.presets import from_values
@@ -46,9 +46,8 @@ def data(tmp_path_factory):
     return path
 
 
-def run_training(workdir, data):
-    keras.utils.clear_session()  # the names of layers as in a new process
-    return train(from_values(VALUES | {"workdir": str(workdir), "dataset": data}))
+def run_in(workdir, data):
+    return run_training(config_of(workdir, VALUES, dataset=data))
 
 
 def contents(workdir):
@@ -82,7 +81,7 @@ def undisturbed(tmp_path_factory, data):
     """A run: its folder, scores and output."""
     workdir, output = tmp_path_factory.mktemp("run"), io.StringIO()
     with contextlib.redirect_stdout(output):
-        scores = run_training(workdir, data)
+        scores = run_in(workdir, data)
     return workdir, scores, output.getvalue()
 
 
@@ -114,11 +113,11 @@ def test_work_under_way_is_given_up_and_done_again(
     with monkeypatch.context() as patch:
         stop_in(patch, owner, name, call)
         with pytest.raises(Stopped, match=f"SIGTERM: stopped after step {step}, which is") as error:
-            run_training(tmp_path, data)
+            run_in(tmp_path, data)
     assert error.value.exit_code == 75
     assert os.path.exists(tmp_path / "checkpoints" / f"step-{step}.index")
     assert not os.path.exists(tmp_path / "samples" / f"step_{step:07d}.npz")
-    assert run_training(tmp_path, data) == scores
+    assert run_in(tmp_path, data) == scores
     assert f"continuing at step {step}" in capsys.readouterr().out
     assert_same_run(tmp_path, workdir)
 
@@ -127,9 +126,9 @@ def test_a_finished_run_is_only_evaluated_again_and_can_be_stopped(undisturbed, 
     workdir, scores, _ = undisturbed
     before = contents(workdir)[0]
     stop_in(monkeypatch, Loop, "evaluate", 2)
-    assert run_training(workdir, data) == scores
+    assert run_in(workdir, data) == scores
     with pytest.raises(Stopped, match="after step 6"):
-        run_training(workdir, data)
+        run_in(workdir, data)
     assert contents(workdir)[0] == before
 
 

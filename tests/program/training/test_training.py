@@ -6,12 +6,17 @@ import signal
 import subprocess
 import sys
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from small import SMALLEST_RUN, config_of, copy_run, run_program, run_training
 
-from pixelcnn_tf import PixelCNNPlusPlus, PolyakAverage, discretized_mix_logistic_loss
+from pixelcnn_tf import (
+    PixelCNNPlusPlus,
+    PolyakAverage,
+    discretized_mix_logistic_loss,
+    energy_distance,
+)
 from pixelcnn_tf.levels import levels_to_input
 from train.config.presets import from_values
 from train.data.load import load
@@ -27,12 +32,8 @@ from train.workdir.metrics import MetricsLog, read
 from train.workdir.progress import duration
 from train.workdir.restore import load_data, load_run
 
-MINI = dict(
-    config="tiny",
-    nr_filters=4,
-    nr_logistic_mix=2,
+MINI = SMALLEST_RUN | dict(
     batch_size=50,  # 29 steps an epoch
-    init_batch_size=20,
     max_steps=6,
     log_interval=1,
     checkpoint_interval=2,
@@ -42,14 +43,7 @@ MINI = dict(
 
 
 def mini(workdir, **changes):
-    return from_values(MINI | {"workdir": str(workdir)} | changes)
-
-
-def run_training(config):
-    """`train`, as in a new process: the names of layers decide the order of some sums, so only
-    runs with the same names are equal to the last bit."""
-    keras.utils.clear_session()
-    return train(config)
+    return config_of(workdir, MINI, **changes)
 
 
 def flags_of(config):
@@ -214,17 +208,15 @@ def test_run_killed_at_many_points_continues_to_the_same_parameters(tmp_path, se
     assert_same_arrays(final_arrays(tmp_path / "b"), final_arrays(tmp_path / "a"))
 
 
-def copy_run(source, target):
-    import shutil
-
-    shutil.copytree(source, target, dirs_exist_ok=True)
+def copied_checkpoints(source, target):
+    copy_run(source, target)
     return Checkpoints(str(target), *load_run(str(source))[1:3])
 
 
 @pytest.mark.parametrize("damage", ["truncated", "missing shard", "empty index"])
 def test_damaged_checkpoint_falls_back_to_the_one_before(finished, tmp_path, capsys, damage):
     workdir, _ = finished
-    checkpoints = copy_run(workdir, tmp_path)
+    checkpoints = copied_checkpoints(workdir, tmp_path)
     assert checkpoints.steps() == [2, 4, 6]
     shard = tmp_path / "checkpoints" / "step-6.data-00000-of-00001"
     if damage == "truncated":
@@ -243,7 +235,7 @@ def test_damaged_checkpoint_falls_back_to_the_one_before(finished, tmp_path, cap
 
 def test_no_readable_checkpoint_is_no_new_start(finished, tmp_path):
     workdir, _ = finished
-    checkpoints = copy_run(workdir, tmp_path)
+    checkpoints = copied_checkpoints(workdir, tmp_path)
     for path in (tmp_path / "checkpoints").glob("*.data-*"):
         path.write_bytes(b"")
     with pytest.raises(UserError, match="none of the 3 checkpoints"):
@@ -266,12 +258,30 @@ def test_metrics_after_the_checkpoint_and_half_lines_are_dropped(tmp_path):
     assert path.read_text().endswith("\n")
 
 
-@pytest.mark.parametrize("options", [dict(class_conditional=True), dict(energy_distance=True)])
-def test_conditional_and_energy_runs(tmp_path, options, capsys):
-    scores = train(mini(tmp_path, max_steps=2, **options))
-    assert np.isfinite(scores["averaged"])
-    name = "energy_distance" if "energy_distance" in options else "bits/dim"
-    assert name in capsys.readouterr().out
+def test_conditional_run_is_scored_by_its_labels(tmp_path, capsys):
+    scores = train(mini(tmp_path, max_steps=2, class_conditional=True, num_samples=0))
+    assert "bits/dim" in capsys.readouterr().out
+    config, _, averaged, _ = load_run(str(tmp_path))
+    test = load_data(config).test
+    images = levels_to_input(test.images, 17)
+    right, wrong = (
+        np.mean(discretized_mix_logistic_loss(images, averaged(images, labels), False, 17))
+        for labels in (test.labels, (test.labels + 1) % 10)
+    )
+    np.testing.assert_allclose(scores["averaged"], right / (64 * np.log(2)), rtol=1e-5)
+    assert abs(wrong - right) > 1e-3 * right
+
+
+def test_energy_run_is_scored_by_the_distance(tmp_path, capsys):
+    scores = train(mini(tmp_path, max_steps=2, energy_distance=True, num_samples=0))
+    assert "energy_distance" in capsys.readouterr().out
+    config, _, averaged, _ = load_run(str(tmp_path))
+    total = 0.0
+    for batch in load_data(config).test.in_order(50):  # in which every image has its own noise
+        images = levels_to_input(batch["images"], 17)
+        samples = averaged(images, seed=batch["seeds"])
+        total += np.sum(batch["weights"] * energy_distance(images, samples, sum_all=False))
+    np.testing.assert_allclose(scores["averaged"], total / 300 / 64, rtol=1e-4)
 
 
 def test_infinite_loss_stops_and_keeps_the_checkpoint(finished, tmp_path):
@@ -341,11 +351,6 @@ def test_mistakes_are_told(tmp_path):
         train(mini(tmp_path / "file" / "run"))
     with pytest.raises(UserError, match="no run here"):
         load_run(str(tmp_path / "nothing"))
-
-
-def run_program(name, *arguments):
-    command = [sys.executable, "-m", f"train.{name}", *arguments]
-    return subprocess.run(command, capture_output=True, text=True)
 
 
 def test_evaluate_and_sample_programs(finished, tmp_path):
