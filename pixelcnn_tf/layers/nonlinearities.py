@@ -4,7 +4,7 @@ import tensorflow as tf
 
 
 def concat_elu(x):
-    """`elu(concat([x, -x]))` over the channels (official `nn.concat_elu`; paper section 2.3).
+    """`elu(concat([x, -x]))` over the channels (official `nn.concat_elu`).
 
     Args:
       x: float tensor `[..., C]`.

@@ -35,7 +35,7 @@ class PixelCNNPlusPlus(AutoregressiveModel):
 
     Args:
       image_shape: `(H, W, C)`; H and W divisible by 4, C 1 or 3.
-      nr_resnet: residual blocks in each of the six stages.
+      nr_resnet: residual blocks of each stage, in the up pass and in the down pass.
       nr_filters: channels of the network.
       nr_logistic_mix: components of the mixture at every pixel.
       resnet_nonlinearity: "concat_elu", "elu" or "relu".

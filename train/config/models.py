@@ -43,7 +43,7 @@ def _sizes(tiny, small, paper, third="nr_output_filters"):
 MODELS = {
     "pixelcnn_pp": Entry(
         "pixelcnn_tf.models.pixelcnn_pp:PixelCNNPlusPlus",
-        "PixelCNN++; nr_resnet blocks in each of 6 stages of nr_filters maps",
+        "PixelCNN++; nr_resnet blocks in each of 3 stages, up and down, of nr_filters maps",
         _sizes((1, 24, 5), (2, 32, 5), (5, 160, 10), "nr_logistic_mix"),
         ("resnet_nonlinearity", "dropout_p", "energy_distance", CONDITIONAL, REMAT),
     ),
