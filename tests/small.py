@@ -26,6 +26,15 @@ class OneStage(PixelCNNPlusPlus):
     num_stages = 1
 
 
+# `python -c` this: the program within `one_stage`, as a process.
+ONE_STAGE_MAIN = """
+import runpy
+from pixelcnn_tf import PixelCNNPlusPlus
+PixelCNNPlusPlus.num_stages = 1
+runpy.run_module("train.main", run_name="__main__")
+"""
+
+
 @contextlib.contextmanager
 def one_stage():
     """Within it, the program's PixelCNN++ is at full resolution alone, like `OneStage`."""

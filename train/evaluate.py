@@ -41,10 +41,10 @@ def main(_) -> None:
         loss = make_evaluate(scored, strategy, say)(dataset.test, batch_size)
         score = float(scored.likelihood.score(loss, scored.image_shape))
         metric = scored.likelihood.metric
-        unit = "nats an image, " if metric == "bits_per_dim" else "an image, "
+        unit = "nats an image, " if scored.likelihood.has_log_prob else "an image, "
         print(f"{name} weights: {loss:.3f} {unit}{score:.4f} {metric}", flush=True)
         rows.append((f"{name} weights", score))
-    if metric == "bits_per_dim":
+    if averaged.likelihood.has_log_prob:
         print(table(config.dataset, rows, dataset.note))
 
 

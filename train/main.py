@@ -124,7 +124,7 @@ def _train_under(strategy, workers, config, saved):
 
     with StopRequest() as stop:
         losses, scores = Loop(trainer, last_step, stop).run(step)
-    if trainer.model.likelihood.metric == "bits_per_dim":
+    if trainer.model.likelihood.has_log_prob:
         rows = [(f"{name} weights", score) for name, score in scores.items()]
         say(table(config.dataset, rows, dataset.note))
         say(f"  {losses['averaged']:.3f} nats an image (averaged weights)")

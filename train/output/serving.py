@@ -46,7 +46,7 @@ def write_warmup(folder: str, name: str, model: AutoregressiveModel) -> list[str
     """
     from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
-    names = [name for name in CHEAP_SIGNATURES if model.likelihood.metric == "bits_per_dim"]
+    names = [name for name in CHEAP_SIGNATURES if model.likelihood.has_log_prob]
     if not names:
         return names
     inputs = {"images": tf.zeros([1, *model.image_shape], levels_dtype(model.num_levels))}

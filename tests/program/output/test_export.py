@@ -80,7 +80,7 @@ class Exported:
             return {"log_prob": nats, "bits_per_dim": bits_per_dim(-nats, model.image_shape)}
         given = {"mask": np.zeros(values.shape[:3])} | self.requests[name]
         noise = sampling.pixel_uniforms(model, SEEDS)
-        completed = sampling.complete(model, values, given["mask"], 0, labels, noise=noise)
+        completed = sampling.complete(model, values, given["mask"], labels=labels, noise=noise)
         return {"images": input_to_levels(completed, model.num_levels).numpy()}
 
 

@@ -9,7 +9,15 @@ import sys
 import numpy as np
 import pytest
 import tensorflow as tf
-from small import SMALLEST_RUN, config_of, copy_run, run_program, run_training
+from calls import call, refusal
+from small import (
+    ONE_STAGE_MAIN,
+    SMALLEST_RUN,
+    config_of,
+    copy_run,
+    one_stage,
+    run_training,
+)
 
 from pixelcnn_tf import (
     PixelCNNPlusPlus,
@@ -17,7 +25,8 @@ from pixelcnn_tf import (
     discretized_mix_logistic_loss,
     energy_distance,
 )
-from pixelcnn_tf.levels import levels_to_input
+from pixelcnn_tf.levels import input_to_levels, levels_to_input
+from train import evaluate, sample
 from train.config.presets import from_values
 from train.data.load import load
 from train.errors import UserError
@@ -64,8 +73,15 @@ def assert_same_arrays(actual, expected):
             np.testing.assert_array_equal(actual[name], value, err_msg=name)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def shallow():
+    """These tests are about the program around the network."""
+    with one_stage():
+        yield
+
+
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory):
+def finished(tmp_path_factory, shallow):
     """An undisturbed run: its folder and scores."""
     workdir = tmp_path_factory.mktemp("run")
     return workdir, run_training(mini(workdir))
@@ -165,7 +181,7 @@ def test_two_replicas_equal_one(tmp_path):
 
 def run_and_kill(config, at_line=None):
     """Runs the program; kills it with -9 once a line of its output holds `at_line`."""
-    command = [sys.executable, "-m", "train.main", *flags_of(config)]
+    command = [sys.executable, "-c", ONE_STAGE_MAIN, *flags_of(config)]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
@@ -355,14 +371,10 @@ def test_mistakes_are_told(tmp_path):
 
 def test_evaluate_and_sample_programs(finished, tmp_path):
     workdir, scores = finished
-    result = run_program("evaluate", f"--workdir={workdir}")
-    assert result.returncode == 0, result.stderr
-    assert f"{scores['averaged']:.4f}  this run" in result.stdout
+    told = call(evaluate, f"--workdir={workdir}")
+    assert f"{scores['averaged']:.4f}  this run" in told
     output = str(tmp_path / "grid")
-    result = run_program(
-        "sample", f"--workdir={workdir}", "--num_samples=2", "--seed=1", f"--output={output}"
-    )
-    assert result.returncode == 0, result.stderr
+    call(sample, f"--workdir={workdir}", "--num_samples=2", "--seed=1", f"--output={output}")
     with np.load(output + ".npz") as file, np.load(workdir / "samples/step_0000006.npz") as old:
         np.testing.assert_array_equal(file["images"], old["images"])
     for mistake, message in {
@@ -370,23 +382,34 @@ def test_evaluate_and_sample_programs(finished, tmp_path):
         "--seed=-1": "seed=-1",
         f"--output={workdir}/config.json/x": "config.json",
     }.items():
-        result = run_program("sample", f"--workdir={workdir}", mistake)
-        assert result.returncode == 2 and message in result.stderr
-        assert "Traceback" not in result.stderr
+        assert message in refusal(sample, f"--workdir={workdir}", mistake)
+
+
+def test_raw_weights_can_be_sampled(finished, tmp_path):
+    workdir, _ = finished
+    call(
+        sample,
+        f"--workdir={workdir}",
+        "--num_samples=2",
+        "--averaged=false",
+        f"--output={tmp_path}/raw",
+    )
+    raw = load_run(str(workdir))[1].sample(2, seed=1)
+    with np.load(tmp_path / "raw.npz") as file:
+        np.testing.assert_array_equal(file["images"], input_to_levels(raw, 17))
 
 
 def test_completion_program(finished, tmp_path):
     workdir, _ = finished
     output = str(tmp_path / "completed")
-    result = run_program(
-        "sample",
+    call(
+        sample,
         f"--workdir={workdir}",
         "--complete=top",
         "--num_samples=3",
         "--num_completions=2",
         f"--output={output}",
     )
-    assert result.returncode == 0, result.stderr
     with np.load(output + ".npz") as file:
         assert file["images"].shape == (6, 8, 8, 1)
         np.testing.assert_array_equal(file["images"][:, :4], file["originals"][:, :4])
