@@ -285,7 +285,7 @@ def test_conditional_run_is_scored_by_its_labels(tmp_path, capsys):
         for labels in (test.labels, (test.labels + 1) % 10)
     )
     np.testing.assert_allclose(scores["averaged"], right / (64 * np.log(2)), rtol=1e-5)
-    assert abs(wrong - right) > 1e-3 * right
+    assert abs(wrong - right) > 1e-4 * right
 
 
 def test_energy_run_is_scored_by_the_distance(tmp_path, capsys):
