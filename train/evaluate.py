@@ -25,7 +25,7 @@ def main(_) -> None:
     configuration.require_run(FLAGS.workdir)
     start_tensorflow()
     from train.devices.strategy import make_strategy
-    from train.output.published import table
+    from train.output.published_scores import table
     from train.training.evaluation import make_evaluate
     from train.workdir.restore import load_data, load_run
 

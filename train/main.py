@@ -77,7 +77,7 @@ def _train_under(strategy, workers, config, saved):
     """`train`, under a strategy."""
     from train.data.load import load
     from train.devices.signals import StopRequest
-    from train.output.published import table
+    from train.output.published_scores import table
     from train.output.samples import refuse_too_many
     from train.training.loop import Loop
     from train.training.trainer import Trainer

@@ -151,9 +151,8 @@ def write_samples(
         return sampling.sample(
             model,
             len(numbers),
-            seed=None,
+            seed=seeds[numbers],
             labels=None if labels is None else labels[numbers],
-            noise=sampling.pixel_uniforms(model, seeds[numbers]),
             temperature=temperature,
             batch_size=BATCH_SIZE,
             progress=progress,

@@ -32,7 +32,7 @@ from train.data.load import load
 from train.errors import UserError
 from train.main import train
 from train.output.grid import grid
-from train.output.published import table
+from train.output.published_scores import table
 from train.training.evaluation import make_evaluate
 from train.training.trainer import Trainer
 from train.training.window import Window
