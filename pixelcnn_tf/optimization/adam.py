@@ -46,7 +46,7 @@ class OfficialAdam(keras.optimizers.Optimizer):
         )
 
     def moments(self, variable: keras.Variable) -> tuple[keras.Variable, keras.Variable]:
-        """The variables that hold a parameter's first and second moment."""
+        """The variables that hold a weight's first and second moment."""
         index = self._get_variable_index(variable)
         return self.first_moments[index], self.second_moments[index]
 
@@ -84,7 +84,7 @@ class OfficialAdam(keras.optimizers.Optimizer):
         beta_1, beta_2 = tf.constant(self.beta_1, dtype), tf.constant(self.beta_2, dtype)
         m, v = self.moments(variable)
         # One variable after the other: TensorFlow would begin all at once, and keep half a dozen
-        # intermediate values of every parameter in memory.
+        # intermediate values of every weight in memory.
         with tf.control_dependencies(self.previous.get(gradient.device, [])):
             gradient = tf.cast(tf.identity(gradient), dtype)
             self.assign(m, beta_1 * m + (1.0 - beta_1) * gradient)
