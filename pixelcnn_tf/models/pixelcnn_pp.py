@@ -76,6 +76,7 @@ class PixelCNNPlusPlus(AutoregressiveModel):
         **kwargs,
     ):
         super().__init__(image_shape, num_classes, check_num_levels(num_levels), **kwargs)
+        vars(self)["num_stages"] = type(self).num_stages  # fixed now, whatever the class has later
         height, width, channels = self.image_shape
         multiple = 2 ** (self.num_stages - 1)
         if height % multiple or width % multiple:

@@ -68,9 +68,9 @@ CASES = {
 }
 
 
-def trained_looking(dtype="float32", **arguments):
+def trained_looking(dtype="float32", network=PixelCNNPlusPlus, **arguments):
     """A model with normalised activations and biases that are not zero."""
-    model = PixelCNNPlusPlus(**(SMALLEST | arguments), dtype=dtype)
+    model = network(**(SMALLEST | arguments), dtype=dtype)
     images = tf.random.stateless_uniform([6, *model.image_shape], [1, 2], -1.0, 1.0)
     labels = np.arange(6) % 3 if model.num_classes else None
     data_dependent_init(model, images, labels)
@@ -150,7 +150,7 @@ def test_unrounded_samples_agree():
 
 
 def test_xla_gives_the_same_images_and_is_chosen_for_much_work_only():
-    model = trained_looking(image_shape=(8, 8, 1))
+    model = trained_looking(network=OneStage, image_shape=(8, 8, 1))
     compiled, plain = (
         sampling.sample(model, 3, seed=7, jit_compile=jit_compile) for jit_compile in (True, False)
     )

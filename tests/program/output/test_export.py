@@ -269,7 +269,8 @@ def test_an_export_that_fails_leaves_no_version(digits, tmp_path, monkeypatch):
 
 
 def test_energy_distance_is_sampled_but_not_scored(tmp_path):
-    model = make_model(image_shape=(4, 4, 1), energy_distance=True)
+    with one_stage():
+        model = make_model(image_shape=(4, 4, 1), energy_distance=True)
     exported = Exported(model, tmp_path / "1")
     assert export_saved_model(model, exported.folder) == ["sample", "complete"]
     exported.requests = {name: exported.requests[name] for name in ("sample",)}
