@@ -11,9 +11,17 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	$(RUN) -m pip install --quiet -c constraints.txt -e '.[dev]'
 	touch $@
 
-# Trains on real handwritten digits; the samples are the .png in runs/digits-tiny/samples.
+# Trains on real handwritten digits, and says what to look at.
+DEMO = runs/digits-tiny
 demo: $(VENV)/installed
-	$(RUN) -m train.main --dataset=digits --config=tiny --workdir=runs/digits-tiny
+	$(RUN) -m train.main --dataset=digits --config=tiny --workdir=$(DEMO)
+	@echo
+	@echo 'Look at the newest picture in $(DEMO)/samples: digits that the model made up.'
+	@echo 'To go on, type "source $(VENV)/bin/activate" (or $(RUN) in place of python), and try'
+	@echo '  python -m train.sample --workdir=$(DEMO) --complete=top   # lower halves, made up'
+	@echo '  python -m train.plot --workdir=$(DEMO)                    # how it learned'
+	@echo '  python -m train.evaluate --workdir=$(DEMO)                # its test score again'
+	@echo '  python -m train.main --help                               # your own data, other models'
 
 test: $(VENV)/installed
 	$(RUN) -m pytest -n 2 --dist loadfile

@@ -3,7 +3,7 @@
     python benchmarks/comparison.py --data_dir=<prepared tfds data> --steps=250,100
 
 Every model is trained by `train.main` on the same images in the same order, for the same steps,
-at about the same number of parameters. What is finished in `--runs` is not done again. Needs
+at about the same number of weights. What is finished in `--runs` is not done again. Needs
 matplotlib (extra `dev`).
 """
 
@@ -18,15 +18,15 @@ import numpy as np
 import tensorflow as tf
 from absl import app, flags
 from matplotlib.figure import Figure
-from pixelcnn_tf.sampling.complete import pixel_uniforms
 
 from pixelcnn_tf import sampling
 from pixelcnn_tf.layers.masked_convolution import MaskedConv2D
 from pixelcnn_tf.levels import input_to_levels, levels_to_input
 from train.data.load import load
+from train.output import published
 from train.output.grid import grid, to_uint8, write_npz
-from train.workdir import metrics
 from train.workdir.restore import load_run
+from train.workdir.rows import read
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("data_dir", "", "where the tfds data sets are")
@@ -44,7 +44,7 @@ NAMES = {
     "diagonal_bilstm": "Diagonal BiLSTM",
     "pixelcnn_pp": "PixelCNN++",
 }
-# (nr_resnet, nr_filters, nr_output_filters or nr_logistic_mix): about as many parameters that no
+# (nr_resnet, nr_filters, nr_output_filters or nr_logistic_mix): about as many weights that no
 # mask hides in each.
 TASKS = {
     "mnist": dict(
@@ -72,21 +72,10 @@ TASKS = {
         published="bits/dim, published",
     ),
 }
-# Of the papers' own, far larger, models, trained to the end: van den Oord et al. 2016a, tables 4
-# and 5; 2016b, table 1; Salimans et al. 2017, table 1.
+# Of the papers' own, far larger, models, trained to the end.
 PUBLISHED = {
-    "mnist": {
-        "pixelcnn": "81.30",
-        "row_lstm": "80.54",
-        "diagonal_bilstm": "80.75 (1 layer), 79.20 (7 layers)",
-    },
-    "cifar10": {
-        "pixelcnn": "3.14",
-        "gated_pixelcnn": "3.03",
-        "row_lstm": "3.07",
-        "diagonal_bilstm": "3.00",
-        "pixelcnn_pp": "2.92",
-    },
+    "mnist": published.MNIST_NATS,
+    "cifar10": {result.model: f"{result.bits_per_dim:.2f}" for result in published.CIFAR10},
 }
 # The same for all; none was tuned for one of them. No dropout, since only PixelCNN++ has it.
 COMMON = dict(
@@ -135,7 +124,7 @@ def train(task, model, dataset):
     if model == "pixelcnn_pp":
         values["dropout_p"] = 0.0
     path = os.path.join(workdir, "metrics.jsonl")
-    if not (os.path.exists(path) and any("test/bits_per_dim" in row for row in metrics.read(path))):
+    if not (os.path.exists(path) and any("test/bits_per_dim" in row for row in read(path))):
         arguments = [f"--{name}={value}" for name, value in values.items()]
         print("python -m train.main", *arguments, flush=True)
         subprocess.run([sys.executable, "-m", "train.main", *arguments], check=True)
@@ -158,7 +147,7 @@ def time_samples(model, draw):
         images = sampling.sample(model, NUM_SAMPLES, seed=1).numpy()
         return images if draw else None, time.perf_counter() - begin
     seeds = tf.random.split(tf.constant([1, 0]), num=NUM_SAMPLES)
-    uniforms = pixel_uniforms(model, seeds)
+    uniforms = sampling.pixel_uniforms(model, seeds)
     images = tf.zeros([NUM_SAMPLES, height, width, channels])
     one_pass = tf.function(lambda x: model.sample_pixels(x, None, uniforms))
     one_pass(images)
@@ -194,8 +183,8 @@ def measure(task, model_name, workdir):
     if os.path.exists(path):
         with open(path) as file:
             return json.load(file)
-    _, _, model, step = load_run(workdir)  # the averaged parameters
-    rows = metrics.read(os.path.join(workdir, "metrics.jsonl"))
+    _, _, model, step = load_run(workdir)  # the averaged weights
+    rows = read(os.path.join(workdir, "metrics.jsonl"))
     tested = next(row for row in rows if row["step"] == step and "test/bits_per_dim" in row)
     speeds = [row["images_per_sec"] for row in rows if "images_per_sec" in row]
     field = receptive_field(model)
@@ -294,7 +283,7 @@ def write_table(file, task, results, dataset):
             f"({result['unmasked']:,}) | {result['bits_per_dim']:.3f} "
             f"({result['bits_per_dim_raw']:.3f}) |{nats} "
             f"{result['images_per_sec']:.0f} | {result['sampling_seconds']:.1f} s{estimated} | "
-            f"{PUBLISHED[task].get(model, '')} |",
+            f"{PUBLISHED[task].get(NAMES[model], '')} |",
             file=file,
         )
     if not all(result["drawn"] for result in results.values()):

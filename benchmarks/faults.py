@@ -221,14 +221,14 @@ def same_rows(workdir, other, exact=True):
 
 def exactly(workdir, other):
     worst = difference(workdir, other)
-    require(worst == 0.0, f"parameters differ by {worst:.1e}")
+    require(worst == 0.0, f"weights differ by {worst:.1e}")
     same_rows(workdir, other)
     return "equal to the last bit, and the log rows"
 
 
 def to_rounding(workdir, other):
     worst = difference(workdir, other)
-    require(worst <= 1e-4, f"parameters differ by {worst:.1e}")
+    require(worst <= 1e-4, f"weights differ by {worst:.1e}")
     same_rows(workdir, other, exact=False)
     return f"equal to {worst:.1e}, same log rows"
 

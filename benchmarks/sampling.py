@@ -12,9 +12,9 @@ import time
 
 import tensorflow as tf
 from absl import app, flags
+from costs import forward_flops
 
 from pixelcnn_tf import PixelCNNPlusPlus, sampling
-from pixelcnn_tf.layers.shifted_convolutions import ShiftedConv2DTranspose
 
 CONFIGS = {
     "small": dict(nr_resnet=2, nr_filters=32, nr_logistic_mix=5),
@@ -41,20 +41,6 @@ def matmul_gflops(size=2048):
     product = tf.function(lambda: tf.matmul(a, a))
     product()
     return 2 * size**3 / statistics.median(timed(lambda: product().numpy()) for _ in range(7)) / 1e9
-
-
-def flops_per_image(model):
-    """Multiply-adds of the convolutions, times 2; every value computed once."""
-    plan = model.make_cached_sampler().plan
-    height, width, _ = model.image_shape
-    total = 0
-    for layer in [*plan.steps, model.head]:
-        # A transposed convolution works on the pixels of its input.
-        level = plan.level.get(layer, 0) + isinstance(layer, ShiftedConv2DTranspose)
-        kernels = [v for v in layer.trainable_variables if v.name == "V"]
-        pixels = height * width / 4**level
-        total += sum(2 * pixels * tf.size(v).numpy() for v in kernels)
-    return total
 
 
 def show(times):
@@ -86,7 +72,7 @@ def benchmark(model, side, batch):
             naive_times.append(side * side * timed(lambda: one_pass().numpy()))
         cached_times.append(timed(cached))
     median = statistics.median(cached_times)
-    gflops = batch * flops_per_image(model) / median / 1e9
+    gflops = batch * forward_flops(model) / median / 1e9
     name = f"{FLAGS.config}{' XLA' if FLAGS.xla else ''} {side}x{side} batch {batch}"
     print(f"{name}: cached {show(cached_times)}, {gflops:.1f} GFLOP/s", end="")
     print(f", first call {first:.1f} s", end="")

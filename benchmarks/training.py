@@ -36,22 +36,6 @@ def timed(function):
     return time.perf_counter() - begin
 
 
-def forward_flops(model):
-    """Multiply-adds of the convolutions for one image, times 2."""
-    from pixelcnn_tf.layers.shifted_convolutions import ShiftedConv2DTranspose
-
-    plan = model.make_cached_sampler().plan
-    height, width, _ = model.image_shape
-    total = 0
-    for layer in [*plan.steps, model.head]:
-        # A transposed convolution works on the pixels of its input.
-        level = plan.level.get(layer, 0) + isinstance(layer, ShiftedConv2DTranspose)
-        pixels = height * width / 4**level
-        kernels = [v for v in layer.trainable_variables if v.name == "V"]
-        total += sum(2 * pixels * float(v.numpy().size) for v in kernels)
-    return total
-
-
 def images_dataset(count):
     """Random images: what they show does not matter to the time."""
     import numpy as np
@@ -119,6 +103,8 @@ def measure(size, batch, dtype, remat, jit_compile, devices, steps):
     trainer = make_trainer(size, batch, dtype, remat, jit_compile, devices)
     step = run_steps(trainer, steps)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+
+    from costs import forward_flops
 
     from train.training.evaluation import make_evaluate
 

@@ -113,7 +113,7 @@ def infer_configuration(shapes: Mapping[str, Sequence[int]]) -> dict:
     """The arguments of `PixelCNNPlusPlus` that the shapes of official variables imply.
 
     Args:
-      shapes: dict official name -> shape, of the parameters.
+      shapes: dict official name -> shape, of the weights.
 
     Returns:
       dict of `nr_resnet`, `nr_filters`, `nr_logistic_mix`, `resnet_nonlinearity` ("elu" stands for

@@ -21,6 +21,8 @@ def main(num_devices, output, *changes):
     devices = [tf.config.LogicalDeviceConfiguration()] * int(num_devices)
     tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], devices)
 
+    from small import SMALLEST_RUN
+
     from train.config.presets import from_values
     from train.data.load import load
     from train.devices.strategy import make_strategy
@@ -29,10 +31,7 @@ def main(num_devices, output, *changes):
     from train.training.trainer import Trainer
 
     values = dict(
-        config="tiny",
-        nr_filters=4,
-        nr_logistic_mix=2,
-        init_batch_size=20,
+        **SMALLEST_RUN,
         workdir=os.path.dirname(output),
         strategy="mirrored" if int(num_devices) > 1 else "auto",
     )
@@ -49,7 +48,7 @@ def main(num_devices, output, *changes):
     evaluate = make_evaluate(trainer.averaged_model, strategy)
     score = evaluate(trainer.dataset.test, 64)
     path = os.path.join(os.path.dirname(output), f"samples_{os.path.basename(output)}")
-    write_samples(trainer.averaged_model, 6, 1, path.removesuffix(".npz"), strategy=strategy)
+    write_samples(trainer.averaged_model, 6, 1, path.removesuffix(".npz"), workers=trainer.workers)
     if trainer.workers.is_chief:
         groups = {
             "parameter": trainer.model.trainable_variables,

@@ -1,4 +1,9 @@
-"""The program around `pixelcnn_tf`: flags, data sets, training, evaluation, files."""
+"""The program around `pixelcnn_tf`: flags, data sets, training, evaluation, files.
+
+A command is a module `train.X` with `main`, run by `python -m train.X`; none imports another.
+What a command imports inside its functions needs TensorFlow, which takes seconds to start: it is
+put off so that `--help` is there at once and wrong flags are told before.
+"""
 
 import os
 

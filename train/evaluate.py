@@ -1,13 +1,17 @@
 """Scores a run on every test image: `python -m train.evaluate --workdir=...`."""
 
+import functools
+
 from absl import flags
 
+from train.config import saved as configuration
 from train.errors import UserError, run
+from train.quiet import start_tensorflow
 
 FLAGS = flags.FLAGS
 
 
-def define():
+def define() -> None:
     flags.DEFINE_string("workdir", "", "folder of the run")
     flags.DEFINE_enum("strategy", "auto", ["auto", "one_device", "mirrored"], "as in training")
     flags.DEFINE_integer("nr_gpu", 0, "GPUs to use; 0: all", lower_bound=0)
@@ -15,11 +19,13 @@ def define():
     flags.DEFINE_integer("batch_size", 0, "images a batch and replica; 0: as in training")
 
 
-def main(_):
+def main(_) -> None:
     if FLAGS.batch_size < 0:
         raise UserError(f"--batch_size={FLAGS.batch_size}: must be at least 0")
+    configuration.require_run(FLAGS.workdir)
+    start_tensorflow()
     from train.devices.strategy import make_strategy
-    from train.output.published import table
+    from train.output.published_scores import table
     from train.training.evaluation import make_evaluate
     from train.workdir.restore import load_data, load_run
 
@@ -31,13 +37,14 @@ def main(_):
     print(f"{FLAGS.workdir}, step {step}: {dataset.test.num_examples:,} test images", flush=True)
     rows = []
     for name, scored in (("averaged", averaged), ("raw", model)):
-        loss = make_evaluate(scored, strategy)(dataset.test, batch_size)
+        say = functools.partial(print, flush=True) if name == "averaged" else None
+        loss = make_evaluate(scored, strategy, say)(dataset.test, batch_size)
         score = float(scored.likelihood.score(loss, scored.image_shape))
         metric = scored.likelihood.metric
-        unit = "nats an image, " if metric == "bits_per_dim" else "an image, "
-        print(f"{name} parameters: {loss:.3f} {unit}{score:.4f} {metric}", flush=True)
-        rows.append((f"{name} parameters", score))
-    if metric == "bits_per_dim":
+        unit = "nats an image, " if scored.likelihood.has_log_prob else "an image, "
+        print(f"{name} weights: {loss:.3f} {unit}{score:.4f} {metric}", flush=True)
+        rows.append((f"{name} weights", score))
+    if averaged.likelihood.has_log_prob:
         print(table(config.dataset, rows, dataset.note))
 
 

@@ -11,42 +11,45 @@ import time
 
 from absl import flags
 
-from train.errors import UserError, run
+from train.config import saved as configuration
+from train.config.fields import Config
+from train.errors import UserError, reason, run
 from train.files import write_json
+from train.quiet import start_tensorflow
+from train.workdir.rows import read
 
 FLAGS = flags.FLAGS
 CARD = "model_card.json"
+MAX_VERSION = 2**63 - 1  # TF Serving's versions are int64
 PACKAGES = ("pixelcnn_tf", "tensorflow", "keras", "numpy")
 
 
-def define():
+def define() -> None:
     flags.DEFINE_string("workdir", "", "folder of the run")
     flags.DEFINE_string("output", "", "folder of the model, in which versions are numbered")
     flags.DEFINE_integer("version", None, "number of the version; default: the next free one")
-    flags.DEFINE_bool("averaged", True, "export the averaged parameters, not the raw ones")
+    flags.DEFINE_bool("averaged", True, "export the averaged weights, not the raw ones")
 
 
-def choose_version(output, version=None):
+def choose_version(output: str, version: int | None = None) -> int:
     """The number of the version to write: `version`, or one more than the highest there is.
 
     Raises:
       UserError: if `version` is taken or not a version.
     """
     names = os.listdir(output) if os.path.isdir(output) else []
-    present = {int(name) for name in names if re.fullmatch(r"\d+", name)}
+    present = {int(name) for name in names if re.fullmatch(r"[0-9]+", name)}
     if version is None:
-        return max(present, default=0) + 1
-    if version < 1:
-        raise UserError(f"--version={version}: must be at least 1")
+        version = max(present, default=0) + 1
+    if not 1 <= version <= MAX_VERSION:
+        raise UserError(f"--version={version}: must be at least 1 and at most {MAX_VERSION}")
     if version in present:
         raise UserError(f"--version={version}: {output} has it already; give another number")
     return version
 
 
-def test_scores(workdir, step):
+def test_scores(workdir: str, step: int) -> dict | None:
     """The last test scores of a run up to a step, `{"step": ..., "test/...": ...}`, or None."""
-    from train.workdir.metrics import read
-
     path = os.path.join(workdir, "metrics.jsonl")
     rows = read(path) if os.path.exists(path) else []
     scored = [
@@ -57,7 +60,9 @@ def test_scores(workdir, step):
     return scored[-1] if scored else None
 
 
-def model_card(config, model, step, averaged, version, signatures):
+def model_card(
+    config: Config, model, step: int, averaged: bool, version: int, signatures: list[str]
+) -> dict:
     """What a user of the exported model should know, as a dict."""
     return {
         "model": type(model).__name__,
@@ -78,14 +83,14 @@ def model_card(config, model, step, averaged, version, signatures):
     }
 
 
-def export(workdir, output, version=None, averaged=True):
+def export(workdir: str, output: str, version: int | None = None, averaged: bool = True) -> str:
     """Writes `<output>/<version>/`, whole or not at all, and what belongs beside it.
 
     Args:
       workdir: the run's folder.
       output: the model's folder; its last part is the model's name.
       version: integer, or None for the next free one.
-      averaged: export the averaged parameters.
+      averaged: export the averaged weights.
 
     Returns:
       The folder of the version.
@@ -95,11 +100,17 @@ def export(workdir, output, version=None, averaged=True):
     """
     if not output:
         raise UserError("--output is missing: the folder of the model, such as models/pixelcnn")
+    if set("*?[\\") & set(os.path.abspath(output)):
+        raise UserError(
+            f"--output={output}: TensorFlow cannot load a model from a path with *, ?, [ or \\"
+        )
     name = os.path.basename(os.path.abspath(output))
-    if name.isdigit():
+    if name.isdigit() or not name:
         raise UserError(f"--output={output}: give the model's folder; versions are made in it")
     version = choose_version(output, version)
+    configuration.require_run(workdir)
 
+    start_tensorflow()
     import tensorflow as tf
 
     from pixelcnn_tf.export import export_saved_model
@@ -132,7 +143,7 @@ def export(workdir, output, version=None, averaged=True):
         write_json(os.path.join(output, CARD), card)
         write_examples(output, name)
     except (OSError, tf.errors.OpError) as error:
-        raise UserError(f"--output={output}: cannot be written ({error})") from None
+        raise UserError(f"--output={output}: cannot be written ({reason(error)})") from None
     finally:
         if unfinished is not None:
             shutil.rmtree(unfinished, ignore_errors=True)
@@ -158,7 +169,7 @@ def export(workdir, output, version=None, averaged=True):
     return folder
 
 
-def main(_):
+def main(_) -> None:
     export(FLAGS.workdir, FLAGS.output, FLAGS.version, FLAGS.averaged)
 
 

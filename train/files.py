@@ -3,7 +3,8 @@
 import contextlib
 import json
 import os
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Iterator, Sequence
 
 
 def flush_to_disk(path: str) -> None:
@@ -13,6 +14,13 @@ def flush_to_disk(path: str) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def make_writable_folder(folder: str) -> None:
+    """Creates a folder if need be. Raises OSError if it cannot be written to."""
+    os.makedirs(folder or ".", exist_ok=True)
+    with tempfile.TemporaryFile(dir=folder or "."):
+        pass
 
 
 @contextlib.contextmanager
@@ -34,6 +42,40 @@ def whole(path: str) -> Iterator[str]:
             os.remove(temporary)
         raise
     flush_to_disk(os.path.dirname(path) or ".")
+
+
+def move_into_place(prefix: str, final_prefix: str, endings: Sequence[str]) -> None:
+    """Renames the files `prefix` + ending, flushed to the disk, in the order of `endings`.
+
+    For a thing that several files make up and that is not there without the last of them.
+
+    Raises:
+      OSError: if they cannot be written.
+    """
+    for ending in endings:
+        flush_to_disk(prefix + ending)
+    for ending in endings:
+        os.replace(prefix + ending, final_prefix + ending)
+    flush_to_disk(os.path.dirname(final_prefix) or ".")
+
+
+@contextlib.contextmanager
+def readable_prefix(prefix: str) -> Iterator[str]:
+    """A prefix by which TensorFlow reads the checkpoint at `prefix`.
+
+    It takes a prefix for a pattern: one that holds *, ?, [ or \\ matches no file, or another. Then
+    this is one of links in a temporary folder.
+    """
+    if not set("*?[\\") & set(prefix):
+        yield prefix
+        return
+    folder, name = os.path.split(os.path.abspath(prefix))
+    with tempfile.TemporaryDirectory() as links:
+        for file in os.listdir(folder) if os.path.isdir(folder) else ():
+            if file.startswith(name + "."):
+                ending = file.removeprefix(name)
+                os.symlink(os.path.join(folder, file), os.path.join(links, "checkpoint" + ending))
+        yield os.path.join(links, "checkpoint")
 
 
 def write_text(path: str, text: str) -> None:

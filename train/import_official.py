@@ -1,4 +1,4 @@
-"""Brings a checkpoint of the official program into a run, or a run's parameters out again.
+"""Brings a checkpoint of the official program into a run, or a run's weights out again.
 
 python -m train.import_official --checkpoint=/path/params_cifar.ckpt --workdir=runs/official
 python -m train.import_official --workdir=runs/official --export_official=/path/new.ckpt
@@ -10,12 +10,14 @@ from absl import flags
 
 from train.config import saved as configuration
 from train.config.fields import Config
-from train.errors import UserError, run
+from train.errors import UserError, run, writing
+from train.quiet import start_tensorflow
+from train.workdir.claim import claim
 
 FLAGS = flags.FLAGS
 
 
-def define():
+def define() -> None:
     flags.DEFINE_string("checkpoint", "", "prefix of the official checkpoint to import")
     flags.DEFINE_string("workdir", "", "folder of the run: new for an import")
     flags.DEFINE_string("export_official", "", "prefix of the official checkpoint to write")
@@ -31,20 +33,41 @@ def define():
     flags.DEFINE_integer("nr_gpu", 1, "GPUs of the official program that will read the export")
 
 
-def import_checkpoint(path, workdir, dataset, image_size, resnet_nonlinearity, batch_size):
-    """Makes the run in `workdir` of an official checkpoint.
-
-    Raises:
-      UserError: if the checkpoint does not fit, naming what is missing or left over, or if the
-        workdir already holds a run.
-    """
-    from pixelcnn_tf import OfficialAdam, official
-    from train.output import official_checkpoint
-    from train.workdir.checkpoints import Checkpoints
-    from train.workdir.claim import prepare_workdir
-
+def _refuse_existing(workdir):
     if os.path.exists(configuration.path_in(workdir)):
         raise UserError(f"--workdir={workdir}: already holds a run; give a new folder")
+
+
+def import_checkpoint(
+    path: str,
+    workdir: str,
+    dataset: str,
+    image_size: int,
+    resnet_nonlinearity: str | None,
+    batch_size: int,
+) -> None:
+    """Makes the run in `workdir` of an official checkpoint.
+
+    Args:
+      path: prefix of the checkpoint, or one of its files.
+      workdir: a new folder.
+      dataset: name of the data set that the model was trained on.
+      image_size: side length of its images.
+      resnet_nonlinearity: only to tell relu from elu, whose checkpoints look the same, or None.
+      batch_size: of the run.
+
+    Raises:
+      UserError: if the checkpoint does not fit, naming what is missing or left over, if the data
+        set has other images, or if the workdir already holds a run.
+    """
+    _refuse_existing(workdir)
+
+    start_tensorflow()
+    from pixelcnn_tf import OfficialAdam, official
+    from train.data.load import describe
+    from train.output import official_checkpoint
+    from train.workdir.checkpoints import Checkpoints
+
     try:
         state = official_checkpoint.read(path)
         models = [
@@ -75,13 +98,17 @@ def import_checkpoint(path, workdir, dataset, image_size, resnet_nonlinearity, b
         energy_distance=model.energy_distance,
         batch_size=batch_size,
     )
-    prepare_workdir(config)
-    Checkpoints(workdir, model, averaged, optimizer).save(state.step)
-    # Last: without config.json the folder is no run.
     data = configuration.DataDescription(model.image_shape, 256, model.num_classes)
-    configuration.save(config, data)
+    configuration.refuse_images_of_another_kind(
+        data, config, describe(dataset), f"--checkpoint={path}: a model of"
+    )
+    with claim(workdir):
+        _refuse_existing(workdir)
+        Checkpoints(workdir, model, averaged, optimizer).save(state.step)
+        # Last: without config.json the folder is no run.
+        configuration.save(config, data)
     print(
-        f"{path}: {model.count_params():,} parameters, step {state.step}, "
+        f"{path}: {model.count_params():,} weights, step {state.step}, "
         f"{'with' if state.moments is not None else 'without'} Adam's state\n"
         f"nr_resnet {model.nr_resnet}, nr_filters {model.nr_filters}, nr_logistic_mix "
         f"{model.nr_logistic_mix}, {model.resnet_nonlinearity}, num_classes {model.num_classes}, "
@@ -90,12 +117,13 @@ def import_checkpoint(path, workdir, dataset, image_size, resnet_nonlinearity, b
     )
 
 
-def export_checkpoint(workdir, path, batch_size, nr_gpu):
+def export_checkpoint(workdir: str, path: str, batch_size: int, nr_gpu: int) -> None:
     """Writes a run's newest checkpoint under the official names.
 
     Raises:
       UserError: if there is no run or no readable checkpoint.
     """
+    start_tensorflow()
     from pixelcnn_tf import OfficialAdam, official
     from train.config.models import make_model
     from train.output import official_checkpoint
@@ -119,21 +147,23 @@ def export_checkpoint(workdir, path, batch_size, nr_gpu):
         for m in (model, averaged)
     )
     state = official_checkpoint.OfficialState(parameters, averages, moments, step)
-    try:
+    with writing(f"--export_official={path}"):
         official_checkpoint.write(path, state, model.num_classes, batch_size, nr_gpu)
-    except OSError as error:
-        raise UserError(f"--export_official={path}: cannot be written ({error})") from None
     print(f"{path}: step {step} of {workdir}, under the official names")
 
 
-def main(_):
+def main(_) -> None:
     if not FLAGS.workdir:
         raise UserError("--workdir is missing: the folder of the run")
     if bool(FLAGS.checkpoint) == bool(FLAGS.export_official):
         raise UserError("give either --checkpoint (to import) or --export_official (to export)")
-    if FLAGS.batch_size < 1 or FLAGS.nr_gpu < 1:
+    for name in ("batch_size", "nr_gpu", "image_size"):
+        if FLAGS[name].value < 1:
+            raise UserError(f"--{name}={FLAGS[name].value}: must be at least 1")
+    if FLAGS.export_official.endswith("/"):
         raise UserError(
-            f"--batch_size={FLAGS.batch_size} --nr_gpu={FLAGS.nr_gpu}: must be at least 1"
+            f"--export_official={FLAGS.export_official}: a folder; give the beginning of the "
+            "files' names, such as out/params.ckpt"
         )
     if FLAGS.checkpoint:
         import_checkpoint(

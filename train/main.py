@@ -11,17 +11,20 @@ from absl import flags as absl_flags
 
 from train.config import flags
 from train.config import saved as configuration
-from train.errors import UserError, WorkerLost, run
-from train.workdir.claim import prepare_workdir
+from train.config.fields import Config
+from train.devices.cluster import read_cluster
+from train.errors import UserError, WorkerLost, reason, run
+from train.quiet import start_tensorflow
+from train.workdir.claim import claim, prepare_workdir
 
 
-def count_steps(config, steps_per_epoch):
+def count_steps(config: Config, steps_per_epoch: int) -> int:
     """Number of the last step."""
     steps = config.max_epochs * steps_per_epoch
     return min(steps, config.max_steps) if config.max_steps else steps
 
 
-def train(config):
+def train(config: Config) -> dict[str, float]:
     """Runs a training from its beginning, or from its last checkpoint, to its end.
 
     Args:
@@ -36,35 +39,46 @@ def train(config):
       Stopped: after SIGTERM or SIGINT, with the state saved.
       WorkerLost: if another process of the run is gone.
     """
-    prepare_workdir(config)
+    distributed = config.strategy in ("auto", "multi_worker")
+    num_workers, number = read_cluster() if distributed else (1, 0)
+    if number == 0:
+        with claim(config.workdir):
+            return _train(config, num_workers)
+    prepare_workdir(config.workdir)
+    return _train(config, num_workers)
+
+
+def _train(config, num_workers):
+    """`train`, in a folder that is ours."""
     saved = configuration.find(config.workdir)
     if saved is not None:
         configuration.refuse_another(saved, config)
 
-    # TensorFlow takes seconds to import: only once the flags are known to be right.
+    start_tensorflow()
     import tensorflow as tf
 
     from train.devices.strategy import make_strategy
-    from train.devices.workers import Workers, read_cluster
+    from train.devices.workers import Workers
 
     try:
         strategy = make_strategy(config.strategy, config.nr_gpu)
-        return _train(config, saved, strategy, Workers(strategy))
+        return _train_under(strategy, Workers(strategy), config, saved)
     except tf.errors.OpError as error:
-        if read_cluster()[0] == 1:
+        if num_workers == 1:
             raise
         raise WorkerLost(
             "another worker does not answer any more "
-            f"({type(error).__name__}: {str(error.message).splitlines()[0][:200]}); start all "
-            "workers again: they go on from the last checkpoint"
+            f"({type(error).__name__}: {reason(error)}); start all workers again: they go on from "
+            "the last checkpoint"
         ) from None
 
 
-def _train(config, saved, strategy, workers):
+def _train_under(strategy, workers, config, saved):
     """`train`, under a strategy."""
     from train.data.load import load
     from train.devices.signals import StopRequest
-    from train.output.published import table
+    from train.output.published_scores import table
+    from train.output.samples import refuse_too_many
     from train.training.loop import Loop
     from train.training.trainer import Trainer
 
@@ -73,7 +87,8 @@ def _train(config, saved, strategy, workers):
     if saved is not None:
         configuration.refuse_other_data(saved, config, dataset)
         configuration.refuse_another_batch(saved, config, strategy.num_replicas_in_sync)
-    trainer = Trainer(config, dataset, strategy)
+    trainer = Trainer(config, dataset, strategy, workers)
+    refuse_too_many(trainer.model, config.num_samples, f"--num_samples={config.num_samples}")
     batch_size = trainer.global_batch_size
     steps_per_epoch = dataset.train.steps_per_epoch(batch_size)
     if steps_per_epoch == 0:
@@ -83,19 +98,24 @@ def _train(config, saved, strategy, workers):
         )
     last_step = count_steps(config, steps_per_epoch)
 
-    step = trainer.restore()
-    if step is None:
-        step = 0
-        trainer.initialize()
-    if workers.is_chief:
-        configuration.save(config, dataset, batch_size)
     say(
         f"{config.dataset}: {dataset.train.num_examples:,} train and "
         f"{dataset.test.num_examples:,} test images {dataset.image_shape}, "
         f"{dataset.num_levels} levels\n"
-        f"model: {trainer.model.count_params():,} parameters, {config.dtype}, "
+        f"model: {trainer.model.count_params():,} weights, {config.dtype}, "
         f"{strategy.num_replicas_in_sync} replica(s) on {workers.count} machine(s), global batch "
-        f"{batch_size}\n"
+        f"{batch_size}"
+    )
+    step = trainer.restore()
+    if step is None:
+        step = 0
+        num_images = min(config.init_batch_size, dataset.train.num_examples)
+        fewer = " (--init_batch_size asks for more)" * (num_images < config.init_batch_size)
+        say(f"initialising the weights on {num_images:,} images{fewer} ...")
+        trainer.initialize()
+    if workers.is_chief:
+        configuration.save(config, dataset, batch_size)
+    say(
         f"{config.workdir}: {'continuing at' if step else 'starting at'} step {step} of "
         f"{last_step} ({steps_per_epoch} steps an epoch)"
     )
@@ -104,21 +124,21 @@ def _train(config, saved, strategy, workers):
 
     with StopRequest() as stop:
         losses, scores = Loop(trainer, last_step, stop).run(step)
-    if trainer.model.likelihood.metric == "bits_per_dim":
-        rows = [(f"{name} parameters", score) for name, score in scores.items()]
+    if trainer.model.likelihood.has_log_prob:
+        rows = [(f"{name} weights", score) for name, score in scores.items()]
         say(table(config.dataset, rows, dataset.note))
-        say(f"  {losses['averaged']:.3f} nats an image (averaged parameters)")
+        say(f"  {losses['averaged']:.3f} nats an image (averaged weights)")
     else:
         metric = trainer.model.likelihood.metric
-        say(f"  test {metric}: {scores['averaged']:.4f} (raw parameters {scores['raw']:.4f})")
+        say(f"  test {metric}: {scores['averaged']:.4f} (raw weights {scores['raw']:.4f})")
     return scores
 
 
-def main(_):
+def main(_) -> None:
     config = flags.to_config()
     try:
         train(config)
-    except UserError:
+    except BaseException:
         with contextlib.suppress(OSError):
             os.rmdir(config.workdir)  # if nothing was written to it
         raise

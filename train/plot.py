@@ -7,22 +7,44 @@ import os
 
 from absl import flags
 
-from train.errors import UserError, run
-from train.workdir.metrics import read
+from train.errors import UserError, run, writing
+from train.files import whole
+from train.workdir.rows import read
 
 FLAGS = flags.FLAGS
+CURVES = (  # name in metrics.jsonl, label
+    ("train/{}", "train, with dropout"),
+    ("test/{}_raw", "test, raw weights"),
+    ("test/{}", "test, averaged weights"),
+)
+METRICS = {"bits_per_dim": "bits/dim", "energy_distance": "energy distance"}
 
 
-def define():
+def define() -> None:
     flags.DEFINE_string("workdir", "", "folder of the run")
     flags.DEFINE_string("output", "", "picture to write; default: curve.png in the workdir")
     flags.DEFINE_string("title", "", "title of the picture; default: the workdir")
 
 
-def main(_):
-    path = os.path.join(FLAGS.workdir, "metrics.jsonl")
-    if not FLAGS.workdir or not os.path.exists(path):
-        raise UserError(f"--workdir={FLAGS.workdir}: no metrics.jsonl here")
+def plot(workdir: str, output: str = "", title: str = "") -> str:
+    """Draws the training and test scores of a run over its steps.
+
+    Args:
+      workdir: the run's folder.
+      output: the picture to write; default: curve.png in the workdir.
+      title: of the picture; default: the workdir.
+
+    Returns:
+      The path of the picture.
+
+    Raises:
+      UserError: if there is no such run, nothing to draw, or the picture cannot be written.
+    """
+    if not workdir:
+        raise UserError("--workdir is missing: the folder of the run")
+    path = os.path.join(workdir, "metrics.jsonl")
+    if not os.path.exists(path):
+        raise UserError(f"--workdir={workdir}: no run here (metrics.jsonl is missing)")
     try:
         from matplotlib.figure import Figure
     except ImportError:
@@ -30,23 +52,31 @@ def main(_):
     rows = read(path)
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()
-    for key, label in (
-        ("train/{}", "train, with dropout"),
-        ("test/{}_raw", "test, raw parameters"),
-        ("test/{}", "test, averaged parameters"),
-    ):
-        for metric in ("bits_per_dim", "energy_distance"):
-            points = [(r["step"], r[key.format(metric)]) for r in rows if key.format(metric) in r]
+    for metric, unit in METRICS.items():
+        for key, label in CURVES:
+            name = key.format(metric)
+            points = [(row["step"], row[name]) for row in rows if name in row]
             if points:
-                axes.plot(
-                    *zip(*points, strict=True), label=label, marker="o" if "test" in key else ""
-                )
-                axes.set_ylabel("bits/dim" if metric == "bits_per_dim" else metric)
+                axes.plot(*zip(*points, strict=True), label=label, marker="o" * ("test" in key))
+                axes.set_ylabel(unit)
+    if not axes.lines:
+        raise UserError(f"{path}: holds no scores yet, nothing to draw")
     axes.set_xlabel("step")
-    axes.set_title(FLAGS.title or FLAGS.workdir)
+    axes.set_title(title or workdir, parse_math=False)
     axes.grid(alpha=0.3)
     axes.legend()
-    figure.savefig(FLAGS.output or os.path.join(FLAGS.workdir, "curve.png"), dpi=120)
+    output = output or os.path.join(workdir, "curve.png")
+    ending = os.path.splitext(output)[1].removeprefix(".").lower()
+    allowed = sorted(figure.canvas.get_supported_filetypes())
+    if ending not in allowed:
+        raise UserError(f"--output={output}: must end in one of .{', .'.join(allowed)}")
+    with writing(f"--output={output}"), whole(output) as temporary:
+        figure.savefig(temporary, dpi=120, format=ending)
+    return output
+
+
+def main(_) -> None:
+    print(f"wrote {plot(FLAGS.workdir, FLAGS.output, FLAGS.title)}")
 
 
 if __name__ == "__main__":

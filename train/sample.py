@@ -3,40 +3,110 @@
 With `--complete=top` (or `left`) that half of test images is given, and the rest is sampled.
 """
 
+import math
 import os
 
+import numpy as np
 from absl import flags
 
-from train.errors import UserError, run
+from train.config import saved as configuration
+from train.errors import UserError, run, writing
+from train.files import make_writable_folder
+from train.quiet import start_tensorflow
 
 FLAGS = flags.FLAGS
+ENDINGS = (".png", ".npz")  # of the files that are written
+# Flags that make another request -> how they show in the default name of the files.
+IN_NAME = {
+    "num_samples": "n{}",
+    "num_completions": "x{}",
+    "label": "label{}",
+    "seed": "seed{}",
+    "temperature": "temperature{}",
+    "averaged": "raw",
+}
 
 
-def define():
+def define() -> None:
     flags.DEFINE_string("workdir", "", "folder of the run")
     flags.DEFINE_enum("strategy", "auto", ["auto", "one_device", "mirrored"], "as in training")
     flags.DEFINE_integer("nr_gpu", 0, "GPUs to use; 0: all", lower_bound=0)
     flags.DEFINE_string("data_dir", "", "where tfds data sets are, if elsewhere than in training")
-    flags.DEFINE_string("output", "", "files to write, without extension; default: in the workdir")
+    flags.DEFINE_string(
+        "output",
+        "",
+        "files to write (.png and .npz are added), or a folder for them; default: "
+        "sample_<step> in <workdir>/samples, with what is not as by default: sample_0000920_seed2",
+    )
     flags.DEFINE_integer("num_samples", 16, "number of images; with --complete: of originals")
     flags.DEFINE_enum("complete", None, ["top", "left"], "complete test images, given this half")
     flags.DEFINE_integer("num_completions", 6, "completions of each image")
     flags.DEFINE_integer("label", None, "class of all images (class-conditional models)")
-    flags.DEFINE_integer("seed", 1, "random seed")
+    flags.DEFINE_integer("seed", 1, "random seed, 0 to 2**64 - 1")
     flags.DEFINE_float("temperature", 1.0, "below 1: less varied than the model")
-    flags.DEFINE_bool("averaged", True, "use the averaged parameters, not the raw ones")
+    flags.DEFINE_bool("averaged", True, "use the averaged weights, not the raw ones")
 
 
-def main(_):
+def check_flags() -> None:
+    """Raises UserError for what is wrong whatever the model and the data are."""
+    configuration.require_run(FLAGS.workdir)
     if FLAGS.num_samples < 1:
         raise UserError(f"--num_samples={FLAGS.num_samples}: must be at least 1")
-    if not FLAGS.temperature > 0:
-        raise UserError(f"--temperature={FLAGS.temperature}: must be above 0")
+    if not 0 < FLAGS.temperature < math.inf:
+        raise UserError(f"--temperature={FLAGS.temperature}: must be a number above 0")
     if FLAGS.num_completions < 1:
         raise UserError(f"--num_completions={FLAGS.num_completions}: must be at least 1")
+    if not 0 <= FLAGS.seed < 2**64:
+        raise UserError(f"--seed={FLAGS.seed}: must be from 0 to {2**64 - 1}")
     if FLAGS.complete and FLAGS.label is not None:
         raise UserError("--label: --complete takes the labels of the test images; use only one")
+
+
+def default_name(step: int) -> str:
+    """The name of the files, without ending: another request gets another name."""
+    parts = ["completion" if FLAGS.complete else "sample", f"{step:07d}"]
+    parts += [FLAGS.complete] if FLAGS.complete else []
+    for flag, text in IN_NAME.items():
+        if FLAGS[flag].value != FLAGS[flag].default:
+            parts.append(text.format(FLAGS[flag].value))
+    return "_".join(parts)
+
+
+def choose_path(output: str, workdir: str, name: str) -> str:
+    """Where to write, without ending.
+
+    Args:
+      output: the flag: a folder (which is there, or ends in a slash), a path with or without one
+        of the endings, or "" for the run's samples.
+      workdir: the run's folder.
+      name: of the files, if `output` gives none.
+    """
+    if not output:
+        return os.path.join(workdir, "samples", name)
+    if output.endswith("/") or os.path.isdir(output):
+        return os.path.join(output, name)
+    stem, ending = os.path.splitext(output)
+    return stem if ending.lower() in ENDINGS and os.path.basename(stem) else output
+
+
+def tell_of_another_request(path: str, request: str) -> None:
+    """Says so if the file to be written is there and came of another request."""
+    if not os.path.exists(path + ".npz"):
+        return
+    try:
+        with np.load(path + ".npz", allow_pickle=False) as file:
+            before = str(file["request"])
+    except Exception:  # a damaged or foreign file
+        before = "something else"
+    if before != request:
+        print(f"{path}.npz, .png: written over, here was {before}", flush=True)
+
+
+def main(_) -> None:
+    check_flags()
+    start_tensorflow()
     from train.devices.strategy import make_strategy
+    from train.devices.workers import Workers
     from train.output.samples import write_completions, write_samples
     from train.workdir.restore import load_data, load_run
 
@@ -47,10 +117,16 @@ def main(_):
     if FLAGS.label is not None:
         if model.num_classes is None:
             raise UserError(f"--label={FLAGS.label}: the model is not class-conditional")
-        labels = [FLAGS.label] * FLAGS.num_samples
-    kind = "completion" if FLAGS.complete else "sample"
-    path = FLAGS.output or os.path.join(FLAGS.workdir, "samples", f"{kind}_{step:07d}")
-    options = dict(seed=FLAGS.seed, path=path, temperature=FLAGS.temperature)
+        if not 0 <= FLAGS.label < model.num_classes:
+            raise UserError(f"--label={FLAGS.label}: must be from 0 to {model.num_classes - 1}")
+        labels = np.broadcast_to(np.int32(FLAGS.label), [FLAGS.num_samples])
+    name = default_name(step)
+    path = choose_path(FLAGS.output, FLAGS.workdir, name)
+    request = f"{name} of {FLAGS.workdir}"
+    with writing(path):
+        make_writable_folder(os.path.dirname(path))
+    tell_of_another_request(path, request)
+    options = dict(seed=FLAGS.seed, path=path, temperature=FLAGS.temperature, request=request)
     try:
         if FLAGS.complete:
             write_completions(
@@ -62,8 +138,9 @@ def main(_):
                 **options,
             )
         else:
-            write_samples(model, FLAGS.num_samples, labels=labels, strategy=strategy, **options)
-    except (ValueError, OSError) as error:  # of the sampler, which names argument and value
+            workers = Workers(strategy)
+            write_samples(model, FLAGS.num_samples, labels=labels, workers=workers, **options)
+    except ValueError as error:  # of the sampler, which names argument and value
         raise UserError(str(error)) from None
 
 

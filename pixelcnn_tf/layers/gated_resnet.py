@@ -1,4 +1,4 @@
-"""The gated residual block of both streams (official `nn.gated_resnet`; paper section 2.3)."""
+"""The gated residual block of both streams (official `nn.gated_resnet`)."""
 
 import keras
 import tensorflow as tf

@@ -10,7 +10,7 @@ def plain_concat_elu(x):
 
 @tf.custom_gradient
 def concat_elu(x):
-    """`elu(concat([x, -x]))` over the channels (official `nn.concat_elu`; paper section 2.3).
+    """`elu(concat([x, -x]))` over the channels (official `nn.concat_elu`).
 
     For its gradient it keeps its output alone.
 

@@ -1,4 +1,4 @@
-"""Causal convolutions by shifting: no masks, no wasted weights (paper section 2.4).
+"""Causal convolutions by shifting: no masks, no wasted weights.
 
 Two families, after the official `nn.py`:
 

@@ -1,7 +1,7 @@
 """Weight normalisation with data-dependent initialisation (Salimans & Kingma 2016).
 
 Every convolution of the network is `y = (g * V / ||V||) conv x + b`: the direction `V` and
-the length `g` of each output channel's kernel are separate parameters. Before training, one
+the length `g` of each output channel's kernel are weights of their own. Before training, one
 batch sets `g` and `b` so that each channel's pre-activation has mean 0 and standard deviation
 `init_scale` over that batch.
 """

@@ -35,7 +35,7 @@ class PixelCNNPlusPlus(AutoregressiveModel):
 
     Args:
       image_shape: `(H, W, C)`; H and W divisible by 4, C 1 or 3.
-      nr_resnet: residual blocks in each of the six stages.
+      nr_resnet: residual blocks of each stage, in the up pass and in the down pass.
       nr_filters: channels of the network.
       nr_logistic_mix: components of the mixture at every pixel.
       resnet_nonlinearity: "concat_elu", "elu" or "relu".
@@ -76,6 +76,7 @@ class PixelCNNPlusPlus(AutoregressiveModel):
         **kwargs,
     ):
         super().__init__(image_shape, num_classes, check_num_levels(num_levels), **kwargs)
+        vars(self)["num_stages"] = type(self).num_stages  # fixed now, whatever the class has later
         height, width, channels = self.image_shape
         multiple = 2 ** (self.num_stages - 1)
         if height % multiple or width % multiple:

@@ -51,7 +51,7 @@ class OfficialAdam(keras.optimizers.Optimizer):
         )
 
     def moments(self, variable: keras.Variable) -> tuple[keras.Variable, keras.Variable]:
-        """The variables that hold a parameter's first and second moment."""
+        """The variables that hold a weight's first and second moment."""
         index = self._get_variable_index(variable)
         return self.first_moments[index], self.second_moments[index]
 
@@ -94,7 +94,7 @@ class OfficialAdam(keras.optimizers.Optimizer):
         lr, epsilon = self.of_step[dtype]
         m, v = (moment.value for moment in self.moments(variable))
         # One variable after the other: TensorFlow would begin all at once, and keep half a dozen
-        # intermediate values of every parameter in memory.
+        # intermediate values of every weight in memory.
         with tf.control_dependencies(self.previous.get(gradient.device, [])):
             gradient = tf.cast(tf.convert_to_tensor(gradient), dtype)
             self._update_moments(gradient, variable, m, v)

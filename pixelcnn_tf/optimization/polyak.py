@@ -1,4 +1,4 @@
-"""Polyak averaging: the exponential moving average of the parameters.
+"""Polyak averaging: the exponential moving average of the weights.
 
 Evaluation and sampling use it (official flag `polyak_decay`,
 `tf.train.ExponentialMovingAverage`). The average lives in the variables of a second model of

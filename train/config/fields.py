@@ -19,11 +19,11 @@ class Allowed(NamedTuple):
     holds: Callable[[object], bool]
 
 
-def at_least(least):
+def at_least(least: int) -> Allowed:
     return Allowed(f"at least {least}", lambda value: value >= least)
 
 
-def one_of(*names):
+def one_of(*names) -> Allowed:
     return Allowed(f"one of {', '.join(names)}", lambda value: value in names)
 
 
@@ -34,7 +34,9 @@ SEED = Allowed("from 0 to 2147483647", lambda value: 0 <= value < 2**31)
 LEVELS = Allowed("0, or 2 to 256", lambda value: value == 0 or 2 <= value <= 256)
 
 
-def field(default, help, allowed=ANY, may_change=False):
+def field(
+    default: object, help: str, allowed: Allowed = ANY, may_change: bool = False
+) -> dataclasses.Field:
     """A field of `Config`.
 
     Args:
@@ -95,7 +97,7 @@ class Config:
     batch_size: int = field(16, "batch size per replica (GPU)", at_least(1), may_change=True)
     init_batch_size: int = field(16, "images for the data-dependent initialisation", at_least(1))
     dropout_p: float = field(0.5, "dropout strength, 0 is none", SHARE)
-    polyak_decay: float = field(0.9995, "decay of the moving average of the parameters", SHARE)
+    polyak_decay: float = field(0.9995, "decay of the moving average of the weights", SHARE)
     max_epochs: int = field(5000, "epochs to run", at_least(1), may_change=True)
     max_steps: int = field(
         0, "steps to run; 0: no limit but max_epochs", at_least(0), may_change=True
@@ -135,7 +137,7 @@ class Config:
     nr_gpu: int = field(0, "GPUs to use of each machine; 0: all", at_least(0), may_change=True)
     dtype: str = field(
         "float32",
-        "of the network: float32, mixed_bfloat16 or mixed_float16; parameters, averages and "
+        "of the network: float32, mixed_bfloat16 or mixed_float16; weights, averages and "
         "likelihood are in float32 always",
         one_of("float32", "mixed_bfloat16", "mixed_float16"),
     )

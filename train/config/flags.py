@@ -16,7 +16,7 @@ _DEFINE = {
 }
 
 
-def define():
+def define() -> None:
     """Defines the flags. The presets, with size, cost and expected score, are in `--help`."""
     for field in dataclasses.fields(Config):
         text = field.metadata["help"]
@@ -27,7 +27,7 @@ def define():
         _DEFINE[field.type](field.name, field.default, text)
 
 
-def to_config():
+def to_config() -> Config:
     """The `Config` of the parsed flags. Raises UserError for a value out of range."""
     given = {
         field.name: flags.FLAGS[field.name].value

@@ -28,7 +28,7 @@ class Entry(NamedTuple):
     sizes: dict
     options: tuple = ()
 
-    def fields(self):
+    def fields(self) -> set[str]:
         """The fields of `Config` that mean something to this model."""
         return {field for size in self.sizes.values() for field in size} | set(self.options)
 
@@ -43,7 +43,7 @@ def _sizes(tiny, small, paper, third="nr_output_filters"):
 MODELS = {
     "pixelcnn_pp": Entry(
         "pixelcnn_tf.models.pixelcnn_pp:PixelCNNPlusPlus",
-        "PixelCNN++; nr_resnet blocks in each of 6 stages of nr_filters maps",
+        "PixelCNN++; nr_resnet blocks in each of 3 stages, up and down, of nr_filters maps",
         _sizes((1, 24, 5), (2, 32, 5), (5, 160, 10), "nr_logistic_mix"),
         ("resnet_nonlinearity", "dropout_p", "energy_distance", CONDITIONAL, REMAT),
     ),
@@ -89,7 +89,9 @@ def make_model(config, dataset):
       UserError: if the two do not fit.
     """
     if config.class_conditional and dataset.num_classes is None:
-        raise UserError(f"--class_conditional: --dataset={config.dataset} has no labels")
+        why = getattr(dataset, "missing_labels", "")
+        why = f" ({why})" if why else ""
+        raise UserError(f"--class_conditional: --dataset={config.dataset} has no labels{why}")
     entry = MODELS[config.model]
     module, name = entry.path.split(":")
     fields = entry.fields()

@@ -27,7 +27,7 @@ PRESETS = {
             polyak_decay=0.995,
             max_epochs=20,
         ),
-        "1 resnet, 24 filters, 5 components, 0.3 M parameters; on 2 CPU cores 8x8 digits take "
+        "1 resnet, 24 filters, 5 components, 0.3 M weights; on 2 CPU cores 8x8 digits take "
         "0.1 s a step, MNIST 0.3 s; expect 1.77 bits/dim on digits after 920 steps, 1.10 on MNIST "
         "after 3,000.",
     ),
@@ -38,19 +38,19 @@ PRESETS = {
             init_batch_size=100,
             polyak_decay=0.995,
         ),
-        "2 resnets, 32 filters, 5 components, 1.0 M parameters; on 2 CPU cores CIFAR-10 takes 0.45 "
+        "2 resnets, 32 filters, 5 components, 1.0 M weights; on 2 CPU cores CIFAR-10 takes 0.45 "
         "s a step; expect 3.84 bits/dim on CIFAR-10 after 2,000 steps.",
     ),
     "paper": Preset(
         {},
-        "5 resnets, 160 filters, 10 components, 53.7 M parameters; not run here: the official "
+        "5 resnets, 160 filters, 10 components, 53.7 M weights; not run here: the official "
         "code takes 9.3 s a step and 7.7 GB on 2 CPU cores, in the paper 5 days on 8 GPUs; "
         "expect 2.92 bits/dim on CIFAR-10.",
     ),
 }
 
 
-def from_values(values):
+def from_values(values: dict) -> Config:
     """Builds a `Config` of the flags given by hand (a dict), over those of its preset.
 
     Raises:

@@ -74,7 +74,7 @@ def load(workdir: str) -> Saved:
         raise UserError(f"--workdir={workdir}: no run here (config.json is missing)") from None
     except KeyError as error:
         raise UserError(f"{path}: not a configuration ({error} is missing)") from None
-    except (OSError, ValueError, TypeError, UserError) as error:
+    except (OSError, ValueError, TypeError, RecursionError, UserError) as error:
         raise UserError(f"{path}: not a configuration ({error})") from None
 
 
@@ -96,6 +96,13 @@ def _description(data) -> DataDescription:
 def _require_integer(name, value, least):
     if type(value) is not int or value < least:
         raise ValueError(f"{name} is {value!r}, must be an integer of at least {least}")
+
+
+def require_run(workdir: str) -> Saved:
+    """`load`, of the flag `--workdir`. Raises UserError also if the flag is not given."""
+    if not workdir:
+        raise UserError("--workdir is missing: the folder of the run")
+    return load(workdir)
 
 
 def find(workdir: str) -> Saved | None:
@@ -137,12 +144,31 @@ def refuse_another_batch(saved: Saved, config: Config, num_replicas: int) -> Non
 
 
 def refuse_other_data(saved: Saved, config: Config, dataset) -> None:
-    """Raises UserError if the saved run has data of another kind."""
-    for field, value in saved.data._asdict().items():
+    """Raises UserError if the saved run has data of another kind than `dataset`."""
+    run = f"--workdir={config.workdir}: holds a run on"
+    refuse_images_of_another_kind(saved.data, config, dataset, run)
+
+
+def refuse_images_of_another_kind(
+    data: DataDescription, config: Config, dataset, what: str
+) -> None:
+    """Raises UserError, which begins with `what`, if a data set is not of the kind `data`.
+
+    Args:
+      data: what is needed.
+      config: the configuration that needs it, and names the data set.
+      dataset: a `Dataset` or `DataDescription`; a size that is None is not known, and may be any.
+      what: "... on": who needs it.
+    """
+    for field, value in data._asdict().items():
+        found = getattr(dataset, field)
         if field == "num_classes" and not config.class_conditional:
             continue  # an unconditional model knows nothing of them
-        if value != getattr(dataset, field):
+        if field == "image_shape":
+            same = all(there in (None, here) for there, here in zip(found, value, strict=True))
+        else:
+            same = value == found
+        if not same:
             raise UserError(
-                f"--workdir={config.workdir} holds a run on data with {field} {value}, but "
-                f"--dataset={config.dataset} now has {getattr(dataset, field)}"
+                f"{what} images with {field} {value}, but --dataset={config.dataset} has {found}"
             )

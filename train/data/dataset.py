@@ -20,6 +20,7 @@ class Dataset(NamedTuple):
       num_classes: number of classes, or None without labels.
       train, test: splits (see `train/data/splits.py`).
       note: what a reader of the test score should know, or "".
+      missing_labels: why there are no labels, where that is not plain, or "".
     """
 
     name: str
@@ -29,9 +30,10 @@ class Dataset(NamedTuple):
     train: Split
     test: Split
     note: str = ""
+    missing_labels: str = ""
 
 
-def quantize(dataset, num_levels):
+def quantize(dataset: Dataset, num_levels: int) -> Dataset:
     """The data set with fewer levels per channel: of m levels, x becomes floor(x * n / m).
 
     With n = 2 and 8-bit images this is the threshold x >= 128.

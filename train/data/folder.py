@@ -8,13 +8,13 @@ import tensorflow as tf
 
 from train.data.dataset import TEST_SPLITS, Dataset
 from train.data.splits import ArraySplit
-from train.errors import UserError
+from train.errors import UserError, reason
 
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".bmp", ".gif")
 TEST_SHARE = 10  # a flat folder's test split: one image in ten, chosen by the hash of its name
 
 
-def load_folder(name):
+def load_folder(name: str) -> Dataset:
     """Loads `folder:/path`.
 
     Raises:
@@ -85,8 +85,7 @@ def _decode(path):
     try:
         image = tf.io.decode_image(tf.io.read_file(path), expand_animations=False).numpy()
     except (tf.errors.OpError, OSError) as error:
-        reason = getattr(error, "message", str(error)).splitlines()[0][:100]
-        raise UserError(f"{path}: not a readable image ({reason})") from None
+        raise UserError(f"{path}: not a readable image ({reason(error)})") from None
     return image[..., :3] if image.shape[-1] >= 3 else image[..., :1]
 
 

@@ -6,6 +6,8 @@ where there are any) and `seeds` (int32 `[B, 3]`): for each example the step's r
 place in the global batch, which key its dropout whatever replica it lands on.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 import tensorflow as tf
 
@@ -27,10 +29,10 @@ class Split:
       image_shape: `(H, W, C)`.
     """
 
-    def steps_per_epoch(self, batch_size):
+    def steps_per_epoch(self, batch_size: int) -> int:
         return self.num_examples // batch_size
 
-    def epoch(self, epoch, batch_size, seed, skip=0):
+    def epoch(self, epoch: int, batch_size: int, seed: int, skip: int = 0) -> tf.data.Dataset:
         """The training batches of one epoch, shuffled; the incomplete last one is dropped.
 
         Args:
@@ -50,7 +52,7 @@ class Split:
     def _shuffled_batches(self, epoch, batch_size, seed, skip):
         raise NotImplementedError
 
-    def in_order(self, batch_size):
+    def in_order(self, batch_size: int) -> tf.data.Dataset:
         """Every image once, in order. The last batch is filled up with zeros.
 
         Returns:
@@ -76,7 +78,7 @@ class Split:
     def _ordered_examples(self):
         raise NotImplementedError
 
-    def first_shuffled(self, count, seed):
+    def first_shuffled(self, count: int, seed: int) -> dict[str, tf.Tensor]:
         """The batch for the data-dependent initialisation: `count` random images."""
         batches = self._shuffled_batches(0, min(count, self.num_examples), seed, skip=0)
         return next(iter(batches))
@@ -100,13 +102,13 @@ class ArraySplit(Split):
       labels: int32 `[N]`, or None.
     """
 
-    def __init__(self, images, labels=None):
+    def __init__(self, images: np.ndarray, labels: np.ndarray | None = None):
         self.images = images
         self.labels = labels
         self.num_examples = len(images)
         self.image_shape = tuple(images.shape[1:])
 
-    def map_images(self, function):
+    def map_images(self, function: Callable) -> "ArraySplit":
         """The split with `function` (of arrays or tensors) applied to its images."""
         return ArraySplit(function(self.images), self.labels)
 
@@ -147,12 +149,14 @@ class StreamedSplit(Split):
       image_shape: `(H, W, C)`.
     """
 
-    def __init__(self, read, num_examples, image_shape):
+    def __init__(
+        self, read: Callable[[int | None], tf.data.Dataset], num_examples: int, image_shape: tuple
+    ):
         self.read = read
         self.num_examples = num_examples
         self.image_shape = tuple(image_shape)
 
-    def map_images(self, function):
+    def map_images(self, function: Callable) -> "StreamedSplit":
         """The split with `function` (of arrays or tensors) applied to its images."""
 
         def read(shuffle_seed):

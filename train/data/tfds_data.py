@@ -9,14 +9,14 @@ import tensorflow as tf
 
 from train.data.dataset import TEST_SPLITS, Dataset
 from train.data.splits import ArraySplit, StreamedSplit
-from train.errors import UserError
+from train.errors import UserError, reason
 
 IN_MEMORY_BYTES = 4 * 2**30  # larger splits are streamed from disk
 NETWORK_TIMEOUT = 10  # seconds to wait for the first answer of a download server
 HELD_OUT_PERCENT = 10  # of train, where a data set has no test split
 
 
-def load_tfds(name, data_dir="", in_memory_bytes=IN_MEMORY_BYTES):
+def load_tfds(name: str, data_dir: str = "", in_memory_bytes: int = IN_MEMORY_BYTES) -> Dataset:
     """Loads an image data set of tfds; prepared data is used first, then a download is tried.
 
     Args:
@@ -33,26 +33,11 @@ def load_tfds(name, data_dir="", in_memory_bytes=IN_MEMORY_BYTES):
     """
     import tensorflow_datasets as tfds
 
-    data_dir = os.path.abspath(os.path.expanduser(data_dir)) if data_dir else None
-    known = tfds.list_builders(with_community_datasets=False)  # no network
-    if name.split("/")[0].split(":")[0] not in known:
-        close = difflib.get_close_matches(name, known, n=3)
-        hint = f"did you mean {', '.join(close)}? " if close else ""
-        raise UserError(
-            f"--dataset={name}: no such data set; {hint}Allowed are digits, folder:/path, a .npz "
-            "file, or a tensorflow-datasets name"
-        )
-    try:
-        builder = tfds.builder(name, data_dir=data_dir)
-    except (tfds.core.registered.DatasetNotFoundError, ValueError) as error:
-        raise UserError(f"--dataset={name}: {str(error).splitlines()[0][:200]}") from None
+    builder = _builder(name, data_dir)
     prepare(builder, name)
 
-    image_key, label_key = _features(tfds, builder, name)
+    image_key, label_key = _features(builder, name)
     shape = builder.info.features[image_key].shape
-    dtype = np.dtype(builder.info.features[image_key].np_dtype)
-    if dtype != np.uint8:
-        raise UserError(f"--dataset={name}: images are {dtype}, must be uint8")
     if any(n is None for n in shape):
         raise UserError(f"--dataset={name}: images have no fixed size ({shape})")
     available = builder.info.splits
@@ -101,20 +86,60 @@ def load_tfds(name, data_dir="", in_memory_bytes=IN_MEMORY_BYTES):
             raise UserError(f"--dataset={name}: split {instruction} has {begin} of {count} images")
         return ArraySplit(images, labels)
 
-    num_classes = builder.info.features[label_key].num_classes if label_key else None
+    num_classes = _num_classes(builder, label_key)
     splits = {key: make(instruction) for key, instruction in instructions.items()}
     return Dataset(name, tuple(shape), 256, num_classes, note=note, **splits)
 
 
-def _features(tfds, builder, name):
+def describe_tfds(name: str, data_dir: str = "") -> tuple[tuple, int, int | None]:
+    """`(image_shape, num_levels, num_classes)` of a tfds data set, which need not be there; sizes
+    that only the data tells are None.
+
+    Raises:
+      UserError: if there is no such data set, or it has no images.
+    """
+    builder = _builder(name, data_dir)
+    image_key, label_key = _features(builder, name)
+    return builder.info.features[image_key].shape, 256, _num_classes(builder, label_key)
+
+
+def _builder(name, data_dir):
+    """The tfds builder of a name; asks no network."""
+    import tensorflow_datasets as tfds
+
+    data_dir = os.path.abspath(os.path.expanduser(data_dir)) if data_dir else None
+    known = tfds.list_builders(with_community_datasets=False)
+    if name.split("/")[0].split(":")[0] not in known:
+        close = difflib.get_close_matches(name, known, n=3)
+        hint = f"did you mean {', '.join(close)}? " if close else ""
+        raise UserError(
+            f"--dataset={name}: no such data set; {hint}Allowed are digits, folder:/path, a .npz "
+            "file, or a tensorflow-datasets name"
+        )
+    try:
+        return tfds.builder(name, data_dir=data_dir)
+    except Exception as error:  # a ValueError, an AssertionError, tfds' own
+        raise UserError(f"--dataset={name}: {reason(error)}") from None
+
+
+def _features(builder, name):
     """Keys of the image and of the label (or None)."""
+    import tensorflow_datasets as tfds
+
     features = builder.info.features
     images = [key for key, value in features.items() if isinstance(value, tfds.features.Image)]
     labels = [key for key, value in features.items() if isinstance(value, tfds.features.ClassLabel)]
     image = "image" if "image" in images else (images[0] if images else None)
     if image is None:
         raise UserError(f"--dataset={name}: has no images (features: {sorted(features)})")
+    dtype = np.dtype(features[image].np_dtype)
+    if dtype != np.uint8:
+        raise UserError(f"--dataset={name}: images are {dtype}, must be uint8")
     return image, "label" if "label" in labels else (labels[0] if len(labels) == 1 else None)
+
+
+def _num_classes(builder, label_key):
+    return builder.info.features[label_key].num_classes if label_key else None
 
 
 def _missing_images(builder):
@@ -131,7 +156,7 @@ def _missing_images(builder):
     return ""
 
 
-def prepare(builder, name):
+def prepare(builder, name: str) -> None:
     """Makes sure that the data is on disk, downloading it where it is not.
 
     Raises:
@@ -163,10 +188,9 @@ def prepare(builder, name):
         config = tfds.download.DownloadConfig(manual_dir=manual_dir if given else None)
         builder.download_and_prepare(download_config=config)
     except Exception as error:  # tfds raises anything from OSError to its own types
-        first_line = f"{type(error).__name__}: {error}".splitlines()[0][:200]
         raise UserError(
-            f"--dataset={name}: could not be prepared in {builder.data_path} ({first_line}). "
-            f"{by_hand}"
+            f"--dataset={name}: could not be prepared in {builder.data_path} "
+            f"({type(error).__name__}: {reason(error)}). {by_hand}"
         ) from error
 
 

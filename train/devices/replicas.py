@@ -1,66 +1,77 @@
-"""Sampling on all replicas: each device of each process makes its share."""
+"""Work that is split by images and not by variables: each device of each process has a share."""
 
+import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import tensorflow as tf
 
 from train.devices.workers import Workers
+from train.errors import Interrupted
 
 
-class Replicas:
-    """The devices of a strategy, for work that is split by images and not by variables.
+def on_all_replicas(
+    workers: Workers,
+    make: Callable[[np.ndarray, Callable[[int], None]], tf.Tensor],
+    total: int,
+    progress: Callable[[int], None],
+) -> tf.Tensor:
+    """Makes rows 0 ... total - 1 of a tensor, each replica a contiguous part of them.
 
     Args:
-      strategy: a `tf.distribute.Strategy`, or None for the device at hand.
+      workers: the processes; each must call this.
+      make: `make(numbers, progress)` returns the rows of these numbers; it calls `progress`.
+      total: number of rows.
+      progress: called with what the first replica of this process tells of itself. It may raise
+        `Interrupted`, which ends the work.
 
-    Attributes:
-      count: number of replicas.
-      writes: whether this process is to write what all made.
+    Returns:
+      All rows, in order, in every process.
+
+    Raises:
+      Interrupted: in all processes, if `progress` raised it in one. The others end their shares
+        before they know of it.
     """
+    replicas = workers.strategy.num_replicas_in_sync
+    share = -(-total // replicas)
+    devices = workers.strategy.extended.worker_devices if replicas > 1 else (None,)
+    first = workers.number * len(devices)
+    given_up = threading.Event()
 
-    def __init__(self, strategy=None):
-        self.strategy = strategy or tf.distribute.get_strategy()
-        self.workers = Workers(self.strategy)
-        self.count = self.strategy.num_replicas_in_sync
-        self.writes = self.workers.is_chief
+    def make_on(number, device):
+        def tell(rows):
+            if given_up.is_set():
+                raise Interrupted
+            if number == 0:
+                progress(rows)
 
-    def concatenate(self, make, total, progress):
-        """Makes rows 0 ... total - 1 of a tensor, each replica a contiguous part of them.
+        # Beyond the end the last row again, so that all shares are equal.
+        begin = (first + number) * share
+        numbers = np.minimum(np.arange(begin, begin + share), total - 1)
+        with tf.device(device):
+            return make(numbers, tell)
 
-        Args:
-          make: `make(slice, progress)` returns those rows; `progress` may be None.
-          total: number of rows.
-          progress: given to the first replica's call.
-
-        Returns:
-          All rows, in order, in every process.
-        """
-        share = -(-total // self.count)
-        devices = self.strategy.extended.worker_devices if self.count > 1 else (None,)
-        first = self.workers.number * len(devices)
-
-        def make_on(number, device):
-            # The last replicas of a small number make the last rows again: all shares are equal.
-            begin = max(min((first + number) * share, total - share), 0)
-            with tf.device(device):
-                return make(slice(begin, begin + share), None if number else progress)
-
+    def make_here():
+        if len(devices) == 1:
+            return make_on(0, devices[0])
         with ThreadPoolExecutor(len(devices)) as pool:
-            parts = list(pool.map(make_on, range(len(devices)), devices))
-        rows = tf.concat(parts, axis=0)
-        if self.workers.several:
-            # A sum of blocks that overlap nowhere.
-            before = first * share
-            after = self.count * share - before - len(rows)
-            rows = self.workers.sum_tensor(
-                tf.pad(rows, [[before, after]] + [[0, 0]] * (rows.shape.rank - 1))
-            )
-        if self.count == 1:
-            return rows
-        begins = [max(min(number * share, total - share), 0) for number in range(self.count)]
-        order = {
-            begin + row: number * share + row
-            for number, begin in enumerate(begins)
-            for row in range(share)
-        }
-        return tf.gather(rows, [order[row] for row in range(total)])
+            try:
+                return tf.concat(list(pool.map(make_on, range(len(devices)), devices)), axis=0)
+            except BaseException:
+                given_up.set()
+                raise
+
+    try:
+        rows = make_here()
+    except Interrupted:
+        rows = None
+    if workers.sum(rows is None):
+        raise Interrupted
+    if workers.several:
+        # A sum of blocks that overlap nowhere.
+        before = first * share
+        after = replicas * share - before - len(rows)
+        padding = [[before, after]] + [[0, 0]] * (rows.shape.rank - 1)
+        rows = workers.sum_tensor(tf.pad(rows, padding))
+    return rows[:total]

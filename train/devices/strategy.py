@@ -2,11 +2,11 @@
 
 import tensorflow as tf
 
-from train.devices.workers import read_cluster
+from train.devices.cluster import read_cluster
 from train.errors import UserError
 
 
-def make_strategy(name="auto", nr_gpu=0):
+def make_strategy(name: str = "auto", nr_gpu: int = 0) -> tf.distribute.Strategy:
     """Makes the strategy; the first thing that a program does with TensorFlow.
 
     Args:

@@ -11,19 +11,31 @@ MIN_SIDE = 64  # smaller images are enlarged by a whole factor, so that one can 
 GAP = 2  # pixels between the images
 
 
-def to_uint8(levels, num_levels):
+def to_uint8(levels: np.ndarray, num_levels: int) -> np.ndarray:
     """Integer levels -> 8-bit intensities 0 ... 255."""
     return np.round(np.asarray(levels) * (255.0 / (num_levels - 1))).astype(np.uint8)
 
 
-def grid(images, columns=None, rows=None):
+def _enlarge(height, width):
+    """The factor by which small images are enlarged."""
+    return max(1, math.ceil(MIN_SIDE / max(height, width)))
+
+
+def picture_bytes(image_shape: tuple) -> int:
+    """Bytes that an image takes in a grid."""
+    height, width, channels = image_shape
+    scale = _enlarge(height, width)
+    return (height * scale + GAP) * (width * scale + GAP) * channels
+
+
+def grid(images: np.ndarray, columns: int | None = None, rows: int | None = None) -> np.ndarray:
     """Arranges uint8 images `[N, H, W, C]` on white; returns uint8 `[H', W', C]`.
 
     Row by row with `columns` images in each (default: about a square), or, given `rows`, column by
     column: image i in row `i % rows`.
     """
     num, height, width, channels = images.shape
-    scale = max(1, math.ceil(MIN_SIDE / max(height, width)))
+    scale = _enlarge(height, width)
     images = images.repeat(scale, axis=1).repeat(scale, axis=2)
     if rows:
         columns = math.ceil(num / rows)
@@ -40,13 +52,13 @@ def grid(images, columns=None, rows=None):
     return canvas
 
 
-def write_png(path, image):
+def write_png(path: str, image: np.ndarray) -> None:
     """Writes uint8 `[H, W, C]` as PNG, whole or not at all."""
     with whole(path) as temporary:
         tf.io.write_file(temporary, tf.io.encode_png(image))
 
 
-def write_npz(path, **arrays):
+def write_npz(path: str, **arrays) -> None:
     """Writes a compressed `.npz`, whole or not at all."""
     with whole(path) as temporary, open(temporary, "wb") as file:
         np.savez_compressed(file, **arrays)

@@ -7,13 +7,16 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from pixelcnn_tf import official
-from train.errors import UserError
+from pixelcnn_tf import PixelCNNPlusPlus, official
+from train.errors import UserError, reason
+from train.files import move_into_place, readable_prefix
 
 AVERAGE = "/ExponentialMovingAverage"  # tf.train.ExponentialMovingAverage's name of a shadow
 # nn.adam_updates gave its slots no names: they are `Variable`, `Variable_1`, ... in the order of
 # creation. In a class-conditional program the label variables of the sampler, integers, come first.
 UNNAMED = re.compile(r"Variable(?:_(\d+))?$")
+
+FILE_ENDING = re.compile(r"\.(index|meta|data-\d{5}-of-\d{5})$")
 
 
 class OfficialState(NamedTuple):
@@ -25,11 +28,11 @@ class OfficialState(NamedTuple):
     step: int  # updates done
 
 
-def read(path):
+def read(path: str) -> OfficialState:
     """Reads a checkpoint written by the official `train.py`.
 
     Args:
-      path: the prefix, such as `params_cifar.ckpt`.
+      path: the prefix, such as `params_cifar.ckpt`, or the name of one of its files.
 
     Returns:
       `OfficialState`.
@@ -38,12 +41,13 @@ def read(path):
       UserError: if it cannot be read, or holds something else, naming what.
       ValueError: if its parameters or averages are not those of an official model, naming which.
     """
+    prefix = FILE_ENDING.sub("", path)
     try:
-        reader = tf.train.load_checkpoint(path)
-        tensors = {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
+        with readable_prefix(prefix) as readable:
+            reader = tf.train.load_checkpoint(readable)
+            tensors = {n: reader.get_tensor(n) for n in reader.get_variable_to_shape_map()}
     except Exception as error:  # TensorFlow's readers raise half a dozen types
-        reason = str(error).splitlines()[0][:150]
-        raise UserError(f"--checkpoint={path}: cannot be read ({reason})") from None
+        raise UserError(f"--checkpoint={path}: cannot be read ({reason(error)})") from None
     unnamed, parameters, averages, others = {}, {}, {}, []
     for name, value in tensors.items():
         match = UNNAMED.fullmatch(name)
@@ -81,10 +85,10 @@ def _adam(path, names, parameters, slots):
     return moments, round(float(slots[0])) - 1  # t is 1 before the first update
 
 
-def build_model(parameters, image_size=None, resnet_nonlinearity=None):
+def build_model(
+    parameters: dict, image_size: int | None = None, resnet_nonlinearity: str | None = None
+) -> PixelCNNPlusPlus:
     """The model that official parameters belong to, untrained; see `infer_configuration`."""
-    from pixelcnn_tf import PixelCNNPlusPlus
-
     shapes = {name: value.shape for name, value in parameters.items()}
     arguments = official.infer_configuration(shapes)
     channels = arguments.pop("channels")
@@ -94,7 +98,13 @@ def build_model(parameters, image_size=None, resnet_nonlinearity=None):
     return PixelCNNPlusPlus((side, side, channels), **arguments)
 
 
-def write(path, state, num_labels=None, label_batch=16, nr_gpu=1):
+def write(
+    path: str,
+    state: OfficialState,
+    num_labels: int | None = None,
+    label_batch: int = 16,
+    nr_gpu: int = 1,
+) -> None:
     """Writes a checkpoint that the official program can restore, whole or not at all.
 
     Args:
@@ -103,6 +113,9 @@ def write(path, state, num_labels=None, label_batch=16, nr_gpu=1):
       num_labels: classes of a conditional model; the official program then expects the label
         variables of its sampler, one of `[label_batch]` for each of `nr_gpu` GPUs.
       label_batch, nr_gpu: see `num_labels`.
+
+    Raises:
+      OSError or one of TensorFlow's errors: if it cannot be written.
     """
     unnamed = []
     if num_labels:
@@ -117,13 +130,20 @@ def write(path, state, num_labels=None, label_batch=16, nr_gpu=1):
     tensors |= {f"Variable_{i}" if i else "Variable": value for i, value in enumerate(unnamed)}
     os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
     temporary = path + ".tmp"
+    endings = (".data-00000-of-00001", ".index")  # the latter last: without it there is none
     names = sorted(tensors)
-    tf.raw_ops.SaveV2(
-        prefix=temporary,
-        tensor_names=names,
-        shape_and_slices=[""] * len(names),
-        tensors=[tf.constant(tensors[name]) for name in names],
-    )
-    # The index last: without it there is no checkpoint.
-    for ending in (".data-00000-of-00001", ".index"):
-        os.replace(temporary + ending, path + ending)
+    try:
+        tf.raw_ops.SaveV2(
+            prefix=temporary,
+            tensor_names=names,
+            shape_and_slices=[""] * len(names),
+            tensors=[tf.constant(tensors[name]) for name in names],
+        )
+        move_into_place(temporary, path, endings)
+    except BaseException:
+        # SaveV2 writes to other names first.
+        folder, name = os.path.split(temporary)
+        for entry in os.listdir(folder or "."):
+            if entry.startswith(name):
+                os.remove(os.path.join(folder, entry))
+        raise

@@ -1,15 +1,22 @@
 """Samples and completions of a model as files: a picture and the numbers."""
 
+import math
 import os
 import time
+import weakref
+from collections.abc import Callable
 
 import numpy as np
 
 from pixelcnn_tf import sampling
 from pixelcnn_tf.levels import input_to_levels, levels_to_input
+from pixelcnn_tf.models.base import AutoregressiveModel
 from pixelcnn_tf.random import example_seeds
-from train.devices.replicas import Replicas
-from train.output.grid import grid, to_uint8, write_npz, write_png
+from train.data.dataset import Dataset
+from train.devices.replicas import on_all_replicas
+from train.devices.workers import Workers
+from train.errors import UserError, writing
+from train.output.grid import grid, picture_bytes, to_uint8, write_npz, write_png
 from train.workdir.progress import duration
 
 BATCH_SIZE = 64  # images sampled at a time, whatever the number asked for
@@ -17,20 +24,58 @@ QUIET_SECONDS = 5  # sampling tells how far it is at most this often
 NOT_GIVEN = 127  # grey of the pixels that a completion was not given
 
 
-class RowProgress:
-    """Tells how many rows of all batches are sampled; pass it as `progress`."""
+MAX_BYTES = 4 * 2**30  # of memory for the noise, images and picture of one call
 
-    def __init__(self, model, num_samples, say):
+_sampled = weakref.WeakSet()  # the models whose sampler is compiled
+
+
+class RowProgress:
+    """Tells how many rows of all batches are sampled; pass it as `progress`.
+
+    Args:
+      model: the model; the first time that it is sampled from, its sampler is compiled.
+      num_samples: number of images.
+      say: function that takes a line of text.
+      between_rows: called before it tells; may raise to end the sampling.
+    """
+
+    def __init__(
+        self,
+        model: AutoregressiveModel,
+        num_samples: int,
+        say: Callable[[str], None],
+        between_rows: Callable[[], None] | None = None,
+    ):
         self.total = -(-num_samples // BATCH_SIZE) * model.image_shape[0]
         self.say = say
+        self.between_rows = between_rows
         self.done = 0
         self.told = time.monotonic()
+        if model not in _sampled:
+            _sampled.add(model)
+            say("compiling the sampler ...")
 
     def __call__(self, rows):
+        if self.between_rows is not None:
+            self.between_rows()
         self.done += rows
         if time.monotonic() - self.told > QUIET_SECONDS:
             self.told = time.monotonic()
             self.say(f"sampling: {self.done} of {self.total} rows")
+
+
+def refuse_too_many(model: AutoregressiveModel, num_samples: int, what: str) -> None:
+    """Raises UserError, which begins with `what`, if so many samples need too much memory."""
+    height, width, channels = model.image_shape
+    # Noise; given, sampled and whole images in float32, as levels and in the picture.
+    numbers = height * width * (model.likelihood.num_uniforms + 3 * channels)
+    each = 4 * numbers + 2 * math.prod(model.image_shape) + picture_bytes(model.image_shape)
+    if num_samples * each > MAX_BYTES:
+        raise UserError(
+            f"{what}: takes {num_samples * each:,} bytes of memory, {each:,} an image; at most "
+            f"{MAX_BYTES:,} bytes, {MAX_BYTES // each:,} images, are allowed in one call (others "
+            "by another --seed)"
+        )
 
 
 def _levels(model, images):
@@ -39,20 +84,31 @@ def _levels(model, images):
     return levels.astype(np.uint8 if model.num_levels <= 256 else np.uint16)
 
 
-def _finish(model, images, begin, path, arrays, make_picture, say):
+def _finish(model, images, begin, path, arrays, make_picture, say, advice=""):
     """Writes `<path>.npz` and `<path>.png`; returns the picture."""
     levels = _levels(model, images)
     picture = make_picture(to_uint8(levels, model.num_levels))
-    os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
-    write_npz(path + ".npz", images=levels, num_levels=model.num_levels, **arrays)
-    write_png(path + ".png", picture)
+    with writing(path, advice):
+        os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+        write_npz(path + ".npz", images=levels, num_levels=model.num_levels, **arrays)
+        write_png(path + ".png", picture)
     say(f"{len(levels)} samples in {duration(time.monotonic() - begin)}: {path}.png, .npz")
     return picture
 
 
 def write_samples(
-    model, num_samples, seed, path, labels=None, temperature=1.0, say=print, strategy=None
-):
+    model: AutoregressiveModel,
+    num_samples: int,
+    seed: int,
+    path: str,
+    labels: np.ndarray | None = None,
+    temperature: float = 1.0,
+    say: Callable[[str], None] = print,
+    workers: Workers | None = None,
+    between_rows: Callable[[], None] | None = None,
+    request: str = "",
+    advice: str = "",
+) -> np.ndarray:
     """Samples images and writes `<path>.png` (a grid) and `<path>.npz`.
 
     The `.npz` holds `images`, integer levels `[N, H, W, C]` (uint8 up to 256 levels),
@@ -67,36 +123,44 @@ def write_samples(
         official `train.py`, and the grid has one row a class.
       temperature: see `pixelcnn_tf.sampling.complete`.
       say: function that takes a line of text.
-      strategy: sample on all its replicas. With several processes each must call this; the
-        first writes the files.
+      workers: sample on all their replicas, default: those at hand. Of several processes each
+        must call this; the first writes the files.
+      between_rows: called now and then; it may raise `Interrupted`, which ends the sampling.
+      request: what was asked for, in words; kept as `request` in the `.npz`.
+      advice: what the user should know if a file cannot be written.
 
     Returns:
       The grid, uint8 `[H', W', C]`.
+
+    Raises:
+      ValueError: for an argument that does not fit the model, naming it.
+      UserError: if so many samples need too much memory, or a file cannot be written.
+      Interrupted: see `on_all_replicas`.
     """
+    refuse_too_many(model, num_samples, f"--num_samples={num_samples}")
+    workers = workers or Workers()
     begin = time.monotonic()
     rows = None
     if labels is None and model.num_classes:
         labels = np.arange(num_samples) % model.num_classes
         rows = min(num_samples, model.num_classes)
-    seeds = example_seeds(seed, num_samples)
+    seeds = example_seeds(seed, num_samples).numpy()
     labels = None if labels is None else np.asarray(labels, np.int32)
 
-    def sample_part(part, progress):
+    def sample_part(numbers, progress):
         return sampling.sample(
             model,
-            len(seeds[part]),
-            seed=None,
-            labels=None if labels is None else labels[part],
-            noise=sampling.pixel_uniforms(model, seeds[part]),
+            len(numbers),
+            seed=seeds[numbers],
+            labels=None if labels is None else labels[numbers],
             temperature=temperature,
             batch_size=BATCH_SIZE,
             progress=progress,
         )
 
-    replicas = Replicas(strategy)
-    images = replicas.concatenate(
-        sample_part, num_samples, RowProgress(model, -(-num_samples // replicas.count), say)
-    )
+    share = -(-num_samples // workers.strategy.num_replicas_in_sync)
+    progress = RowProgress(model, share, say, between_rows)
+    images = on_all_replicas(workers, sample_part, num_samples, progress)
     arrays = {"seed": seed}
     if labels is not None:
         arrays["labels"] = labels
@@ -104,12 +168,14 @@ def write_samples(
     def make_picture(levels):
         return grid(levels, rows=rows)
 
-    if not replicas.writes:
+    if not workers.is_chief:
         return make_picture(to_uint8(_levels(model, images), model.num_levels))
-    return _finish(model, images, begin, path, arrays, make_picture, say)
+    if request:
+        arrays["request"] = request
+    return _finish(model, images, begin, path, arrays, make_picture, say, advice)
 
 
-def given_mask(part, image_shape):
+def given_mask(part: str, image_shape: tuple) -> np.ndarray:
     """`[H, W]` of 0 and 1: the upper ("top") or the left half ("left") of the image is given."""
     height, width, _ = image_shape
     mask = np.zeros([height, width], np.uint8)
@@ -118,8 +184,17 @@ def given_mask(part, image_shape):
 
 
 def write_completions(
-    model, dataset, part, num_images, num_completions, seed, path, temperature=1.0, say=print
-):
+    model: AutoregressiveModel,
+    dataset: Dataset,
+    part: str,
+    num_images: int,
+    num_completions: int,
+    seed: int,
+    path: str,
+    temperature: float = 1.0,
+    say: Callable[[str], None] = print,
+    request: str = "",
+) -> np.ndarray:
     """Completes test images; writes `<path>.png` and `<path>.npz`.
 
     A row of the picture: the original, what was given (the rest grey), the completions.
@@ -130,13 +205,21 @@ def write_completions(
       part: "top" or "left", see `given_mask`.
       num_images: how many images; at most all of the split.
       num_completions: how many completions of each.
-      seed, path, temperature, say: as for `write_samples`.
+      seed, path, temperature, say, request: as for `write_samples`.
 
     Returns:
       The picture, uint8 `[H', W', C]`.
+
+    Raises:
+      ValueError, UserError: as `write_samples`.
     """
     begin = time.monotonic()
     num_images = min(num_images, dataset.test.num_examples)
+    refuse_too_many(
+        model,
+        num_images * (num_completions + 2),
+        f"--num_samples={num_images} --num_completions={num_completions}",
+    )
     batch = next(iter(dataset.test.in_order(num_images)))
     originals = np.repeat(batch["images"].numpy(), num_completions, axis=0)
     labels = np.repeat(batch["labels"].numpy(), num_completions) if model.num_classes else None
@@ -160,4 +243,6 @@ def write_completions(
         return grid(rows.reshape(-1, *model.image_shape), columns=num_completions + 2)
 
     arrays = {"seed": seed, "originals": originals, "mask": mask}
+    if request:
+        arrays["request"] = request
     return _finish(model, completed, begin, path, arrays, make_picture, say)

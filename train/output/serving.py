@@ -5,6 +5,7 @@ import os
 import tensorflow as tf
 
 from pixelcnn_tf.export import CHEAP_SIGNATURES, levels_dtype
+from pixelcnn_tf.models.base import AutoregressiveModel
 from train.files import write_text
 
 WARMUP_FILE = os.path.join("assets.extra", "tf_serving_warmup_requests")  # TF Serving's name
@@ -29,7 +30,7 @@ max_enqueued_batches { value: 64 }
 """
 
 
-def write_warmup(folder, name, model):
+def write_warmup(folder: str, name: str, model: AutoregressiveModel) -> list[str]:
     """Writes the requests that a server tries when it loads the model, one a cheap signature.
 
     Args:
@@ -45,7 +46,7 @@ def write_warmup(folder, name, model):
     """
     from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
-    names = [name for name in CHEAP_SIGNATURES if model.likelihood.metric == "bits_per_dim"]
+    names = [name for name in CHEAP_SIGNATURES if model.likelihood.has_log_prob]
     if not names:
         return names
     inputs = {"images": tf.zeros([1, *model.image_shape], levels_dtype(model.num_levels))}
@@ -65,7 +66,7 @@ def write_warmup(folder, name, model):
     return names
 
 
-def write_examples(output, name):
+def write_examples(output: str, name: str) -> None:
     """Writes `models.config` and `batching_parameters.txt` to edit; what is there stays."""
     files = {
         "models.config": MODELS_CONFIG.format(name=name),

@@ -2,11 +2,15 @@
 
 import contextlib
 import os
+import sys
 import time
 
-from train.errors import NotFinite, Stopped, writing
+from train.devices.signals import StopRequest
+from train.errors import Interrupted, NotFinite, Stopped
 from train.output.samples import write_samples
 from train.training.evaluation import make_evaluate
+from train.training.schedule import EVALUATE, LOG, SAMPLE, SAVE, Schedule
+from train.training.trainer import Trainer
 from train.training.window import Window
 from train.workdir.metrics import GOES_ON, MetricsLog, NoLog
 from train.workdir.progress import Progress, duration
@@ -22,41 +26,25 @@ class Loop:
       stop: a `train.devices.signals.StopRequest`.
     """
 
-    def __init__(self, trainer, last_step, stop):
+    def __init__(self, trainer: Trainer, last_step: int, stop: StopRequest):
         self.trainer = trainer
         self.config = trainer.config
         self.dataset = trainer.dataset
         self.workers = trainer.workers
-        self.last_step = last_step
         self.stop = stop
         self.batch_size = trainer.global_batch_size
-        self.steps_per_epoch = self.dataset.train.steps_per_epoch(self.batch_size)
         self.metric = trainer.model.likelihood.metric
         self.restarts = Restarts(self.config.workdir)
+        steps_per_epoch = self.dataset.train.steps_per_epoch(self.batch_size)
+        self.schedule = Schedule(self.config, steps_per_epoch, last_step, self.restarts)
         self.evaluations = {
-            "averaged": make_evaluate(trainer.averaged_model, trainer.strategy),
+            # One line for both, which are compiled one after the other.
+            "averaged": make_evaluate(trainer.averaged_model, trainer.strategy, self._say),
             "raw": make_evaluate(trainer.model, trainer.strategy),
-        }
-        self.intervals = {
-            "log": self.config.log_interval,
-            "evaluate": self.config.eval_interval * self.steps_per_epoch,
-            "sample": self.config.save_interval * self.steps_per_epoch,
-            "save": self.config.checkpoint_interval,
         }
         self.results = None  # of the evaluation of the last step done, if there was one
 
-    def due(self, what, step):
-        interval = self.intervals[what]
-        return step == self.last_step or (interval > 0 and step % interval == 0)
-
-    def next_stop(self, step):
-        """The next step after which something is due, or another order of the data begins."""
-        intervals = [*self.intervals.values(), self.steps_per_epoch]
-        stops = [(step // interval + 1) * interval for interval in intervals if interval > 0]
-        restarts = [start for start in self.restarts.steps if start > step]
-        return min([self.last_step, *stops, *restarts])
-
-    def run(self, step):
+    def run(self, step: int) -> tuple[dict, dict]:
         """Runs from the trainer's present state, which is that after `step`, to the end.
 
         Returns:
@@ -64,22 +52,23 @@ class Loop:
 
         Raises:
           Stopped: after a signal; the state is saved.
-          NotFinite: if a loss or parameter is not, and that is not to be mended or cannot.
+          NotFinite: if a loss or a weight is not, and that is not to be mended or cannot.
           UserError: if something cannot be written.
         """
         if self.config.on_nan == "restore" and not step:
             self.trainer.save(0)  # where to go back to from the very beginning
+        last_step = self.schedule.last_step
         while True:
-            if self.workers.is_chief:
-                self.log = MetricsLog(self.config.workdir, step)
-                self.progress = Progress(self.last_step, step)
-            else:
-                self.log = NoLog()
-                self.progress = Progress(self.last_step, step, stream=open(os.devnull, "w"))
+            chief = self.workers.is_chief
+            self.log = MetricsLog(self.config.workdir, step) if chief else NoLog()
+            self.progress = Progress(last_step, step, sys.stdout if chief else None)
             try:
                 with contextlib.closing(self.progress), contextlib.closing(self.log):
+                    self._catch_up(step)
                     self._run_steps(step)
-                return self.results or self.evaluate()
+                    return self.results or self.evaluate()
+            except Interrupted:  # by a signal, in that last evaluation: all is saved
+                self._end(max(step, last_step))
             except NotFinite as error:
                 step = self._go_back(error)
 
@@ -102,58 +91,99 @@ class Loop:
         return step
 
     def _run_steps(self, step):
-        window = Window(self.trainer, self.log, self.progress)
-        while step < self.last_step:
-            epoch, skip = divmod(step, self.steps_per_epoch)
+        schedule, trainer = self.schedule, self.trainer
+        window = Window(trainer, self.log, self.progress)
+        while step < schedule.last_step:
+            epoch, skip = divmod(step, schedule.steps_per_epoch)
             seed = self.restarts.seed(self.config.seed, step)
             batches = self.dataset.train.epoch(epoch, self.batch_size, seed, skip)
-            batches = iter(self.trainer.strategy.experimental_distribute_dataset(batches))
-            same_order_until = min(
-                [(epoch + 1) * self.steps_per_epoch, self.last_step]
-                + [start for start in self.restarts.steps if start > step]
-            )
-            while step < same_order_until:
-                count = min(self.config.steps_per_loop, self.next_stop(step) - step)
-                window.add(self.trainer.train_steps(batches, count))
+            batches = iter(trainer.strategy.experimental_distribute_dataset(batches))
+            end = schedule.end_of_order(step)
+            while step < end:
+                count = min(self.config.steps_per_loop, schedule.next_stop(step) - step)
+                if not trainer.is_compiled():
+                    self._say("compiling the training step ...")
+                window.add(trainer.train_steps(batches, count))
                 step += count
                 self.progress.advance(step)
-                self._do_what_is_due(step, epoch, window)
+                self._do_what_is_due(step, window)
 
-    def _do_what_is_due(self, step, epoch, window):
-        stopping = self.workers.sum(self.stop.name is not None) and step < self.last_step
-        if self.due("log", step):
-            window.write(step, epoch)
-        evaluates, samples = self.due("evaluate", step), self.due("sample", step)
-        saves = samples or self.due("save", step) or stopping
-        if not (evaluates or saves):
+    def _do_what_is_due(self, step, window):
+        due = self.schedule.due(step)
+        if LOG in due:
+            window.write(step, self.schedule.epoch(step))
+        stopping = self._asked_to_stop()
+        if not stopping and due <= {LOG}:
             return
-        window.check(step, parameters_too=True)
+        window.check(step, weights_too=True)
+        window.keep()
+        self.results = None
         # What belongs to a step is written before its checkpoint, so that a run killed in
         # between does it again and nothing is missing.
-        self.results = self._evaluate_and_log(step, epoch) if evaluates else None
-        if samples:
-            self._sample(step)
-        if saves:
-            window.keep()
+        done = not stopping and self._evaluate_and_sample(step, due)
+        if not done and SAMPLE in due:
+            self._forget_samples(step)
+        if not done or due & {SAMPLE, SAVE}:
+            self.log.flush()
             self.trainer.save(step)
         window.restart_clock()
-        if stopping:
-            raise Stopped(
-                f"{self.stop.name or 'another worker'}: stopped after step {step}, which is "
-                "saved; the same command goes on from there"
-            )
+        if not done:
+            self._end(step)
 
-    def evaluate(self):
-        """Losses an image and scores of the test split, two dicts."""
+    def _catch_up(self, step):
+        """Does what a stop has left undone at the step that the run continues from."""
+        due = self.schedule.due(step) & {EVALUATE, SAMPLE} if step else ()
+        undone = {w for w in sorted(due) if self.workers.chief_says(not self._is_done(w, step))}
+        if not self._evaluate_and_sample(step, undone):
+            self._end(step)
+
+    def _is_done(self, what, step):
+        if what == EVALUATE:
+            return self.log.has(f"test/{self.metric}")
+        return not self.config.num_samples or os.path.exists(self._samples_path(step) + ".png")
+
+    def _evaluate_and_sample(self, step, due):
+        """Does these of what is due; returns whether it could, or was asked to stop before."""
+        try:
+            if EVALUATE in due:
+                self.results = self._evaluate_and_log(step)
+            if SAMPLE in due and self.config.num_samples:
+                self._sample(step)
+            return True
+        except Interrupted:
+            return False
+
+    def _asked_to_stop(self):
+        """Whether any process was; each must call it."""
+        return bool(self.workers.sum(self.stop.name is not None))
+
+    def _end(self, step):
+        raise Stopped(
+            f"{self.stop.name or 'another worker'}: stopped after step {step}, which is saved; "
+            "the same command goes on from there"
+        )
+
+    def evaluate(self) -> tuple[dict, dict]:
+        """Losses an image and scores of the test split, two dicts.
+
+        Raises:
+          Interrupted: if any process is asked to stop.
+        """
+
+        def between_batches():
+            if self._asked_to_stop():
+                raise Interrupted
+
         losses = {
-            name: function(self.dataset.test, self.batch_size)
+            name: function(self.dataset.test, self.batch_size, between_batches)
             for name, function in self.evaluations.items()
         }
         return losses, {name: self.trainer.score(loss) for name, loss in losses.items()}
 
-    def _evaluate_and_log(self, step, epoch):
+    def _evaluate_and_log(self, step):
         begin = time.monotonic()
         losses, scores = self.evaluate()
+        epoch = self.schedule.epoch(step)
         self.log.write(
             step,
             epoch=epoch,
@@ -164,23 +194,39 @@ class Loop:
                 "test/loss_per_image_raw": losses["raw"],
             },
         )
-        self.progress.line(
+        self._say(
             f"epoch {epoch}, step {step}: test {self.metric} {scores['averaged']:.4f} "
-            f"(raw parameters {scores['raw']:.4f}), in {duration(time.monotonic() - begin)}"
+            f"(raw weights {scores['raw']:.4f}), in {duration(time.monotonic() - begin)}"
         )
         return losses, scores
 
+    def _samples_path(self, step):
+        return os.path.join(self.config.workdir, "samples", f"step_{step:07d}")
+
     def _sample(self, step):
-        if not self.config.num_samples:
-            return
-        path = os.path.join(self.config.workdir, "samples", f"step_{step:07d}")
-        with writing(path, GOES_ON):
-            picture = write_samples(
-                self.trainer.averaged_model,
-                self.config.num_samples,
-                self.config.seed,
-                path,
-                say=self.progress.line,
-                strategy=self.trainer.strategy,
-            )
+        def between_rows():
+            if self.stop.name is not None:
+                raise Interrupted
+
+        picture = write_samples(
+            self.trainer.averaged_model,
+            self.config.num_samples,
+            self.config.seed,
+            self._samples_path(step),
+            say=self._say,
+            workers=self.workers,
+            between_rows=between_rows,
+            advice=GOES_ON,
+        )
         self.log.image(step, "samples", picture)
+
+    def _forget_samples(self, step):
+        """Deletes samples of this step that another order of the data led to: not to be taken
+        for those that the continued run is to make."""
+        if self.workers.is_chief:
+            for ending in (".npz", ".png"):
+                with contextlib.suppress(OSError):
+                    os.remove(self._samples_path(step) + ending)
+
+    def _say(self, text):
+        self.progress.line(text)

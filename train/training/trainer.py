@@ -1,6 +1,7 @@
 """The state of a training run and its step."""
 
 import contextlib
+from collections.abc import Iterator
 
 import keras
 import tensorflow as tf
@@ -8,14 +9,16 @@ import tensorflow as tf
 from pixelcnn_tf import OfficialAdam, PolyakAverage
 from pixelcnn_tf.levels import levels_to_input
 from pixelcnn_tf.optimization.loss_scale import LossScale
+from train.config.fields import Config
 from train.config.models import make_model
+from train.data.dataset import Dataset
 from train.devices.workers import Workers
 from train.errors import UserError
 from train.workdir.checkpoints import Checkpoints
 
 
 @contextlib.contextmanager
-def dtype_policy(name):
+def dtype_policy(name: str) -> Iterator[None]:
     """Within it, Keras layers are made with this policy ("mixed_bfloat16")."""
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(name)
@@ -35,16 +38,23 @@ class Trainer:
       config: the run's `Config`.
       dataset: its `Dataset`.
       strategy: see `train.devices.strategy.make_strategy`.
+      workers: the run's `Workers`, if there is one already.
 
     Raises:
       UserError: if configuration, data and strategy do not fit.
     """
 
-    def __init__(self, config, dataset, strategy):
+    def __init__(
+        self,
+        config: Config,
+        dataset: Dataset,
+        strategy: tf.distribute.Strategy,
+        workers: Workers | None = None,
+    ):
         self.config = config
         self.dataset = dataset
         self.strategy = strategy
-        self.workers = Workers(strategy)
+        self.workers = workers or Workers(strategy)
         self.global_batch_size = config.batch_size * strategy.num_replicas_in_sync
         if config.jit_compile and strategy.num_replicas_in_sync > 1:
             raise UserError(
@@ -69,13 +79,13 @@ class Trainer:
             config.workdir, self.model, self.averaged_model, self.optimizer, extras
         )
         self.loop_function = tf.function(self._loop)
-        self.finite_function = tf.function(self._parameters_are_finite)
+        self.finite_function = tf.function(self._weights_are_finite)
         # Without variables' updates and without communication, so that XLA can take it.
         self.gradients = self._gradients
         if config.jit_compile:
             self.gradients = tf.function(self._gradients, jit_compile=True)
 
-    def initialize(self):
+    def initialize(self) -> None:
         """The model's own initialisation on one batch, and the start of the average.
 
         It runs in float32, on the averaged model: copied there and back."""
@@ -87,7 +97,7 @@ class Trainer:
         for shadow, variable in self.average.pairs:
             variable.assign(shadow)
 
-    def restore(self):
+    def restore(self) -> int | None:
         """Restores the newest readable checkpoint; returns its step, or None.
 
         Of several processes the chief chooses, and all read the same.
@@ -111,7 +121,7 @@ class Trainer:
                 ) from None
         return chosen
 
-    def save(self, step):
+    def save(self, step: int) -> None:
         """Writes the checkpoint of `step`; the chief does it for all.
 
         Raises:
@@ -120,7 +130,7 @@ class Trainer:
         if self.workers.is_chief:
             self.checkpoints.save(step)
 
-    def train_steps(self, batches, count):
+    def train_steps(self, batches, count: int) -> tf.Tensor:
         """Updates on the next batches, in one call of the compiled function.
 
         Args:
@@ -132,19 +142,23 @@ class Trainer:
         """
         return self.loop_function(batches, tf.constant(count))
 
-    def parameters_are_finite(self):
-        """Whether every parameter is finite (what the last update did shows in no loss yet)."""
+    def is_compiled(self) -> bool:
+        """Whether `train_steps` is; else its first call takes long."""
+        return self.loop_function.experimental_get_tracing_count() > 0
+
+    def weights_are_finite(self) -> bool:
+        """Whether every weight is finite (what the last update did shows in no loss yet)."""
         return bool(self.finite_function())
 
-    def _parameters_are_finite(self):
+    def _weights_are_finite(self):
         variables = self.model.trainable_variables
         return tf.reduce_all([tf.reduce_all(tf.math.is_finite(v)) for v in variables])
 
-    def learning_rate(self, step):
+    def learning_rate(self, step: int) -> float:
         """The learning rate that step `step` = 1, 2, ... used."""
         return float(self.optimizer.decayed_learning_rate(step))
 
-    def score(self, mean_loss):
+    def score(self, mean_loss: float) -> float:
         """The reported score (bits/dim) of a mean loss an image."""
         return float(self.model.likelihood.score(mean_loss, self.model.image_shape))
 

@@ -4,6 +4,7 @@ import math
 import time
 
 import numpy as np
+import tensorflow as tf
 
 from train.errors import NotFinite
 
@@ -22,24 +23,24 @@ class Window:
         self.pending = []  # losses not yet looked at: reading them waits for the device
         self.restart_clock()
 
-    def restart_clock(self):
+    def restart_clock(self) -> None:
         """Leaves out of images/s what was not training."""
         self.begin = time.monotonic()
         self.timed = 0
 
-    def add(self, losses):
+    def add(self, losses: tf.Tensor) -> None:
         """Adds the losses of the next steps, `[count]`."""
         self.pending.append(losses)
         self.timed += losses.shape[0]
 
-    def keep(self):
+    def keep(self) -> None:
         """Notes the state in the trainer's variable, which checkpoints hold."""
         self.trainer.window.assign([self.sum, self.count])
 
-    def check(self, step, parameters_too=False):
+    def check(self, step: int, weights_too: bool = False) -> None:
         """Raises NotFinite if a loss of the window, which ends at `step`, is not finite.
 
-        With `parameters_too`, also if a parameter is not, which the next loss would show.
+        With `weights_too`, also if a weight is not, which the next loss would show.
         """
         losses = [float(loss) for part in self.pending for loss in np.asarray(part)]
         self.pending = []
@@ -48,8 +49,8 @@ class Window:
                 self._stop(f"the loss is {loss} at step {number}")
             self.sum += loss
             self.count += 1
-        if parameters_too and not self.trainer.parameters_are_finite():
-            self._stop(f"the update of step {step} made parameters that are not finite")
+        if weights_too and not self.trainer.weights_are_finite():
+            self._stop(f"the update of step {step} made weights that are not finite")
 
     def _stop(self, what):
         steps = self.trainer.checkpoints.steps()
@@ -61,7 +62,7 @@ class Window:
             what,
         )
 
-    def write(self, step, epoch):
+    def write(self, step: int, epoch: int) -> None:
         """Writes the row of the window that ends at `step`, and begins another."""
         self.check(step)
         batch_size = self.trainer.global_batch_size

@@ -5,10 +5,12 @@ import errno
 import json
 import os
 
+import numpy as np
 import tensorflow as tf
 
 from train.errors import writing
 from train.files import write_text
+from train.workdir.rows import read
 
 GOES_ON = " (the same command goes on from the last checkpoint once this is mended)"
 
@@ -25,21 +27,31 @@ class MetricsLog:
       UserError: here and in the methods, if it cannot be written.
     """
 
-    def __init__(self, workdir, step):
+    def __init__(self, workdir: str, step: int):
         self.path = os.path.join(workdir, "metrics.jsonl")
         with writing(self.path, GOES_ON):
             self._keep_until(step)
             # Unbuffered: a row that could not be written is not tried again at the end.
             self.file = open(self.path, "ab", buffering=0)
+        with writing(os.path.join(workdir, "tensorboard"), GOES_ON):
             self.writer = tf.summary.create_file_writer(os.path.join(workdir, "tensorboard"))
 
     def _keep_until(self, step):
-        if not os.path.exists(self.path):
-            return
-        kept = [json.dumps(row) + "\n" for row in read(self.path) if row["step"] <= step]
-        write_text(self.path, "".join(kept))
+        rows = read(self.path) if os.path.exists(self.path) else []
+        kept = [row for row in rows if row["step"] <= step]
+        write_text(self.path, "".join(json.dumps(row) + "\n" for row in kept))
+        self.already = {name for row in kept if row["step"] == step for name in row}
 
-    def write(self, step, **values):
+    def has(self, name: str) -> bool:
+        """Whether a value of this name was there for the step that the run continues from."""
+        return name in self.already
+
+    def flush(self) -> None:
+        """Waits until the rows are on the disk."""
+        with writing(self.path, GOES_ON):
+            os.fsync(self.file.fileno())
+
+    def write(self, step: int, **values) -> None:
         """Writes one row: the step and the values, floats."""
         row = (json.dumps({"step": step, **values}) + "\n").encode()
         with writing(self.path, GOES_ON):
@@ -51,12 +63,12 @@ class MetricsLog:
                 if name != "epoch":
                     tf.summary.scalar(name, value, step=step)
 
-    def image(self, step, name, picture):
+    def image(self, step: int, name: str, picture: np.ndarray) -> None:
         """Writes a picture, uint8 `[H, W, C]`, to TensorBoard."""
         with writing("tensorboard/", GOES_ON), self.writer.as_default():
             tf.summary.image(name, picture[None], step=step)
 
-    def close(self):
+    def close(self) -> None:
         self.file.close()
         # A full disk has been told before; here it would hide why the run ends.
         with contextlib.suppress(tf.errors.OpError):
@@ -66,6 +78,12 @@ class MetricsLog:
 class NoLog:
     """In the place of a `MetricsLog` in a process that writes none."""
 
+    def has(self, name):
+        return False
+
+    def flush(self):
+        pass
+
     def write(self, step, **values):
         pass
 
@@ -74,17 +92,3 @@ class NoLog:
 
     def close(self):
         pass
-
-
-def read(path):
-    """The rows of a `metrics.jsonl`; lines that are not whole are left out."""
-    rows = []
-    with open(path) as file:
-        for line in file:
-            try:
-                row = json.loads(line)
-            except ValueError:
-                continue
-            if isinstance(row, dict) and "step" in row:
-                rows.append(row)
-    return rows

@@ -1,7 +1,7 @@
 """How far a run is, on the screen."""
 
-import sys
 import time
+from typing import TextIO
 
 from tqdm import tqdm
 
@@ -12,30 +12,32 @@ class Progress:
     Args:
       total: number of the last step.
       step: step that the run continues from.
-      stream: where to write.
+      stream: where to write, or None for nowhere.
     """
 
-    def __init__(self, total, step, stream=sys.stdout):
+    def __init__(self, total: int, step: int, stream: TextIO | None):
         self.total = total
         self.start_step = step
         self.start_time = time.monotonic()
         self.stream = stream
         self.bar = None
-        if stream.isatty():
+        if stream is not None and stream.isatty():
             self.bar = tqdm(total=total, initial=step, file=stream, unit="step", dynamic_ncols=True)
 
-    def advance(self, step):
+    def advance(self, step: int) -> None:
         if self.bar is not None:
             self.bar.update(step - self.bar.n)
 
-    def line(self, text):
+    def line(self, text: str) -> None:
         """Writes a line of text above the bar."""
         if self.bar is not None:
             self.bar.write(text, file=self.stream)
-        else:
+        elif self.stream is not None:
             print(text, file=self.stream, flush=True)
 
-    def report(self, step, epoch, metric, value, images_per_sec):
+    def report(
+        self, step: int, epoch: int, metric: str, value: float, images_per_sec: float
+    ) -> None:
         """Shows the training numbers: in the bar, or as a line."""
         numbers = f"{metric} {value:.4f}, {images_per_sec:.1f} images/s"
         if self.bar is not None:
@@ -46,12 +48,12 @@ class Progress:
         left = (self.total - step) * (time.monotonic() - self.start_time) / max(done, 1)
         self.line(f"epoch {epoch}, step {step}/{self.total}, {numbers}, {duration(left)} left")
 
-    def close(self):
+    def close(self) -> None:
         if self.bar is not None:
             self.bar.close()
 
 
-def duration(seconds):
+def duration(seconds: float) -> str:
     """Seconds as `1d 2h`, `2h 3m`, `3m 4s` or `4s`."""
     seconds = int(seconds)
     parts = [(seconds // 86400, "d"), (seconds // 3600 % 24, "h"), (seconds // 60 % 60, "m")]

@@ -24,23 +24,25 @@ class Restarts:
       UserError: if the file is damaged.
     """
 
-    def __init__(self, workdir):
+    def __init__(self, workdir: str):
         self.path = os.path.join(workdir, "restarts.json")
         self.steps = []
         if os.path.exists(self.path):
             try:
-                with open(self.path) as file:
-                    self.steps = [int(step) for step in json.load(file)]
-            except (OSError, ValueError, TypeError) as error:
+                with open(self.path, encoding="utf-8") as file:
+                    self.steps = json.load(file)
+            except (OSError, ValueError, RecursionError) as error:
                 raise UserError(f"{self.path}: not a list of steps ({error})") from None
+            if not isinstance(self.steps, list) or any(type(n) is not int for n in self.steps):
+                raise UserError(f"{self.path}: not a list of steps, integers")
 
-    def add(self, step, write):
+    def add(self, step: int, write: bool) -> None:
         """Notes a restart from `step`; `write`: into the file too (one process does)."""
         self.steps.append(step)
         if write:
             write_json(self.path, self.steps)
 
-    def seed(self, seed, step):
+    def seed(self, seed: int, step: int) -> int:
         """The seed of the data's order and of dropout for the steps after `step`.
 
         Args:

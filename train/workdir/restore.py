@@ -1,13 +1,15 @@
 """A trained model from a run's folder."""
 
 from train.config import saved as configuration
+from train.config.fields import Config
 from train.config.models import make_model
+from train.data.dataset import Dataset
 from train.data.load import load
 from train.errors import UserError
 from train.workdir.checkpoints import Checkpoints
 
 
-def load_run(workdir):
+def load_run(workdir: str) -> tuple:
     """Reads a run: its configuration and newest checkpoint. Its data set is not needed.
 
     Args:
@@ -19,9 +21,7 @@ def load_run(workdir):
     Raises:
       UserError: if there is no run or no readable checkpoint.
     """
-    if not workdir:
-        raise UserError("--workdir is missing: the folder of the run")
-    config, description, _ = configuration.load(workdir)
+    config, description, _ = configuration.require_run(workdir)
     model, averaged_model = make_model(config, description), make_model(config, description)
     step = Checkpoints(workdir, model, averaged_model).restore_latest()
     if step is None:
@@ -29,7 +29,7 @@ def load_run(workdir):
     return config, model, averaged_model, step
 
 
-def load_data(config, data_dir=""):
+def load_data(config: Config, data_dir: str = "") -> Dataset:
     """The data set of a run, which must be of the kind that its model was made for.
 
     Args:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from family import FAMILY, lively, small
+from small import random_values
 
 from pixelcnn_tf import GatedPixelCNN, PixelCNN, sampling
 from pixelcnn_tf.layers.masked_convolution import MaskedConv2D, channel_groups, convolution_mask
@@ -16,10 +17,6 @@ from pixelcnn_tf.models.pixel_rnn.diagonal_bilstm import DiagonalBiLSTMBlock, sk
 from pixelcnn_tf.models.pixel_rnn.row_lstm import RowLSTMBlock
 
 EVERY = pytest.mark.parametrize("name", FAMILY)
-
-
-def random_images(*shape, seed=1):
-    return tf.random.stateless_uniform(shape, [seed, 0], -1.0, 1.0)
 
 
 def every_image(image_shape, num_levels):
@@ -54,7 +51,7 @@ def test_masks_as_in_the_paper():
 @pytest.mark.parametrize("kernel_size", [(1, 1), (1, 5), (3, 3), (5, 7)])
 def test_masked_convolution_is_the_convolution_with_the_masked_kernel(kernel_size):
     layer = MaskedConv2D(12, kernel_size, "B", groups=3, parts=2)
-    x = random_images(2, 5, 6, 9)
+    x = random_values(2, 5, 6, 9)
     actual = layer(x)
     full = tf.nn.conv2d(x, layer.kernel * layer.mask, 1, "SAME") + layer.bias
     np.testing.assert_allclose(actual, full, atol=1e-5)
@@ -91,7 +88,7 @@ def numpy_lstm_step(gates, c):
 
 def test_row_lstm_equals_a_loop_over_pixels():
     block = RowLSTMBlock(4, groups=1, dtype="float64")
-    x = tf.cast(random_images(1, 5, 6, 8), tf.float64)
+    x = tf.cast(random_values(1, 5, 6, 8), tf.float64)
     actual = block(x)[0]
     gates = block.input_to_state(x)[0].numpy()
     kernel = block.state_to_state.numpy()  # [3, 4, 16]
@@ -109,7 +106,7 @@ def test_row_lstm_equals_a_loop_over_pixels():
 
 def test_diagonal_bilstm_equals_a_loop_over_pixels():
     block = DiagonalBiLSTMBlock(4, groups=1, dtype="float64")
-    x = tf.cast(random_images(1, 5, 6, 8), tf.float64)
+    x = tf.cast(random_values(1, 5, 6, 8), tf.float64)
     actual = block(x)[0]
 
     def run(layer, x):
@@ -137,7 +134,7 @@ def test_skewed_map():
     x = tf.reshape(tf.range(1.0, 7.0), [1, 2, 3, 1])
     np.testing.assert_array_equal(skew(x)[0, ..., 0], [[1, 2, 3, 0], [0, 4, 5, 6]])
     for shape in [(2, 5, 3, 2), (2, 3, 5, 2), (2, 1, 4, 1), (2, 4, 1, 1)]:
-        x = random_images(*shape)
+        x = random_values(*shape)
         np.testing.assert_array_equal(unskew(skew(x), shape[2]), x)
 
 
@@ -289,7 +286,7 @@ def test_samples_do_not_depend_on_the_batch_and_completions_keep_what_is_given(n
     assert np.isin(five, level_values(4)).all() and len(np.unique(five)) == 4
     mask = np.zeros([4, 5])
     mask[:2] = 1
-    given = random_images(5, 4, 5, 3)
+    given = random_values(5, 4, 5, 3)
     completed = sampling.complete(model, given, mask, seed=3)
     np.testing.assert_array_equal(completed[:, :2], given[:, :2])
     assert np.isin(completed[:, 2:], level_values(4)).all()
@@ -302,7 +299,7 @@ def test_samples_do_not_depend_on_the_batch_and_completions_keep_what_is_given(n
 
 def test_one_hot_labels_are_vectors():
     model = small("gated_pixelcnn", (4, 4, 1), num_classes=3)
-    images = tf.cast(random_images(2, 4, 4, 1), tf.float64)
+    images = tf.cast(random_values(2, 4, 4, 1), tf.float64)
     by_class = model(images, [2, 0])
     np.testing.assert_array_equal(by_class, model(images, tf.constant([[0.0, 0, 1], [1, 0, 0]])))
     other = model(images, [1, 0])
@@ -314,7 +311,7 @@ def test_one_hot_labels_are_vectors():
 
 def test_vector_enters_every_gate_of_every_pixel():
     model = small("gated_pixelcnn", (4, 4, 1), num_classes=3)
-    vectors = tf.Variable(random_images(2, 3), dtype=tf.float32)
+    vectors = tf.Variable(random_values(2, 3), dtype=tf.float32)
     with tf.GradientTape() as tape:
         loss = tf.reduce_sum(model(tf.zeros([2, 4, 4, 1]), vectors) ** 2)
     variables = [v for v in model.trainable_variables if "condition" in v.path]
@@ -331,8 +328,8 @@ def test_constant_map_is_a_vector():
     by_vector = small("gated_pixelcnn", (4, 5, 3), num_classes=2)
     by_map = small("gated_pixelcnn", (4, 5, 3), spatial_channels=2)
     by_map.set_weights(by_vector.get_weights())
-    images = tf.cast(random_images(2, 4, 5, 3), tf.float64)
-    vectors = tf.cast(random_images(2, 2, seed=3), tf.float64)
+    images = tf.cast(random_values(2, 4, 5, 3), tf.float64)
+    vectors = tf.cast(random_values(2, 2, seed=3), tf.float64)
     maps = tf.tile(vectors[:, None, None], [1, 4, 5, 1])
     np.testing.assert_allclose(by_map(images, maps), by_vector(images, vectors), atol=1e-12)
     # Elsewhere a map tells every pixel something of its own.
@@ -366,7 +363,7 @@ def test_config_round_trip_and_keras_file(name, tmp_path):
     copy = FAMILY[name].from_config(model.get_config())
     assert copy.get_config() == model.get_config() | {"name": copy.name}
     model.save(tmp_path / "model.keras")
-    images, labels = random_images(2, 4, 5, 3), [0, 1] if options else None
+    images, labels = random_values(2, 4, 5, 3), [0, 1] if options else None
     for other in (copy, keras.saving.load_model(tmp_path / "model.keras")):
         other.set_weights(model.get_weights())
         np.testing.assert_array_equal(other(images, labels), model(images, labels))
@@ -378,12 +375,12 @@ def test_mixed_precision_and_unknown_batch_size(name):
     assert {v.dtype for v in model.trainable_variables} == {"float32"}
     signature = [tf.TensorSpec([None, 4, 5, 1])]
     parameters = tf.function(lambda x: model(x), input_signature=signature)(
-        random_images(3, 4, 5, 1)
+        random_values(3, 4, 5, 1)
     )
     assert parameters.shape == [3, 4, 5, 3] and parameters.dtype == tf.float32
     exact = small(name, (4, 5, 1), dtype="float32")
     exact.set_weights(model.get_weights())
-    differences = np.abs(parameters - exact(random_images(3, 4, 5, 1)))
+    differences = np.abs(parameters - exact(random_values(3, 4, 5, 1)))
     assert 1e-5 < differences.max() < 0.05
 
 
@@ -457,7 +454,7 @@ def gated(case, **changes):
     model = lively(small("gated_pixelcnn", **(GATED[case] | changes)))
     labels = [2, 0, 1] if model.num_classes else None
     if model.spatial_channels:
-        labels = tf.cast(random_images(3, *model.image_shape[:2], 2), model.compute_dtype)
+        labels = tf.cast(random_values(3, *model.image_shape[:2], 2), model.compute_dtype)
     return model, labels
 
 

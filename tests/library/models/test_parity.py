@@ -1,6 +1,6 @@
 """The network, its initialisation, optimiser and sampler against the official code's numbers.
 
-Bounds are those of the issue: outputs 1e-5 of the largest value, loss 1e-5, gradients 1e-3 in
+Bounds: outputs 1e-5 of the largest value, loss 1e-5, gradients 1e-3 in
 relative norm for every variable, state after initialisation 1e-4, optimiser 3e-6, samples 1e-4.
 """
 

@@ -2,6 +2,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from small import SMALLEST, random_values
 
 from pixelcnn_tf import PixelCNNPlusPlus, data_dependent_init
 from pixelcnn_tf.layers.dropout import Dropout
@@ -11,12 +12,6 @@ from pixelcnn_tf.layers.shifted_convolutions import Nin, down_shift, right_shift
 from pixelcnn_tf.layers.weight_norm import WeightNormLayer
 from pixelcnn_tf.models.pixelcnn_pp import ImagePass, add_ones_channel
 from pixelcnn_tf.random import example_seeds
-
-TINY = dict(nr_resnet=1, nr_filters=4, nr_logistic_mix=2)
-
-
-def random_images(*shape, seed=1):
-    return tf.random.stateless_uniform(shape, [seed, 0], -1.0, 1.0)
 
 
 def test_shifts():
@@ -37,7 +32,7 @@ def test_concat_elu():
 
 def test_output_does_not_depend_on_the_length_of_v():
     layer = Nin(5)
-    x = random_images(2, 4, 4, 3)
+    x = random_values(2, 4, 4, 3)
     before = layer(x)
     layer.V.assign(layer.V * 3.0)
     np.testing.assert_allclose(layer(x), before, atol=1e-6)
@@ -47,8 +42,8 @@ def test_output_does_not_depend_on_the_length_of_v():
 
 @pytest.mark.parametrize("num_classes", [None, 4])
 def test_moments_after_initialisation(num_classes, monkeypatch):
-    model = PixelCNNPlusPlus((8, 8, 3), **TINY, num_classes=num_classes, dropout_p=0.0)
-    images = random_images(6, 8, 8, 3)
+    model = PixelCNNPlusPlus((8, 8, 3), **SMALLEST, num_classes=num_classes, dropout_p=0.0)
+    images = random_values(6, 8, 8, 3)
     labels = tf.constant([0, 1, 2, 3, 0, 1]) if num_classes else None
     data_dependent_init(model, images, labels)
 
@@ -80,11 +75,11 @@ def all_subclasses(cls):
 
 
 def test_init_leaves_v_and_applies_dropout_by_default():
-    images = random_images(6, 8, 8, 3)
+    images = random_values(6, 8, 8, 3)
     results = []
     for dropout_p in (0.5, 0.0):
         keras.utils.set_random_seed(3)
-        model = PixelCNNPlusPlus((8, 8, 3), **TINY, dropout_p=dropout_p)
+        model = PixelCNNPlusPlus((8, 8, 3), **SMALLEST, dropout_p=dropout_p)
         before = model.u_up[0][0].conv_in.V.numpy()
         data_dependent_init(model, images)
         np.testing.assert_array_equal(model.u_up[0][0].conv_in.V, before)
@@ -94,13 +89,13 @@ def test_init_leaves_v_and_applies_dropout_by_default():
 
 @pytest.mark.parametrize("channels, outputs", [(1, 6), (3, 20)])
 def test_output_shape_of_non_square_images(channels, outputs):
-    model = PixelCNNPlusPlus((12, 8, channels), **TINY)
-    assert model(random_images(3, 12, 8, channels)).shape == [3, 12, 8, outputs]
+    model = PixelCNNPlusPlus((12, 8, channels), **SMALLEST)
+    assert model(random_values(3, 12, 8, channels)).shape == [3, 12, 8, outputs]
 
 
 def test_dropout_is_keyed_by_example():
-    model = PixelCNNPlusPlus((8, 8, 1), **TINY)
-    images = random_images(4, 8, 8, 1)
+    model = PixelCNNPlusPlus((8, 8, 1), **SMALLEST)
+    images = random_values(4, 8, 8, 1)
     seeds = tf.constant([[1, 2], [3, 4], [5, 6], [7, 8]])
     together = model(images, training=True, seed=seeds)
     halves = [model(images[i : i + 2], training=True, seed=seeds[i : i + 2]) for i in (0, 2)]
@@ -119,29 +114,34 @@ def test_dropout_keeps_the_expected_share_and_mean():
 
 
 def test_training_without_a_seed_draws_a_new_mask_each_time():
-    model = PixelCNNPlusPlus((8, 8, 1), **TINY)
-    images = random_images(2, 8, 8, 1)
+    model = PixelCNNPlusPlus((8, 8, 1), **SMALLEST)
+    images = random_values(2, 8, 8, 1)
     first, second = model(images, training=True), model(images, training=True)
     assert np.abs(first - second).max() > 1e-3
 
 
 def test_config_round_trip():
     model = PixelCNNPlusPlus(
-        (8, 12, 1), **TINY, resnet_nonlinearity="elu", dropout_p=0.2, num_classes=3, num_levels=17
+        (8, 12, 1),
+        **SMALLEST,
+        resnet_nonlinearity="elu",
+        dropout_p=0.2,
+        num_classes=3,
+        num_levels=17,
     )
     copy = PixelCNNPlusPlus.from_config(model.get_config())
     assert copy.get_config() == model.get_config() | {"name": copy.name}
     copy.set_weights(model.get_weights())
-    images = random_images(2, 8, 12, 1)
+    images = random_values(2, 8, 12, 1)
     np.testing.assert_array_equal(copy(images, [0, 2]), model(images, [0, 2]))
 
 
 def test_keras_save_and_load(tmp_path):
-    model = PixelCNNPlusPlus((8, 8, 1), **TINY)
+    model = PixelCNNPlusPlus((8, 8, 1), **SMALLEST)
     path = tmp_path / "model.keras"
     model.save(path)
     loaded = keras.saving.load_model(path)
-    images = random_images(2, 8, 8, 1)
+    images = random_values(2, 8, 8, 1)
     np.testing.assert_array_equal(loaded(images), model(images))
 
 
@@ -164,13 +164,13 @@ def test_bad_arguments_are_named(arguments, message):
 
 
 def test_bad_inputs_are_named():
-    model = PixelCNNPlusPlus((8, 8, 1), **TINY)
-    conditional = PixelCNNPlusPlus((8, 8, 1), **TINY, num_classes=3)
-    images = random_images(2, 8, 8, 1)
+    model = PixelCNNPlusPlus((8, 8, 1), **SMALLEST)
+    conditional = PixelCNNPlusPlus((8, 8, 1), **SMALLEST, num_classes=3)
+    images = random_values(2, 8, 8, 1)
     with pytest.raises(ValueError, match="must be floats"):
         model(tf.zeros([2, 8, 8, 1], tf.uint8))
     with pytest.raises(ValueError, match="this model takes"):
-        model(random_images(2, 8, 12, 1))
+        model(random_values(2, 8, 12, 1))
     with pytest.raises(ValueError, match="num_classes=None"):
         model(images, [0, 1])
     with pytest.raises(ValueError, match="17 given, but the network has 16"):
@@ -182,16 +182,16 @@ def test_bad_inputs_are_named():
 
 
 def test_mixed_precision_computes_in_bfloat16_and_keeps_float32_variables():
-    model = PixelCNNPlusPlus((8, 8, 1), **TINY, dtype="mixed_bfloat16")
+    model = PixelCNNPlusPlus((8, 8, 1), **SMALLEST, dtype="mixed_bfloat16")
     assert {v.dtype for v in model.trainable_variables} == {"float32"}
     run = ImagePass(model.nonlinearity)
-    images = run.value(random_images(2, 8, 8, 2))
+    images = run.value(random_values(2, 8, 8, 2))
     assert run(model.u_input, images).raw.dtype == tf.bfloat16
-    assert model(random_images(2, 8, 8, 1)).dtype == tf.float32  # of the head
+    assert model(random_values(2, 8, 8, 1)).dtype == tf.float32  # of the head
 
 
 def test_ones_channel():
-    image = random_images(1, 4, 4, 3)
+    image = random_values(1, 4, 4, 3)
     padded = add_ones_channel(image)
     np.testing.assert_array_equal(padded[..., :3], image)
     np.testing.assert_array_equal(padded[..., 3], np.ones([1, 4, 4]))

@@ -3,6 +3,7 @@ import os
 import numpy as np
 import pytest
 import tensorflow as tf
+from small import random_levels
 
 from train.data.load import load
 from train.data.splits import ArraySplit, StreamedSplit
@@ -10,9 +11,8 @@ from train.data.tfds_data import load_tfds
 from train.errors import UserError
 
 
-def random_images(num, height=8, width=8, channels=3, seed=0):
-    rng = np.random.default_rng(seed)
-    return rng.integers(0, 256, [num, height, width, channels], dtype=np.uint8)
+def random_images(num, height=8, width=8, channels=3):
+    return random_levels(num, height, width, channels)
 
 
 def as_set(images):

@@ -17,13 +17,13 @@ import pytest
 import tensorflow as tf
 from family import FAMILY, small
 from serving_stand_in import SessionModel, serve_grpc, serve_rest
+from small import SMALLEST_RUN, config_of, one_stage, random_levels
 from tensorflow_serving.apis import prediction_log_pb2
 
 from pixelcnn_tf import PixelCNNPlusPlus, data_dependent_init, sampling
 from pixelcnn_tf.export import export_saved_model
 from pixelcnn_tf.levels import input_to_levels, levels_to_input
 from pixelcnn_tf.likelihoods.base import bits_per_dim
-from train.config.presets import from_values
 from train.errors import UserError
 from train.export import export
 from train.main import train
@@ -36,9 +36,7 @@ SEEDS = np.array([[1, 2], [-3, 4], [5, 600]], np.int32)
 
 
 def random_images(model, num=3):
-    rng = np.random.default_rng(5)
-    dtype = np.uint8 if model.num_levels <= 256 else np.int32
-    return rng.integers(0, model.num_levels, [num, *model.image_shape]).astype(dtype)
+    return random_levels(num, *model.image_shape, num_levels=model.num_levels, seed=5)
 
 
 def make_model(**changes):
@@ -81,7 +79,7 @@ class Exported:
             return {"log_prob": nats, "bits_per_dim": bits_per_dim(-nats, model.image_shape)}
         given = {"mask": np.zeros(values.shape[:3])} | self.requests[name]
         noise = sampling.pixel_uniforms(model, SEEDS)
-        completed = sampling.complete(model, values, given["mask"], 0, labels, noise=noise)
+        completed = sampling.complete(model, values, given["mask"], labels=labels, noise=noise)
         return {"images": input_to_levels(completed, model.num_levels).numpy()}
 
 
@@ -137,12 +135,12 @@ def conditional(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def digits(tmp_path_factory):
-    """`tiny` trained on digits for a few steps, by `train.export`."""
+    """Trained on digits for a few steps, and exported by `train.export`."""
     directory = tmp_path_factory.mktemp("digits")
-    values = dict(config="tiny", workdir=str(directory / "run"), max_steps=3, num_samples=0)
-    train(from_values(values))
-    folder = export(str(directory / "run"), str(directory / "models" / "pixelcnn"))
-    averaged = load_run(str(directory / "run"))[2]
+    with one_stage():
+        train(config_of(directory / "run", SMALLEST_RUN, max_steps=3, num_samples=0))
+        folder = export(str(directory / "run"), str(directory / "models" / "pixelcnn"))
+        averaged = load_run(str(directory / "run"))[2]
     return Exported(averaged, folder)
 
 
@@ -234,7 +232,7 @@ def test_what_lies_beside_the_version(digits):
     assert (card["step"], card["version"], card["dataset"]) == (3, 1, "digits")
     assert card["image_shape"] == [8, 8, 1] and card["num_levels"] == 17
     assert card["test"]["step"] == 3 and card["test"]["test/bits_per_dim"] > 1
-    assert card["configuration"]["nr_filters"] == 24
+    assert card["configuration"]["nr_filters"] == 4
     assert card["versions"]["tensorflow"] == tf.__version__
 
 
@@ -252,8 +250,9 @@ def test_versions_count_up_and_are_never_written_over(digits, monkeypatch):
         export(workdir, output, version=1)
     with pytest.raises(UserError, match=r"--version=0: must be at least 1"):
         export(workdir, output, version=0)
-    assert export(workdir, output + "2", version=7).endswith("/7")
-    assert export(workdir, output + "2").endswith("/8")
+    with one_stage():
+        assert export(workdir, output + "2", version=7).endswith("/7")
+        assert export(workdir, output + "2").endswith("/8")
 
 
 def test_an_export_that_fails_leaves_no_version(digits, tmp_path, monkeypatch):
@@ -264,13 +263,14 @@ def test_an_export_that_fails_leaves_no_version(digits, tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(tf.saved_model, "save", fails)
-    with pytest.raises(UserError, match=r"cannot be written .*No space left"):
+    with one_stage(), pytest.raises(UserError, match=r"cannot be written .*No space left"):
         export(workdir, str(tmp_path / "pixelcnn"))
     assert os.listdir(tmp_path / "pixelcnn") == []
 
 
 def test_energy_distance_is_sampled_but_not_scored(tmp_path):
-    model = make_model(image_shape=(4, 4, 1), energy_distance=True)
+    with one_stage():
+        model = make_model(image_shape=(4, 4, 1), energy_distance=True)
     exported = Exported(model, tmp_path / "1")
     assert export_saved_model(model, exported.folder) == ["sample", "complete"]
     exported.requests = {name: exported.requests[name] for name in ("sample",)}

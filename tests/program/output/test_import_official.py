@@ -94,7 +94,7 @@ def state_of(model, step=7):
 @pytest.mark.parametrize(
     "arguments",
     [
-        dict(nr_resnet=2, nr_filters=4, nr_logistic_mix=2, num_classes=7),
+        dict(nr_resnet=2, nr_filters=4, nr_logistic_mix=2, num_classes=10),
         dict(nr_resnet=1, nr_filters=4, nr_logistic_mix=4, resnet_nonlinearity="elu"),
         dict(nr_resnet=1, nr_filters=4, energy_distance=True),
     ],

@@ -11,26 +11,19 @@ import subprocess
 import sys
 import time
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from small import SMALLEST_RUN, config_of, copy_run, one_stage, run_training
 
-from pixelcnn_tf import PixelCNNPlusPlus
-from train.config.presets import from_values
 from train.devices.signals import StopRequest
 from train.errors import NotFinite, Stopped, UserError, writing
-from train.main import train
 from train.training.trainer import Trainer
 from train.workdir.metrics import read
 from train.workdir.restarts import Restarts
 
-VALUES = dict(
-    config="tiny",
-    nr_filters=4,
-    nr_logistic_mix=2,
+VALUES = SMALLEST_RUN | dict(
     batch_size=50,
-    init_batch_size=20,
     max_steps=6,
     log_interval=4,
     checkpoint_interval=2,
@@ -40,21 +33,14 @@ VALUES = dict(
 
 
 @pytest.fixture(scope="module", autouse=True)
-def one_resolution():
-    """A network of one of the three resolutions: these tests are about the program around it."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(PixelCNNPlusPlus, "num_stages", 1)
+def shallow():
+    """These tests are about the program around the network."""
+    with one_stage():
         yield
 
 
 def config_in(workdir, **changes):
-    return from_values(VALUES | {"workdir": str(workdir)} | changes)
-
-
-def run_training(config):
-    """`train`, as in a new process (see tests/test_training.py)."""
-    keras.utils.clear_session()
-    return train(config)
+    return config_of(workdir, VALUES, **changes)
 
 
 def arrays_of(workdir):
@@ -78,7 +64,7 @@ def assert_same_run(workdir, other):
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory, one_resolution):
+def finished(tmp_path_factory, shallow):
     workdir = tmp_path_factory.mktemp("run")
     run_training(config_in(workdir))
     return workdir
@@ -203,12 +189,6 @@ def largest_file(size):
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-
-
-def copy_run(source, target):
-    import shutil
-
-    shutil.copytree(source, target, dirs_exist_ok=True)
 
 
 def test_no_room_for_a_checkpoint(finished, tmp_path):

@@ -6,19 +6,33 @@ import signal
 import subprocess
 import sys
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from calls import call, refusal
+from small import (
+    ONE_STAGE_MAIN,
+    SMALLEST_RUN,
+    config_of,
+    copy_run,
+    one_stage,
+    run_training,
+)
 
-from pixelcnn_tf import PixelCNNPlusPlus, PolyakAverage, discretized_mix_logistic_loss
-from pixelcnn_tf.levels import levels_to_input
+from pixelcnn_tf import (
+    PixelCNNPlusPlus,
+    PolyakAverage,
+    discretized_mix_logistic_loss,
+    energy_distance,
+)
+from pixelcnn_tf.levels import input_to_levels, levels_to_input
+from train import evaluate, sample
 from train.config.presets import from_values
 from train.data.load import load
 from train.errors import UserError
 from train.main import train
 from train.output.grid import grid
-from train.output.published import table
+from train.output.published_scores import table
 from train.training.evaluation import make_evaluate
 from train.training.trainer import Trainer
 from train.training.window import Window
@@ -27,12 +41,8 @@ from train.workdir.metrics import MetricsLog, read
 from train.workdir.progress import duration
 from train.workdir.restore import load_data, load_run
 
-MINI = dict(
-    config="tiny",
-    nr_filters=4,
-    nr_logistic_mix=2,
+MINI = SMALLEST_RUN | dict(
     batch_size=50,  # 29 steps an epoch
-    init_batch_size=20,
     max_steps=6,
     log_interval=1,
     checkpoint_interval=2,
@@ -42,14 +52,7 @@ MINI = dict(
 
 
 def mini(workdir, **changes):
-    return from_values(MINI | {"workdir": str(workdir)} | changes)
-
-
-def run_training(config):
-    """`train`, as in a new process: the names of layers decide the order of some sums, so only
-    runs with the same names are equal to the last bit."""
-    keras.utils.clear_session()
-    return train(config)
+    return config_of(workdir, MINI, **changes)
 
 
 def flags_of(config):
@@ -70,8 +73,15 @@ def assert_same_arrays(actual, expected):
             np.testing.assert_array_equal(actual[name], value, err_msg=name)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def shallow():
+    """These tests are about the program around the network."""
+    with one_stage():
+        yield
+
+
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory):
+def finished(tmp_path_factory, shallow):
     """An undisturbed run: its folder and scores."""
     workdir = tmp_path_factory.mktemp("run")
     return workdir, run_training(mini(workdir))
@@ -171,7 +181,7 @@ def test_two_replicas_equal_one(tmp_path):
 
 def run_and_kill(config, at_line=None):
     """Runs the program; kills it with -9 once a line of its output holds `at_line`."""
-    command = [sys.executable, "-m", "train.main", *flags_of(config)]
+    command = [sys.executable, "-c", ONE_STAGE_MAIN, *flags_of(config)]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
@@ -214,17 +224,15 @@ def test_run_killed_at_many_points_continues_to_the_same_parameters(tmp_path, se
     assert_same_arrays(final_arrays(tmp_path / "b"), final_arrays(tmp_path / "a"))
 
 
-def copy_run(source, target):
-    import shutil
-
-    shutil.copytree(source, target, dirs_exist_ok=True)
+def copied_checkpoints(source, target):
+    copy_run(source, target)
     return Checkpoints(str(target), *load_run(str(source))[1:3])
 
 
 @pytest.mark.parametrize("damage", ["truncated", "missing shard", "empty index"])
 def test_damaged_checkpoint_falls_back_to_the_one_before(finished, tmp_path, capsys, damage):
     workdir, _ = finished
-    checkpoints = copy_run(workdir, tmp_path)
+    checkpoints = copied_checkpoints(workdir, tmp_path)
     assert checkpoints.steps() == [2, 4, 6]
     shard = tmp_path / "checkpoints" / "step-6.data-00000-of-00001"
     if damage == "truncated":
@@ -243,7 +251,7 @@ def test_damaged_checkpoint_falls_back_to_the_one_before(finished, tmp_path, cap
 
 def test_no_readable_checkpoint_is_no_new_start(finished, tmp_path):
     workdir, _ = finished
-    checkpoints = copy_run(workdir, tmp_path)
+    checkpoints = copied_checkpoints(workdir, tmp_path)
     for path in (tmp_path / "checkpoints").glob("*.data-*"):
         path.write_bytes(b"")
     with pytest.raises(UserError, match="none of the 3 checkpoints"):
@@ -266,12 +274,30 @@ def test_metrics_after_the_checkpoint_and_half_lines_are_dropped(tmp_path):
     assert path.read_text().endswith("\n")
 
 
-@pytest.mark.parametrize("options", [dict(class_conditional=True), dict(energy_distance=True)])
-def test_conditional_and_energy_runs(tmp_path, options, capsys):
-    scores = train(mini(tmp_path, max_steps=2, **options))
-    assert np.isfinite(scores["averaged"])
-    name = "energy_distance" if "energy_distance" in options else "bits/dim"
-    assert name in capsys.readouterr().out
+def test_conditional_run_is_scored_by_its_labels(tmp_path, capsys):
+    scores = train(mini(tmp_path, max_steps=2, class_conditional=True, num_samples=0))
+    assert "bits/dim" in capsys.readouterr().out
+    config, _, averaged, _ = load_run(str(tmp_path))
+    test = load_data(config).test
+    images = levels_to_input(test.images, 17)
+    right, wrong = (
+        np.mean(discretized_mix_logistic_loss(images, averaged(images, labels), False, 17))
+        for labels in (test.labels, (test.labels + 1) % 10)
+    )
+    np.testing.assert_allclose(scores["averaged"], right / (64 * np.log(2)), rtol=1e-5)
+    assert abs(wrong - right) > 1e-4 * right
+
+
+def test_energy_run_is_scored_by_the_distance(tmp_path, capsys):
+    scores = train(mini(tmp_path, max_steps=2, energy_distance=True, num_samples=0))
+    assert "energy_distance" in capsys.readouterr().out
+    config, _, averaged, _ = load_run(str(tmp_path))
+    total = 0.0
+    for batch in load_data(config).test.in_order(50):  # in which every image has its own noise
+        images = levels_to_input(batch["images"], 17)
+        samples = averaged(images, seed=batch["seeds"])
+        total += np.sum(batch["weights"] * energy_distance(images, samples, sum_all=False))
+    np.testing.assert_allclose(scores["averaged"], total / 300 / 64, rtol=1e-4)
 
 
 def test_infinite_loss_stops_and_keeps_the_checkpoint(finished, tmp_path):
@@ -289,7 +315,7 @@ def test_infinite_loss_stops_and_keeps_the_checkpoint(finished, tmp_path):
 
 
 def test_update_to_infinity_is_not_saved(tmp_path, monkeypatch):
-    """The loss of a step is that before its update: the parameters are looked at too."""
+    """The loss of a step is that before its update: the weights are looked at too."""
 
     def break_it(self, batches, count):
         variable = self.model.trainable_variables[0]
@@ -297,7 +323,7 @@ def test_update_to_infinity_is_not_saved(tmp_path, monkeypatch):
         return tf.constant([1.0])
 
     monkeypatch.setattr(Trainer, "train_steps", break_it)
-    with pytest.raises(UserError, match="step 2 made parameters that are not finite"):
+    with pytest.raises(UserError, match="step 2 made weights that are not finite"):
         train(mini(tmp_path))
     assert not (tmp_path / "checkpoints").exists()
     assert not any("test/bits_per_dim" in row for row in read(tmp_path / "metrics.jsonl"))
@@ -343,21 +369,12 @@ def test_mistakes_are_told(tmp_path):
         load_run(str(tmp_path / "nothing"))
 
 
-def run_program(name, *arguments):
-    command = [sys.executable, "-m", f"train.{name}", *arguments]
-    return subprocess.run(command, capture_output=True, text=True)
-
-
 def test_evaluate_and_sample_programs(finished, tmp_path):
     workdir, scores = finished
-    result = run_program("evaluate", f"--workdir={workdir}")
-    assert result.returncode == 0, result.stderr
-    assert f"{scores['averaged']:.4f}  this run" in result.stdout
+    told = call(evaluate, f"--workdir={workdir}")
+    assert f"{scores['averaged']:.4f}  this run" in told
     output = str(tmp_path / "grid")
-    result = run_program(
-        "sample", f"--workdir={workdir}", "--num_samples=2", "--seed=1", f"--output={output}"
-    )
-    assert result.returncode == 0, result.stderr
+    call(sample, f"--workdir={workdir}", "--num_samples=2", "--seed=1", f"--output={output}")
     with np.load(output + ".npz") as file, np.load(workdir / "samples/step_0000006.npz") as old:
         np.testing.assert_array_equal(file["images"], old["images"])
     for mistake, message in {
@@ -365,23 +382,34 @@ def test_evaluate_and_sample_programs(finished, tmp_path):
         "--seed=-1": "seed=-1",
         f"--output={workdir}/config.json/x": "config.json",
     }.items():
-        result = run_program("sample", f"--workdir={workdir}", mistake)
-        assert result.returncode == 2 and message in result.stderr
-        assert "Traceback" not in result.stderr
+        assert message in refusal(sample, f"--workdir={workdir}", mistake)
+
+
+def test_raw_weights_can_be_sampled(finished, tmp_path):
+    workdir, _ = finished
+    call(
+        sample,
+        f"--workdir={workdir}",
+        "--num_samples=2",
+        "--averaged=false",
+        f"--output={tmp_path}/raw",
+    )
+    raw = load_run(str(workdir))[1].sample(2, seed=1)
+    with np.load(tmp_path / "raw.npz") as file:
+        np.testing.assert_array_equal(file["images"], input_to_levels(raw, 17))
 
 
 def test_completion_program(finished, tmp_path):
     workdir, _ = finished
     output = str(tmp_path / "completed")
-    result = run_program(
-        "sample",
+    call(
+        sample,
         f"--workdir={workdir}",
         "--complete=top",
         "--num_samples=3",
         "--num_completions=2",
         f"--output={output}",
     )
-    assert result.returncode == 0, result.stderr
     with np.load(output + ".npz") as file:
         assert file["images"].shape == (6, 8, 8, 1)
         np.testing.assert_array_equal(file["images"][:, :4], file["originals"][:, :4])
@@ -399,7 +427,7 @@ def test_grid_places():
 
 
 def test_published_table():
-    text = table("cifar10", [("averaged parameters", 2.95)], "scored on 761 images")
+    text = table("cifar10", [("averaged weights", 2.95)], "scored on 761 images")
     for part in ("2.9500  this run", "2.92  PixelCNN++", "2.80  Sparse", "note: scored on 761"):
         assert part in text
     assert "not comparable" in table("imagenet_resized/32x32", [], "")

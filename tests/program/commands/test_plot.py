@@ -1,0 +1,68 @@
+"""`train.plot`."""
+
+import json
+import os
+import resource
+
+import pytest
+from calls import call, refusal
+
+import train.plot
+
+ROWS = [
+    {"step": 1, "train/bits_per_dim": 3.0},
+    {"step": 2, "train/bits_per_dim": 2.0, "test/bits_per_dim": 2.5},
+]
+
+
+def run_in(folder, rows=ROWS):
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return f"--workdir={folder}"
+
+
+@pytest.mark.parametrize("ending", ["png", "svg", "pdf", "PNG"])
+def test_the_curve_is_drawn_and_its_place_told(tmp_path, ending):
+    output = tmp_path / f"curve.{ending}"
+    text = call(train.plot, run_in(tmp_path), f"--output={output}", "--title=cost: $1 {x}")
+    assert text == f"wrote {output}\n"
+    assert output.stat().st_size > 2000
+
+
+def test_the_default_place(tmp_path):
+    assert call(train.plot, run_in(tmp_path)) == f"wrote {tmp_path}/curve.png\n"
+    assert sorted(os.listdir(tmp_path)) == ["curve.png", "metrics.jsonl"]
+
+
+@pytest.mark.parametrize("output, message", [("x.xyz", "must end in one of ."), ("x", "end in")])
+def test_an_unknown_ending(tmp_path, output, message):
+    assert message in refusal(train.plot, run_in(tmp_path), f"--output={tmp_path}/{output}")
+    assert os.listdir(tmp_path) == ["metrics.jsonl"]
+
+
+def test_a_folder_that_is_not_there(tmp_path):
+    output = f"--output={tmp_path}/none/x.png"
+    assert refusal(train.plot, run_in(tmp_path), output) == (
+        f"cannot write {output}: No such file or directory"
+    )
+
+
+@pytest.mark.parametrize("rows", [[], [{"step": 1, "learning_rate": 0.1}]])
+def test_nothing_to_draw(tmp_path, rows):
+    assert "holds no scores yet" in refusal(train.plot, run_in(tmp_path, rows))
+
+
+def test_no_run(tmp_path):
+    assert "no run here" in refusal(train.plot, f"--workdir={tmp_path}")
+    assert "--workdir is missing" in refusal(train.plot)
+
+
+def test_no_room(tmp_path):
+    workdir = run_in(tmp_path)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        message = refusal(train.plot, workdir)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert message.startswith("cannot write --output=") and "curve.png: File too large" in message
+    assert os.listdir(tmp_path) == ["metrics.jsonl"]

@@ -1,0 +1,77 @@
+"""Small models, images and runs that several tests share."""
+
+import contextlib
+import shutil
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from pixelcnn_tf import PixelCNNPlusPlus
+from train.config.presets import from_values
+from train.main import train
+
+SMALLEST = dict(nr_resnet=1, nr_filters=4, nr_logistic_mix=2)
+# A run of the smallest network; a test adds how long it is and what is written when.
+SMALLEST_RUN = dict(config="tiny", nr_filters=4, nr_logistic_mix=2, init_batch_size=20)
+
+
+class OneStage(PixelCNNPlusPlus):
+    """PixelCNN++ at full resolution alone, for what has nothing to do with the U-Net: its sampler
+    is traced in a fraction of the time."""
+
+    num_stages = 1
+
+
+# `python -c` this: the program within `one_stage`, as a process.
+ONE_STAGE_MAIN = """
+import runpy
+from pixelcnn_tf import PixelCNNPlusPlus
+PixelCNNPlusPlus.num_stages = 1
+runpy.run_module("train.main", run_name="__main__")
+"""
+
+
+@contextlib.contextmanager
+def one_stage():
+    """Within it, the program's PixelCNN++ is at full resolution alone, like `OneStage`."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(PixelCNNPlusPlus, "num_stages", 1)
+        yield
+
+
+def random_values(*shape, seed=1):
+    """Floats in [-1, 1], any of them."""
+    return tf.random.stateless_uniform(shape, [seed, 0], -1.0, 1.0)
+
+
+def random_levels(*shape, num_levels=256, seed=0):
+    """Integer levels, uint8 up to 256 of them, else int32."""
+    dtype = np.uint8 if num_levels <= 256 else np.int32
+    return np.random.default_rng(seed).integers(0, num_levels, shape).astype(dtype)
+
+
+def config_of(workdir, values, **changes):
+    """The `Config` of a run in `workdir`."""
+    return from_values(values | {"workdir": str(workdir)} | changes)
+
+
+def copy_run(source, target):
+    """Copies a run's folder into one that exists."""
+    shutil.copytree(source, target, dirs_exist_ok=True)
+
+
+def run_training(config):
+    """`train`, as in a new process: the names of layers decide the order of some sums, so only
+    runs with the same names are equal to the last bit."""
+    keras.utils.clear_session()
+    return train(config)
+
+
+def run_program(name, *arguments):
+    """`python -m train.<name>` with arguments; its result, with output and errors as text."""
+    command = [sys.executable, "-m", f"train.{name}", *arguments]
+    return subprocess.run(command, capture_output=True, text=True)
