@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from pixelcnn_tf.sampling.compiled import cached_sampler, compiled, unoptimized
+from pixelcnn_tf.sampling.compiled import cached_sampler, compiled
 
 
 def cached_run(model, quantize: bool, temperature: tf.Tensor, jit_compile: bool) -> Callable:
@@ -53,10 +53,9 @@ def cached_run(model, quantize: bool, temperature: tf.Tensor, jit_compile: bool)
         rows_per_call = height if progress is None else sampler.period
         for begin in range(0, height, rows_per_call):
             rows = tf.constant([begin, begin + rows_per_call])
-            with unoptimized():
-                images, state = fill(
-                    weights, conditions, state, images, mask, uniforms, rows, temperature
-                )
+            images, state = fill(
+                weights, conditions, state, images, mask, uniforms, rows, temperature
+            )
             if progress is not None:
                 progress(rows_per_call)
         return tf.transpose(images, [2, 0, 1, 3])

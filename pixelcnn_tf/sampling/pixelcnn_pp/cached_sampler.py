@@ -35,11 +35,6 @@ def with_one(pixels, dtype):
     return tf.cast(tf.concat([pixels, tf.ones_like(pixels[..., :1])], axis=-1), dtype)
 
 
-def shared(function):
-    """`function`, traced and optimised once for all its calls, and not copied into them."""
-    return tf.function(function, autograph=False, experimental_attributes={"_noinline": True})
-
-
 class CachedSampler:
     """Fills in the pixels of images for one model; see `pixelcnn_tf.sampling.complete`.
 
@@ -149,7 +144,7 @@ class CachedSampler:
         def group(index, outputs, state):
             # Of the odd rows all are alike: only the full resolution is active in them. They are
             # traced once.
-            odd_row = shared(partial(one_row, 1))
+            odd_row = tf.function(partial(one_row, 1), autograph=False)
             for phase in range(self.period):
                 row = index * self.period + phase
                 run_row = odd_row if phase % 2 else partial(one_row, phase)
@@ -207,7 +202,7 @@ class CachedSampler:
             return values, left | run.cached, with_one(pixel, dtype)
 
         def group(index, outputs, left, left_pixel):
-            odd_pixel = shared(partial(one_pixel, 1))  # as the odd rows
+            odd_pixel = tf.function(partial(one_pixel, 1), autograph=False)  # as the odd rows
             for phase in range(period):
                 run_pixel = odd_pixel if phase % 2 else partial(one_pixel, phase)
                 values, left, left_pixel = run_pixel(index * period + phase, left, left_pixel)
