@@ -36,11 +36,16 @@ runpy.run_module("train.main", run_name="__main__")
 
 
 @contextlib.contextmanager
+def stages(number):
+    """Within it, PixelCNN++ has so many resolutions: 2 still halve and double."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(PixelCNNPlusPlus, "num_stages", number)
+        yield
+
+
 def one_stage():
     """Within it, the program's PixelCNN++ is at full resolution alone, like `OneStage`."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(PixelCNNPlusPlus, "num_stages", 1)
-        yield
+    return stages(1)
 
 
 def random_values(*shape, seed=1):

@@ -6,6 +6,7 @@ No GPU is needed: the installed TensorFlow carries the list of all its kernels, 
 import keras
 import pytest
 import tensorflow as tf
+from small import stages
 from tensorflow.python.framework.kernels import get_registered_kernels_for_op
 
 from pixelcnn_tf import (
@@ -25,17 +26,13 @@ WITHOUT_KERNELS = {"PartitionedCall", "StatefulPartitionedCall", "If", "Stateles
 
 MODELS = {
     "pixelcnn_pp": (PixelCNNPlusPlus, dict(nr_resnet=1, nr_filters=4, nr_logistic_mix=2)),
-    "pixelcnn_pp remat": (
-        PixelCNNPlusPlus,
-        dict(nr_resnet=1, nr_filters=4, nr_logistic_mix=2, remat=True),
-    ),
     "pixelcnn_pp energy": (
         PixelCNNPlusPlus,
         dict(nr_resnet=1, nr_filters=4, energy_distance=True),
     ),
     "pixelcnn_pp conditional": (
         PixelCNNPlusPlus,
-        dict(nr_resnet=1, nr_filters=4, nr_logistic_mix=2, num_classes=3),
+        dict(nr_resnet=1, nr_filters=4, nr_logistic_mix=2, num_classes=3, remat=True),
     ),
     "pixelcnn": (PixelCNN, dict(nr_resnet=1, nr_filters=6, nr_output_filters=6)),
     "gated_pixelcnn": (
@@ -81,12 +78,21 @@ def check(nodes, may_loop):
 
 def make(name, dtype="float32"):
     kind, arguments = MODELS[name]
-    model = kind(SHAPE, **arguments, dtype=dtype)
+    with stages(2):  # a third one has the same operations
+        model = kind(SHAPE, **arguments, dtype=dtype)
     return model, tf.constant([0, 2]) if model.num_classes else None
 
 
-@pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize(
+    "name, dtype",
+    [
+        ("pixelcnn_pp", "float32"),
+        ("pixelcnn_pp energy", "float32"),
+        ("pixelcnn_pp conditional", "mixed_bfloat16"),
+        ("pixelcnn", "float32"),
+        ("gated_pixelcnn", "float32"),
+    ],
+)
 def test_training_step_has_no_loop_and_runs_on_a_gpu(name, dtype):
     model, labels = make(name, dtype)
     optimizer = OfficialAdam()

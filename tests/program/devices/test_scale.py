@@ -71,7 +71,7 @@ def test_remat_gives_the_same_gradients(energy_distance, shallow):
         ops = [node.op for node in graph.node]
         # One normalisation a layer, however often the convolution is run.
         layers = sum(v.name == "g" for v in model.trainable_variables)
-        assert ops.count("Rsqrt") == layers
+        assert ops.count("EuclideanNorm") == layers
         convolutions.append(ops.count("Conv2D"))
     assert convolutions[1] > 1.5 * convolutions[0]
     (loss, gradients), (other_loss, other_gradients) = results

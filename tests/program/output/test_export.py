@@ -17,7 +17,7 @@ import pytest
 import tensorflow as tf
 from family import FAMILY, small
 from serving_stand_in import SessionModel, serve_grpc, serve_rest
-from small import SMALLEST_RUN, config_of, one_stage, random_levels
+from small import SMALLEST_RUN, config_of, one_stage, random_levels, stages
 from tensorflow_serving.apis import prediction_log_pb2
 
 from pixelcnn_tf import PixelCNNPlusPlus, data_dependent_init, sampling
@@ -127,7 +127,8 @@ def run_cli(folder, signature, given, tmp_path):
 @pytest.fixture(scope="module")
 def conditional(tmp_path_factory):
     """RGB, not square, class-conditional, straight from the library."""
-    model = make_model(image_shape=(8, 12, 3), num_classes=4)
+    with stages(2):
+        model = make_model(image_shape=(8, 12, 3), num_classes=4)
     folder = tmp_path_factory.mktemp("conditional") / "1"
     assert "serving_default" in export_saved_model(model, str(folder))
     return Exported(model, folder)
