@@ -4,7 +4,7 @@ import weakref
 import numpy as np
 import pytest
 import tensorflow as tf
-from small import SMALLEST, OneStage
+from small import SMALLEST, OneStage, stages
 
 from pixelcnn_tf import (
     PixelCNNPlusPlus,
@@ -112,7 +112,9 @@ def test_cached_parameters_equal_the_full_pass_at_every_pixel(case, dtype):
 
 
 def test_cached_parameters_equal_the_full_pass_compiled_with_xla():
-    assert_cached_equals_full_pass(trained_looking(image_shape=(8, 8, 3)), 3, jit_compile=True)
+    with stages(2):
+        model = trained_looking(image_shape=(8, 8, 3))
+    assert_cached_equals_full_pass(model, 3, jit_compile=True)
 
 
 @pytest.mark.slow
@@ -124,7 +126,8 @@ def test_cached_parameters_equal_the_full_pass_at_paper_size():
 @pytest.mark.parametrize("case", [*CASES, "float64"])
 def test_both_samplers_give_the_same_images(case):
     float64 = dict(network=OneStage, image_shape=(8, 8, 3), dtype="float64")
-    model = trained_looking(**CASES.get(case, float64))
+    with stages(2):  # all three against the full pass: above
+        model = trained_looking(**CASES.get(case, float64))
     labels = [0, 1, 2] if model.num_classes else None
     cached, naive = (
         sampling.sample(model, 3, seed=7, labels=labels, method=method)
@@ -212,9 +215,9 @@ def test_energy_model_samples():
         sampling.sample(model, 3, seed=1, temperature=0.5)
 
 
-@METHODS
-def test_samples_follow_the_exact_probabilities_of_all_images(method):
-    """Chi-square over all 2^16 images of 4x4 with 2 levels, in 64 groups."""
+@pytest.fixture(scope="module")
+def all_images():
+    """A model of 4x4 images with 2 levels, and the exact probabilities of all 2^16 of them."""
     model = OneStage((4, 4, 1), **SMALLEST, num_levels=2)
     random_images = tf.random.stateless_uniform([50, 4, 4, 1], [1, 2], -1.0, 1.0)
     data_dependent_init(model, random_images)
@@ -232,7 +235,13 @@ def test_samples_follow_the_exact_probabilities_of_all_images(method):
     np.testing.assert_allclose(probabilities.sum(), 1.0, atol=1e-3)
     # Not a uniform distribution: the test sees a wrong dependence.
     assert probabilities.max() > 10 / 2**16
+    return model, probabilities
 
+
+@METHODS
+def test_samples_follow_the_exact_probabilities_of_all_images(all_images, method):
+    """Chi-square over all 2^16 images of 4x4 with 2 levels, in 64 groups."""
+    model, probabilities = all_images
     # 64 groups of 1,024 images each, from the least to the most probable.
     groups = np.empty(2**16, int)
     groups[np.argsort(probabilities)] = np.arange(2**16) // 1024
