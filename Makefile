@@ -24,7 +24,7 @@ demo: $(VENV)/installed
 	@echo '  python -m train.main --help                               # your own data, other models'
 
 test: $(VENV)/installed
-	$(RUN) -m pytest -n 2 --dist loadfile
+	$(RUN) -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 # The checks that take minutes each.
 slow: $(VENV)/installed

@@ -28,3 +28,24 @@ def own_temporary_directory(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def fixed_seed():
     keras.utils.set_random_seed(0)
+
+
+# With a file to a process, those that take longest begin first, so that both end together.
+LONGEST = (
+    "test_sampling",
+    "test_training",
+    "test_export",
+    "test_import_official",
+    "test_graphs",
+    "test_family_models",
+    "test_parity",
+    "test_scale",
+    "test_faults",
+    "test_stops",
+    "test_family_training",
+)
+
+
+def pytest_collection_modifyitems(items):
+    rank = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: rank.get(item.path.stem, len(LONGEST)))

@@ -111,14 +111,14 @@ def test_training_step_has_no_loop_and_runs_on_a_gpu(name, dtype):
     check(operations(step, tf.zeros([BATCH, *SHAPE]), batch_places(1, BATCH)), may_loop=False)
 
 
-@pytest.mark.parametrize("name", [name for name in MODELS if "energy" not in name])
+@pytest.mark.parametrize("name", ["pixelcnn_pp", "pixelcnn", "gated_pixelcnn"])
 def test_scoring_has_no_loop_and_runs_on_a_gpu(name):
     model, labels = make(name)
     score = tf.function(lambda images: model.log_prob(images, labels))
     check(operations(score, tf.zeros([BATCH, *SHAPE])), may_loop=False)
 
 
-@pytest.mark.parametrize("name", ["pixelcnn_pp", "pixelcnn_pp energy", "gated_pixelcnn"])
+@pytest.mark.parametrize("name", ["pixelcnn_pp", "gated_pixelcnn"])
 def test_sampling_runs_on_a_gpu(name):
     model, labels = make(name)
 
