@@ -46,8 +46,9 @@ class AutoregressiveModel(keras.Model):
             num_classes = require_integer("num_classes", num_classes, 1, ", or None")
         self.num_classes = num_classes
         self.num_levels = num_levels
-        # Of pixelcnn_tf.sampling.compiled; a namespace, which Keras leaves alone.
-        self.sampling_functions = types.SimpleNamespace()
+        # Namespaces, which Keras leaves alone.
+        self.sampling_functions = types.SimpleNamespace()  # of pixelcnn_tf.sampling.compiled
+        self.sizes = types.SimpleNamespace(models={self.image_shape[:2]: self})
 
     def __call__(self, images, labels=None, training=False, **options):
         # Keras takes only tensors as positional arguments; labels may be a list or an array.
@@ -66,6 +67,37 @@ class AutoregressiveModel(keras.Model):
           labels: as for `conditioning`.
           seed: int, for whatever is random in it.
         """
+
+    def at_size(self, height: int, width: int) -> "AutoregressiveModel":
+        """This model for images of another size: the same layers and variables, whose weights
+        know no size. What trains one trains the other.
+
+        Args:
+          height, width: at least 1.
+
+        Returns:
+          A model of the same class with the `image_shape` `(height, width, C)`, made once for each
+          size. `self`, if it has that size.
+
+        Raises:
+          ValueError: for a size that is none.
+        """
+        size = require_integer("height", height, 1), require_integer("width", width, 1)
+        models = self.sizes.models
+        if size not in models:
+            other = object.__new__(type(self))
+            # Not by setattr, with which Keras would track everything a second time.
+            vars(other).update(vars(self))
+            vars(other).update(
+                image_shape=(*size, self.image_shape[-1]),
+                sampling_functions=types.SimpleNamespace(),
+                # What Keras has compiled belongs to the other size.
+                train_function=None,
+                test_function=None,
+                predict_function=None,
+            )
+            models[size] = other
+        return models[size]
 
     def check_images(self, images: tf.Tensor) -> tf.Tensor:
         """Returns `images` as a tensor of the dtype that they have.

@@ -13,6 +13,25 @@ def add_ones_channel(images):
     return tf.concat([images, tf.ones_like(images[..., :1])], axis=-1)
 
 
+def extend(images, multiple):
+    """Extends images `[..., H, W, C]` at the bottom and right, with zeros, to a height and width
+    divisible by `multiple`. After `add_ones_channel` that is padding as any other, and since it
+    lies below, or to the right in the same rows, no pixel learns anything from it."""
+    height, width = images.shape[-3:-1]
+    missing = -height % multiple, -width % multiple
+    if not any(missing):
+        return images
+    around = [[0, 0]] * (images.shape.rank - 3)
+    return tf.pad(images, [*around, [0, missing[0]], [0, missing[1]], [0, 0]])
+
+
+def cut(extended, height, width):
+    """What belongs to the images of `[..., H', W', C]`, which has the size of `extend`'s."""
+    if tuple(extended.shape[-3:-1]) == (height, width):
+        return extended
+    return extended[..., :height, :width, :]
+
+
 class ImagePass:
     """Walks the network over whole images: the `run` of `PixelCNNPlusPlus.walk`.
 

@@ -22,7 +22,7 @@ from pixelcnn_tf.likelihoods.discretized_mix_logistic import DiscretizedMixLogis
 from pixelcnn_tf.likelihoods.energy import EnergyDistance
 from pixelcnn_tf.models.base import AutoregressiveModel
 from pixelcnn_tf.models.initialization import data_dependent_init
-from pixelcnn_tf.models.passes import ImagePass, add_ones_channel
+from pixelcnn_tf.models.passes import ImagePass, add_ones_channel, cut, extend
 from pixelcnn_tf.random import Seed, random_uniforms
 from pixelcnn_tf.sampling.pixelcnn_pp.cached_sampler import CachedSampler
 
@@ -34,7 +34,8 @@ class PixelCNNPlusPlus(AutoregressiveModel):
     """PixelCNN++ (Salimans et al., ICLR 2017). The variables exist after construction.
 
     Args:
-      image_shape: `(H, W, C)`; H and W divisible by 4, C 1 or 3.
+      image_shape: `(H, W, C)`; C 1 or 3. A height or width that is not divisible by 4 is extended
+        to one inside the network (`pixelcnn_tf.models.passes.extend`), and its output cut back.
       nr_resnet: residual blocks of each stage, in the up pass and in the down pass.
       nr_filters: channels of the network.
       nr_logistic_mix: components of the mixture at every pixel.
@@ -48,6 +49,7 @@ class PixelCNNPlusPlus(AutoregressiveModel):
 
     Attributes:
       num_stages: resolutions of the U-Net: full, half, quarter.
+      multiple: inside the network, height and width are divisible by it.
 
     Raises:
       ValueError: for an argument out of its range.
@@ -77,13 +79,7 @@ class PixelCNNPlusPlus(AutoregressiveModel):
     ):
         super().__init__(image_shape, num_classes, check_num_levels(num_levels), **kwargs)
         vars(self)["num_stages"] = type(self).num_stages  # fixed now, whatever the class has later
-        height, width, channels = self.image_shape
-        multiple = 2 ** (self.num_stages - 1)
-        if height % multiple or width % multiple:
-            raise ValueError(
-                f"image_shape={self.image_shape}: height and width must be divisible by "
-                f"{multiple}, because the network halves the image {self.num_stages - 1} times"
-            )
+        channels = self.image_shape[-1]
         if channels not in (1, 3):
             raise ValueError(f"image_shape={self.image_shape}: images must have 1 or 3 channels")
         self.nonlinearity = get_nonlinearity(resnet_nonlinearity)
@@ -101,6 +97,10 @@ class PixelCNNPlusPlus(AutoregressiveModel):
             self.likelihood = DiscretizedMixLogistic(nr_logistic_mix, channels, num_levels)
         self._make_layers()
         self.build()
+
+    @property
+    def multiple(self) -> int:
+        return 2 ** (self.num_stages - 1)
 
     def _make_layers(self):
         filters, dtype = self.nr_filters, self.dtype_policy
@@ -148,8 +148,7 @@ class PixelCNNPlusPlus(AutoregressiveModel):
 
     def build(self, *_):
         """Creates every variable, by one pass over the smallest image the network takes."""
-        side = 2 ** (self.num_stages - 1)
-        dtype = self.compute_dtype
+        side, dtype = self.multiple, self.compute_dtype
         image = tf.zeros([1, side, side, self.image_shape[-1] + 1], dtype)
         h = None if self.num_classes is None else tf.zeros([1, self.num_classes], dtype)
         run = ImagePass(self.nonlinearity, h, noise=tf.zeros([1, side, side, NUM_NOISE], dtype))
@@ -242,12 +241,15 @@ class PixelCNNPlusPlus(AutoregressiveModel):
             dropout = Dropout(self.dropout_p, seeds=seed)
         if self.energy_distance and noise is None:
             noise = self.draw_noise(images, seed)
+        if noise is not None:
+            noise = extend(noise, self.multiple)
         remat = self.remat and training and not init
         run = ImagePass(self.nonlinearity, h, dropout, noise, init=init, remat=remat)
-        output = self.walk(run.value(add_ones_channel(images)), run).raw
+        extended = extend(add_ones_channel(images), self.multiple)
+        output = self.walk(run.value(extended), run).raw
         if dropout is not None:
             dropout.finish()
-        return output
+        return cut(output, *self.image_shape[:2])
 
     def initialize(
         self, images: tf.Tensor, labels: tf.Tensor | None = None, seed: Seed = 0

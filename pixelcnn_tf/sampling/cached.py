@@ -52,12 +52,13 @@ def cached_run(model, quantize: bool, temperature: tf.Tensor, jit_compile: bool)
         height = images.shape[0]
         rows_per_call = height if progress is None else sampler.period
         for begin in range(0, height, rows_per_call):
-            rows = tf.constant([begin, begin + rows_per_call])
+            end = min(begin + rows_per_call, height)
+            rows = tf.constant([begin, end])
             images, state = fill(
                 weights, conditions, state, images, mask, uniforms, rows, temperature
             )
             if progress is not None:
-                progress(rows_per_call)
+                progress(end - begin)
         return tf.transpose(images, [2, 0, 1, 3])
 
     return run

@@ -30,11 +30,6 @@ def write(arrays, values):
     }
 
 
-def with_one(pixels, dtype):
-    """Appends the channel of ones: `[..., C]` -> `[..., C + 1]` in `dtype`."""
-    return tf.cast(tf.concat([pixels, tf.ones_like(pixels[..., :1])], axis=-1), dtype)
-
-
 class CachedSampler:
     """Fills in the pixels of images for one model; see `pixelcnn_tf.sampling.complete`.
 
@@ -44,11 +39,13 @@ class CachedSampler:
     Attributes:
       layers: layer -> `IncrementalLayer`.
       period: rows and columns after which the phases repeat; rows are filled in groups of so many.
+      width: of the images as the network takes them, extended to a multiple of `period`.
     """
 
     def __init__(self, model):
         self.model = model
-        self.period = 2 ** (model.num_stages - 1)
+        self.period = model.multiple
+        self.width = model.image_shape[1] + -model.image_shape[1] % self.period
         self.layers = incremental_layers(model)
         # The values of a stage's layers stand side by side in one tensor, so that a pixel costs
         # one read and one write a stage.
@@ -74,7 +71,7 @@ class CachedSampler:
           Dict of `vertical`, by layer; `cached`, the horizontal layers' values in the row above,
           by stage; `image`, the two rows above with their ones.
         """
-        _, width, channels = self.model.image_shape
+        channels, width = self.model.image_shape[-1], self.width
 
         def row(stage, size):
             return tf.zeros([width // 2**stage, batch, size], self.model.compute_dtype)
@@ -85,6 +82,19 @@ class CachedSampler:
             "cached": [row(stage, self._cached_size(stage)) for stage in range(len(self.caching))],
             "image": (row(0, channels + 1), row(0, channels + 1)),
         }
+
+    def _with_one(self, pixels, columns):
+        """Appends the channel of ones, which has zeros where the image was extended.
+
+        Args:
+          pixels: `[W, B, C]` of a row, or `[B, C]`.
+          columns: theirs, `[W, 1, 1]` or a scalar.
+        """
+        dtype, width = self.model.compute_dtype, self.model.image_shape[1]
+        ones = tf.ones_like(pixels[..., :1])
+        if width < self.width:
+            ones *= tf.cast(columns < width, pixels.dtype)
+        return tf.cast(tf.concat([pixels, ones], axis=-1), dtype)
 
     def _cached_size(self, stage):
         return sum(size for layer in self.caching[stage] for size in layer.cached_sizes)
@@ -97,18 +107,21 @@ class CachedSampler:
           weights: of `fold`.
           conditions: of `conditions`.
           state: of `start`, or of the rows before.
-          images: `[H, W, B, C]`, filled in so far.
+          images: `[H, W, B, C]`, of any H and W, filled in so far.
           mask: `[H, W, B, 1]`, 1 where the pixel is given.
           uniforms: `[H, W, B, likelihood.num_uniforms]`.
-          rows: int32 `[2]`, the first row to fill in and the one after the last, divisible by
-            `period`.
+          rows: int32 `[2]`, the first row to fill in, divisible by `period`, and the one after
+            the last, divisible too or H.
           options: `(quantize, temperature, keep_parameters)`; the last also returns the
             distribution's parameters at every pixel, for tests.
 
         Returns:
           `(images, parameters [H, W, B, P] or None, state)`.
         """
-        height, dtype = images.shape[0], self.model.compute_dtype
+        size, dtype = images.shape[:2], self.model.compute_dtype
+        images = self._extend(images, 0.0)
+        mask, uniforms = self._extend(mask, 1.0), self._extend(uniforms, 0.5)
+        height, columns = images.shape[0], tf.reshape(tf.range(self.width), [-1, 1, 1])
         outputs = {"images": tf.TensorArray(images.dtype, height).unstack(images)}
         if options[2]:
             shape = [*images.shape[1:3], self.model.likelihood.num_parameters]
@@ -137,7 +150,7 @@ class CachedSampler:
                 "cached": [
                     sampled.get(f"cached {stage}", old) for stage, old in enumerate(state["cached"])
                 ],
-                "image": (with_one(sampled["images"], dtype), state["image"][0]),
+                "image": (self._with_one(sampled["images"], columns), state["image"][0]),
             }
             return sampled["images"], sampled.get("parameters"), state
 
@@ -153,12 +166,23 @@ class CachedSampler:
                 outputs = write(outputs, values)
             return index + 1, outputs, state
 
-        first, last = rows[0] // self.period, rows[1] // self.period
+        first, last = rows[0] // self.period, -(-rows[1] // self.period)
         _, outputs, state = tf.while_loop(
             lambda index, *_: index < last, group, (first, outputs, state)
         )
         stacked = {name: array.stack() for name, array in outputs.items()}
-        return tf.ensure_shape(stacked["images"], images.shape), stacked.get("parameters"), state
+        stacked["images"] = tf.ensure_shape(stacked["images"], images.shape)
+        if size != images.shape[:2]:
+            stacked = {name: value[: size[0], : size[1]] for name, value in stacked.items()}
+        return stacked["images"], stacked.get("parameters"), state
+
+    def _extend(self, values, fill):
+        """Extends `[H, W, B, ?]` to a multiple of `period`, as `passes.extend` does the images,
+        with pixels that are given. (Rows that are added are seen by no pixel of the image.)"""
+        missing = [[0, -size % self.period] for size in values.shape[:2]]
+        if missing == [[0, 0], [0, 0]]:
+            return values
+        return tf.pad(values, [*missing, [0, 0], [0, 0]], constant_values=fill)
 
     def _row(self, row_pass, images, mask, uniforms, options):
         """Samples a row.
@@ -199,7 +223,7 @@ class CachedSampler:
             for stage in place:
                 kept = pack(run.cached, self.caching[stage])
                 values[f"cached {stage}"] = place[stage], kept
-            return values, left | run.cached, with_one(pixel, dtype)
+            return values, left | run.cached, self._with_one(pixel, column)
 
         def group(index, outputs, left, left_pixel):
             odd_pixel = tf.function(partial(one_pixel, 1), autograph=False)  # as the odd rows
