@@ -28,6 +28,8 @@ def define() -> None:
     flags.DEFINE_string("workdir", "", "folder of the run")
     flags.DEFINE_string("output", "", "folder of the model, in which versions are numbered")
     flags.DEFINE_integer("version", None, "number of the version; default: the next free one")
+    flags.DEFINE_integer("height", 0, "of the images that it takes; 0: as trained")
+    flags.DEFINE_integer("width", 0, "likewise")
     flags.DEFINE_bool("averaged", True, "export the averaged weights, not the raw ones")
 
 
@@ -83,7 +85,14 @@ def model_card(
     }
 
 
-def export(workdir: str, output: str, version: int | None = None, averaged: bool = True) -> str:
+def export(
+    workdir: str,
+    output: str,
+    version: int | None = None,
+    averaged: bool = True,
+    height: int = 0,
+    width: int = 0,
+) -> str:
     """Writes `<output>/<version>/`, whole or not at all, and what belongs beside it.
 
     Args:
@@ -91,6 +100,7 @@ def export(workdir: str, output: str, version: int | None = None, averaged: bool
       output: the model's folder; its last part is the model's name.
       version: integer, or None for the next free one.
       averaged: export the averaged weights.
+      height, width: of the images that it takes; 0: as trained.
 
     Returns:
       The folder of the version.
@@ -115,10 +125,10 @@ def export(workdir: str, output: str, version: int | None = None, averaged: bool
 
     from pixelcnn_tf.export import export_saved_model
     from train.output.serving import write_examples, write_warmup
-    from train.workdir.restore import load_run
+    from train.workdir.restore import at_size, load_run
 
     config, raw_model, averaged_model, step = load_run(workdir)
-    model = averaged_model if averaged else raw_model
+    model = at_size(averaged_model if averaged else raw_model, height, width)
     folder = os.path.join(output, str(version))
     begin = time.monotonic()
     unfinished = None
@@ -170,7 +180,8 @@ def export(workdir: str, output: str, version: int | None = None, averaged: bool
 
 
 def main(_) -> None:
-    export(FLAGS.workdir, FLAGS.output, FLAGS.version, FLAGS.averaged)
+    size = FLAGS.height, FLAGS.width
+    export(FLAGS.workdir, FLAGS.output, FLAGS.version, FLAGS.averaged, *size)
 
 
 if __name__ == "__main__":

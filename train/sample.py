@@ -23,6 +23,8 @@ IN_NAME = {
     "label": "label{}",
     "seed": "seed{}",
     "temperature": "temperature{}",
+    "height": "height{}",
+    "width": "width{}",
     "averaged": "raw",
 }
 
@@ -44,6 +46,8 @@ def define() -> None:
     flags.DEFINE_integer("label", None, "class of all images (class-conditional models)")
     flags.DEFINE_integer("seed", 1, "random seed, 0 to 2**64 - 1")
     flags.DEFINE_float("temperature", 1.0, "below 1: less varied than the model")
+    flags.DEFINE_integer("height", 0, "of the images, whatever the model was trained at; 0: that")
+    flags.DEFINE_integer("width", 0, "likewise")
     flags.DEFINE_bool("averaged", True, "use the averaged weights, not the raw ones")
 
 
@@ -60,6 +64,8 @@ def check_flags() -> None:
         raise UserError(f"--seed={FLAGS.seed}: must be from 0 to {2**64 - 1}")
     if FLAGS.complete and FLAGS.label is not None:
         raise UserError("--label: --complete takes the labels of the test images; use only one")
+    if FLAGS.complete and (FLAGS.height or FLAGS.width):
+        raise UserError("--height, --width: --complete takes test images, of the size they have")
 
 
 def default_name(step: int) -> str:
@@ -108,11 +114,11 @@ def main(_) -> None:
     from train.devices.strategy import make_strategy
     from train.devices.workers import Workers
     from train.output.samples import write_completions, write_samples
-    from train.workdir.restore import load_data, load_run
+    from train.workdir.restore import at_size, load_data, load_run
 
     strategy = make_strategy(FLAGS.strategy, FLAGS.nr_gpu)
     config, raw, averaged, step = load_run(FLAGS.workdir)
-    model = averaged if FLAGS.averaged else raw
+    model = at_size(averaged if FLAGS.averaged else raw, FLAGS.height, FLAGS.width)
     labels = None
     if FLAGS.label is not None:
         if model.num_classes is None:

@@ -8,6 +8,8 @@ from train.data.load import load
 from train.errors import UserError
 from train.workdir.checkpoints import Checkpoints
 
+MAX_SIDE = 2**14  # pixels of height or width; a larger one is a slip
+
 
 def load_run(workdir: str) -> tuple:
     """Reads a run: its configuration and newest checkpoint. Its data set is not needed.
@@ -27,6 +29,23 @@ def load_run(workdir: str) -> tuple:
     if step is None:
         raise UserError(f"--workdir={workdir}: the run has no checkpoint yet")
     return config, model, averaged_model, step
+
+
+def at_size(model, height: int, width: int):
+    """The model at the size that the flags `--height` and `--width` ask for.
+
+    Args:
+      model: an `AutoregressiveModel`.
+      height, width: 0: as trained.
+
+    Raises:
+      UserError: for a size that is none.
+    """
+    for name, value in (("height", height), ("width", width)):
+        if not 0 <= value <= MAX_SIDE:
+            raise UserError(f"--{name}={value}: must be from 1 to {MAX_SIDE}, or 0: as trained")
+    trained = model.image_shape
+    return model.at_size(height or trained[0], width or trained[1])
 
 
 def load_data(config: Config, data_dir: str = "") -> Dataset:

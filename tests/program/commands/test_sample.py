@@ -48,6 +48,13 @@ def test_another_request_gets_another_name(run):
     }
 
 
+def test_samples_of_another_size(run, tmp_path):
+    sizes = ["--height=5", "--width=12"]
+    call(train.sample, f"--workdir={run}", "--num_samples=2", f"--output={tmp_path}/", *sizes)
+    with np.load(tmp_path / "sample_0000000_n2_height5_width12.npz") as file:
+        assert file["images"].shape == (2, 5, 12, 1) and file["images"].max() < 17
+
+
 def test_another_request_written_over_is_told(run, tmp_path):
     arguments = [f"--workdir={run}", "--num_samples=1", f"--output={tmp_path}/a.png"]
     assert "written over" not in call(train.sample, *arguments)
@@ -72,6 +79,8 @@ def test_where_to_write(tmp_path):
 @pytest.mark.parametrize(
     "flag, message",
     [
+        ("--height=-1", "--height=-1: must be from 1 to 16384"),
+        ("--width=100000", "--width=100000: must be from 1 to 16384"),
         ("--temperature=inf", "--temperature=inf: must be a number above 0"),
         ("--temperature=nan", "--temperature=nan: must be a number above 0"),
         ("--temperature=-1", "--temperature=-1.0: must be a number above 0"),

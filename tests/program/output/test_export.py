@@ -126,9 +126,9 @@ def run_cli(folder, signature, given, tmp_path):
 
 @pytest.fixture(scope="module")
 def conditional(tmp_path_factory):
-    """RGB, not square, class-conditional, straight from the library."""
+    """RGB, of an odd size, class-conditional, straight from the library."""
     with stages(2):
-        model = make_model(image_shape=(8, 12, 3), num_classes=4)
+        model = make_model(image_shape=(7, 10, 3), num_classes=4)
     folder = tmp_path_factory.mktemp("conditional") / "1"
     assert "serving_default" in export_saved_model(model, str(folder))
     return Exported(model, folder)
@@ -142,7 +142,9 @@ def digits(tmp_path_factory):
         train(config_of(directory / "run", SMALLEST_RUN, max_steps=3, num_samples=0))
         folder = export(str(directory / "run"), str(directory / "models" / "pixelcnn"))
         averaged = load_run(str(directory / "run"))[2]
-    return Exported(averaged, folder)
+    exported = Exported(averaged, folder)
+    exported.workdir = str(directory / "run")
+    return exported
 
 
 def test_conditional_by_every_loader(conditional, tmp_path):
@@ -157,6 +159,16 @@ def test_conditional_by_every_loader(conditional, tmp_path):
 
 def test_digits_by_every_loader(digits, tmp_path):
     check_loaders(digits, tmp_path, python=["score"], session=["score", "sample"], cli=[])
+
+
+def test_digits_at_another_size(digits, tmp_path):
+    with one_stage():
+        folder = export(digits.workdir, str(tmp_path / "models" / "wide"), height=5, width=12)
+    wide = Exported(digits.model.at_size(5, 12), folder)
+    loaded = tf.saved_model.load(folder)
+    for name in ("score", "sample"):
+        answer = loaded.signatures[name](**wide.requests[name])
+        assert_same({key: value.numpy() for key, value in answer.items()}, wide.own_answer(name))
 
 
 def test_signatures_name_their_inputs_and_outputs(session):
