@@ -4,7 +4,11 @@ For every row it walks `GatedPixelCNN.walk` once for the vertical stack, of whic
 row above the one to be sampled, and then once for every sub-pixel for the horizontal stack.
 """
 
+from functools import partial
+
 import tensorflow as tf
+
+from pixelcnn_tf.sampling import gated_steps
 
 
 class GatedCachedSampler:
@@ -35,10 +39,15 @@ class GatedCachedSampler:
         For each layer the last rows of its vertical input, and the last row of the image.
         """
         height, width, channels = self.model.image_shape
-        vertical = self._zeros(lambda layer, size: [batch, layer.half, width, size])
+        vertical = self.zeros(lambda layer, size: [batch, layer.half, width, size])
         return {"vertical": vertical, "image": tf.zeros([batch, 1, width, channels])}
 
-    def _zeros(self, shape):
+    def steps(self, jit_compile):
+        """The same a pixel at a time: a function of `(h, batch)`, see `sampling/steps.py`."""
+        return partial(gated_steps.PixelSteps, gated_steps.Functions(self, jit_compile))
+
+    def zeros(self, shape):
+        """For each layer zeros of the shape `shape(layer, channels of its input)`."""
         model, dtype = self.model, self.model.compute_dtype
         sizes = [model.input_channels] + [model.nr_filters] * model.nr_resnet
         return [
@@ -53,7 +62,7 @@ class GatedCachedSampler:
         height, keep = images.shape[0], options[2]
 
         def one_row(row, filled, parameters, state):
-            told, vertical = self._row_above(conditions, state, row)
+            told, vertical = self.row_above(conditions, state, row)
             given = images[row], mask[row], uniforms[row]
             pixels, outputs = self._row(told, given, options)
             filled = filled.write(row, pixels)
@@ -72,7 +81,7 @@ class GatedCachedSampler:
         images = tf.ensure_shape(filled.stack(), images.shape)
         return images, parameters[0].stack() if keep else None, state
 
-    def _row_above(self, conditions, state, row):
+    def row_above(self, conditions, state, row):
         """Runs the vertical stack on the row above `row`.
 
         Returns:
@@ -97,6 +106,28 @@ class GatedCachedSampler:
         model.walk(model.network_input(state["image"]), run)
         return told, kept
 
+    def run_pixel(self, pixel, told_here, left):
+        """Runs the horizontal stack on a pixel.
+
+        Args:
+          pixel: `[B, C]`, the channels known so far.
+          told_here: layer -> `[B, 1, 1, 2 p]`, of `row_above`.
+          left: for each layer its input at the pixels to the left, `[B, 1, half, size]`.
+
+        Returns:
+          The pixel's parameters `[B, P]`, and `left` with the pixel appended.
+        """
+        caches, seen = iter(left), []
+
+        def run(layer, _, horizontal):
+            window = tf.concat([next(caches), horizontal], axis=2)  # half + 1 columns
+            seen.append(window)
+            x = layer.horizontal_conv(window)[:, :, -1:] + told_here[layer]
+            return None, layer.horizontal_output(horizontal, x)
+
+        parameters = self.model.walk(self.model.network_input(pixel[:, None, None]), run)
+        return parameters[:, 0, 0], seen
+
     def _row(self, told, given, options):
         """Samples a row: `(pixels [W, B, C], parameters [W, B, P])`."""
         model = self.model
@@ -104,25 +135,12 @@ class GatedCachedSampler:
         images, mask, uniforms = given
         width, batch, channels = images.shape[0], tf.shape(images)[1], images.shape[-1]
 
-        def run_pixel(pixel, told_here, left):
-            """A pixel `[B, C]`: its parameters `[B, P]` and what the layers have seen."""
-            caches, seen = iter(left), []
-
-            def run(layer, _, horizontal):
-                window = tf.concat([next(caches), horizontal], axis=2)  # half + 1 columns
-                seen.append(window)
-                x = layer.horizontal_conv(window)[:, :, -1:] + told_here[layer]
-                return None, layer.horizontal_output(horizontal, x)
-
-            parameters = model.walk(model.network_input(pixel[:, None, None]), run)
-            return parameters[:, 0, 0], seen
-
         def one_pixel(column, pixels, outputs, left):
             is_given = mask[column] > 0
             pixel = tf.where(is_given, images[column], tf.zeros_like(images[column]))
             told_here = {layer: row[:, :, column][:, :, None] for layer, row in told.items()}
             for channel in range(channels):
-                parameters, seen = run_pixel(pixel, told_here, left)
+                parameters, seen = self.run_pixel(pixel, told_here, left)
                 sampled = model.likelihood.sample(
                     parameters, uniforms[column], quantize, temperature
                 )
@@ -136,7 +154,7 @@ class GatedCachedSampler:
             return column + 1, pixels.write(column, pixel), outputs, left
 
         arrays = [tf.TensorArray(model.head.compute_dtype, width)] if keep else []
-        left = self._zeros(lambda layer, size: [batch, 1, layer.half, size])
+        left = self.zeros(lambda layer, size: [batch, 1, layer.half, size])
         start = tf.constant(0), tf.TensorArray(images.dtype, width), arrays, left
         _, pixels, outputs, _ = tf.while_loop(
             lambda column, *_: column < width, one_pixel, start, maximum_iterations=width

@@ -13,6 +13,7 @@ from functools import partial
 
 import tensorflow as tf
 
+from pixelcnn_tf.sampling.pixelcnn_pp import steps
 from pixelcnn_tf.sampling.pixelcnn_pp.passes import (
     PixelPass,
     RowPass,
@@ -79,7 +80,7 @@ class CachedSampler:
         vertical = {layer.name: layer.start(row) for layer in self.layers.values()}
         return {
             "vertical": {name: state for name, state in vertical.items() if state is not None},
-            "cached": [row(stage, self._cached_size(stage)) for stage in range(len(self.caching))],
+            "cached": [row(stage, self.cached_size(stage)) for stage in range(len(self.caching))],
             "image": (row(0, channels + 1), row(0, channels + 1)),
         }
 
@@ -96,7 +97,12 @@ class CachedSampler:
             ones *= tf.cast(columns < width, pixels.dtype)
         return tf.cast(tf.concat([pixels, ones], axis=-1), dtype)
 
-    def _cached_size(self, stage):
+    def steps(self, jit_compile):
+        """The same a pixel at a time: a function of `(h, batch)`, see `sampling/steps.py`."""
+        return partial(steps.PixelSteps, steps.Functions(self, jit_compile))
+
+    def cached_size(self, stage):
+        """Channels that the layers of a stage keep of a pixel."""
         return sum(size for layer in self.caching[stage] for size in layer.cached_sizes)
 
     @tf.autograph.experimental.do_not_convert  # nothing to convert; tracing is 3 times faster
@@ -248,6 +254,6 @@ class CachedSampler:
         sampled = {name: array.stack() for name, array in outputs.items()}
         sampled["images"] = tf.ensure_shape(sampled["images"], images.shape)
         for stage in stages:
-            shape = [width // 2**stage, images.shape[1], self._cached_size(stage)]
+            shape = [width // 2**stage, images.shape[1], self.cached_size(stage)]
             sampled[f"cached {stage}"] = tf.ensure_shape(sampled[f"cached {stage}"], shape)
         return sampled

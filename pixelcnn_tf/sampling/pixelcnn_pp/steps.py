@@ -1,0 +1,174 @@
+"""PixelCNN++ a pixel at a time, for whoever chooses the pixels' values outside TensorFlow.
+
+The same layers as in `cached_sampler.py`, with the loops over rows and columns in Python.
+"""
+
+import tensorflow as tf
+
+from pixelcnn_tf.sampling.pixelcnn_pp.passes import PixelPass, RowPass, pack, unpack
+
+
+class Functions:
+    """What a row and a pixel cost, compiled once for a model and whatever batch.
+
+    Args:
+      sampler: the model's `CachedSampler`.
+      jit_compile: by XLA.
+    """
+
+    def __init__(self, sampler, jit_compile=False):
+        self.sampler = sampler
+        self.weights = tf.function(sampler.fold, autograph=False)()
+        self.jit_compile = jit_compile
+        self.compiled = {}
+        self.preparing = {}  # (row phase, stage) -> layers, noted when the row is traced
+
+    def _compile(self, key, function):
+        if key not in self.compiled:
+            self.compiled[key] = tf.function(
+                function, autograph=False, jit_compile=self.jit_compile
+            )
+        return self.compiled[key]
+
+    def stages(self, row_phase):
+        """The stages that a row of this phase has a row of its own at."""
+        return [s for s in range(self.sampler.model.num_stages) if row_phase % 2**s == 0]
+
+    def begin_row(self, phase, conditions, vertical, cached, image, not_first):
+        """The row part of every layer.
+
+        Args:
+          phase: row modulo the period.
+          conditions: of `CachedSampler.conditions`.
+          vertical: name of a layer -> its state.
+          cached: by stage, `[W, B, size]`, of the row above.
+          image: the two rows above, `[W, B, C + 1]`, nearest first.
+          not_first: 0.0 in row 0, else 1.0.
+
+        Returns:
+          `(prepared, vertical)`: by active stage `[W, B, size]`, and the new state.
+        """
+        phase = 1 if phase % 2 else phase  # all odd rows are alike
+
+        def run(conditions, vertical, cached, image, not_first):
+            sampler, values = self.sampler, {}
+            for layers, tensor in zip(sampler.caching, cached, strict=True):
+                values |= unpack(tensor, layers, "cached_sizes")
+            row = RowPass(
+                sampler.layers,
+                self.weights,
+                conditions,
+                dict(vertical),
+                values,
+                phase,
+                not_first,
+            )
+            sampler.model.walk(image, row)
+            for stage in self.stages(phase):
+                layers = [x for x in sampler.preparing[stage] if x.name in row.prepared]
+                self.preparing[phase, stage] = layers
+            prepared = [
+                pack(row.prepared, self.preparing[phase, s]) for s in self.stages(phase)
+            ]
+            return prepared, row.state
+
+        function = self._compile(("row", phase), run)
+        return function(conditions, vertical, cached, image, not_first)
+
+    def pixel(self, row_phase, phase, prepared, place, left, left_pixel):
+        """The pixel part of every layer.
+
+        Args:
+          row_phase, phase: row and column modulo the period.
+          prepared: of `begin_row`.
+          place: int32 scalar, the column.
+          left: by active stage `[B, size]`, what the pixel to the left keeps.
+          left_pixel: `[B, C + 1]`, with its one.
+
+        Returns:
+          `(parameters [B, P], left)`.
+        """
+        row_phase = 1 if row_phase % 2 else row_phase
+        phase = 1 if phase % 2 else phase
+
+        def run(prepared, place, left, left_pixel):
+            sampler, stages = self.sampler, self.stages(row_phase)
+            here, seen = {}, {}
+            for stage, tensor, packed in zip(stages, prepared, left, strict=True):
+                seen |= unpack(packed, sampler.caching[stage], "cached_sizes")
+                if phase % 2**stage == 0:
+                    values = tf.gather(tensor, place // 2**stage)
+                    here |= unpack(values, self.preparing[row_phase, stage], "prepared_sizes")
+            pixel = PixelPass(sampler.layers, self.weights, here, seen, None, row_phase, phase)
+            parameters = sampler.model.walk(left_pixel, pixel)
+            seen |= pixel.cached
+            return parameters, [pack(seen, sampler.caching[stage]) for stage in stages]
+
+        return self._compile(("pixel", row_phase, phase), run)(prepared, place, left, left_pixel)
+
+
+class PixelSteps:
+    """A batch on its way through the pixels; see `pixelcnn_tf.sampling.steps`.
+
+    Args:
+      functions: `Functions` of the model.
+      h: the conditioning vector `[B, num_classes]`, or None.
+      batch: B.
+    """
+
+    def __init__(self, functions, h, batch):
+        self.functions, self.sampler = functions, functions.sampler
+        self.conditions = self.sampler.conditions(h)
+        self.batch = batch
+        self.state = self.sampler.start(batch)
+        self.dtype = self.sampler.model.compute_dtype
+
+    def __call__(self, images, row, column, channel):
+        """The parameters `[B, P]` of a pixel; see `pixelcnn_tf.sampling.steps`."""
+        period = self.sampler.period
+        if column == 0:
+            self._begin_row(images, row)
+            left_pixel = tf.zeros([self.batch, images.shape[-1] + 1], self.dtype)
+        else:
+            left_pixel = self._with_one(images[:, row, column - 1])
+        parameters, self.left = self.functions.pixel(
+            row % period,
+            column % 2 ** self.stages[-1],
+            self.prepared,
+            tf.constant(column),
+            self.left,
+            left_pixel,
+        )
+        for stage, kept in zip(self.stages, self.left, strict=True):
+            if column % 2**stage == 0:
+                self.kept[stage].append(kept)
+        return parameters
+
+    def _with_one(self, pixels):
+        pixels = tf.cast(pixels, self.dtype)
+        return tf.concat([pixels, tf.ones_like(pixels[..., :1])], axis=-1)
+
+    def _begin_row(self, images, row):
+        state, missing = self.state, self.sampler.width - images.shape[2]
+        if row > 0:
+            # What was added at the right, zeros, is seen by no pixel of the horizontal stream.
+            for stage, kept in self.kept.items():
+                added = self.sampler.width // 2**stage - len(kept)
+                kept = tf.stack(kept + [tf.zeros_like(kept[0])] * added)
+                state["cached"][stage] = kept
+            above = self._with_one(tf.transpose(tf.constant(images[:, row - 1]), [1, 0, 2]))
+            above = tf.pad(above, [[0, missing], [0, 0], [0, 0]])
+            state["image"] = (above, state["image"][0])
+        phase = row % self.sampler.period
+        self.stages = self.functions.stages(phase)
+        self.prepared, state["vertical"] = self.functions.begin_row(
+            phase,
+            self.conditions,
+            state["vertical"],
+            state["cached"],
+            state["image"],
+            tf.constant(float(row > 0), self.dtype),
+        )
+        self.kept = {stage: [] for stage in self.stages}
+        size = self.sampler.cached_size
+        self.left = [tf.zeros([self.batch, size(stage)], self.dtype) for stage in self.stages]
