@@ -1,0 +1,211 @@
+"""The bytes of a file: a header, chunks of images of one size, an end.
+
+    header   PCNN, format version, fingerprint of the model, num_levels, channels, CRC-32
+    chunk    number of images (at least 1), length of the body, body, CRC-32 of all these
+    end      0, number of images of the file
+
+Integers are varints: 7 bits a byte, the lowest first. Nothing here knows of models or of coding.
+"""
+
+import io
+import zlib
+from collections.abc import Iterator
+from typing import BinaryIO, NamedTuple
+
+import numpy as np
+
+MAGIC, VERSION = b"PCNN", 1
+FINGERPRINT_BYTES = 8
+DIGEST_BYTES = 6
+HAS_NAMES, HAS_ARRAYS, CHECKS_SHIFT = 1, 2, 2  # flags of a chunk; its check bytes an image above
+TRUNCATED = "truncated: it ends before the images do"
+ALTERED = "altered: its bytes are not those that were written"
+
+
+class CodecError(ValueError):
+    """Bytes that cannot be decoded; the text says why, in one sentence."""
+
+
+class Header(NamedTuple):
+    fingerprint: bytes
+    num_levels: int
+    channels: int
+
+
+class Chunk(NamedTuple):
+    """Images of one size, coded together.
+
+    Attributes:
+      count: how many.
+      height, width: of each.
+      group: how many are coded side by side, pixel by pixel.
+      digest: of the images and their labels.
+      corrections: int `[M, 2]`, rows of (number of the turn, whether rounded to the lower side).
+      stream: of the range coder.
+      names: of the images, or None.
+      arrays: float32 `[count, ...]`, the conditions that are no classes, or None.
+      checks: bytes `[count, n]`, the first n of each image's CRC-32.
+    """
+
+    count: int
+    height: int
+    width: int
+    group: int
+    digest: bytes
+    corrections: np.ndarray
+    stream: bytes
+    names: list | None = None
+    arrays: np.ndarray | None = None
+    checks: np.ndarray | None = None
+
+
+def varint(number: int) -> bytes:
+    """A whole number from 0 as bytes."""
+    out = bytearray()
+    while number > 127:
+        out.append(number & 127 | 128)
+        number >>= 7
+    out.append(number)
+    return bytes(out)
+
+
+def _crc(data):
+    return zlib.crc32(data).to_bytes(4, "little")
+
+
+def header_bytes(header: Header) -> bytes:
+    data = MAGIC + bytes([VERSION]) + header.fingerprint
+    data += varint(header.num_levels) + bytes([header.channels])
+    return data + _crc(data)
+
+
+def chunk_bytes(chunk: Chunk) -> bytes:
+    checks = 0 if chunk.checks is None else chunk.checks.shape[1]
+    flags = HAS_NAMES * (chunk.names is not None) + HAS_ARRAYS * (chunk.arrays is not None)
+    body = b"".join(map(varint, (chunk.height, chunk.width, chunk.group)))
+    body += bytes([flags | checks << CHECKS_SHIFT]) + chunk.digest
+    body += varint(len(chunk.corrections))
+    last = 0
+    for place, lower in chunk.corrections.tolist():
+        body += varint((place - last) * 2 + lower)
+        last = place
+    if chunk.names is not None:
+        packed = "\0".join(chunk.names).encode("utf-8", "surrogateescape")
+        packed = zlib.compress(packed, 9)
+        body += varint(len(packed)) + packed
+    if chunk.arrays is not None:
+        packed = zlib.compress(chunk.arrays.astype("<f4").tobytes(), 9)
+        shape = chunk.arrays.shape[1:]
+        body += b"".join(map(varint, (len(shape), *shape, len(packed)))) + packed
+    if checks:
+        body += chunk.checks.astype(np.uint8).tobytes()
+    body += chunk.stream
+    data = varint(chunk.count) + varint(len(body)) + body
+    return data + _crc(data)
+
+
+def end_bytes(count: int) -> bytes:
+    return varint(0) + varint(count)
+
+
+class _Reading:
+    """Reads a file and remembers what it has read since `mark`."""
+
+    def __init__(self, file):
+        self.file, self.seen = file, b""
+
+    def take(self, size):
+        data = self.file.read(size)
+        if len(data) < size:
+            raise CodecError(TRUNCATED)
+        self.seen += data
+        return data
+
+    def varint(self):
+        number, shift = 0, 0
+        while True:
+            (byte,) = self.take(1)
+            number |= (byte & 127) << shift
+            if byte < 128:
+                return number
+            shift += 7
+            if shift > 63:
+                raise CodecError(ALTERED)
+
+    def check(self):
+        """Reads the CRC-32 of what was read since the last."""
+        expected = _crc(self.seen)
+        if self.take(4) != expected:
+            raise CodecError(ALTERED)
+        self.seen = b""
+
+
+def read_header(file: BinaryIO) -> Header:
+    """Reads the header.
+
+    Raises:
+      CodecError: if it is none, of another version, cut or altered.
+    """
+    start = file.read(len(MAGIC))
+    if start != MAGIC:
+        if start and MAGIC.startswith(start):
+            raise CodecError(TRUNCATED)
+        raise CodecError("foreign: it does not begin as a file of this codec does, with PCNN")
+    reading = _Reading(file)
+    reading.seen = start
+    (version,) = reading.take(1)
+    if version != VERSION:
+        raise CodecError(f"format version {version}, or altered: this program reads {VERSION}")
+    fingerprint = reading.take(FINGERPRINT_BYTES)
+    num_levels, (channels,) = reading.varint(), reading.take(1)
+    reading.check()
+    return Header(fingerprint, num_levels, channels)
+
+
+def read_chunks(file: BinaryIO) -> Iterator[Chunk]:
+    """Reads what follows the header, a chunk at a time.
+
+    Raises:
+      CodecError: if it is cut, altered, or something follows the end.
+    """
+    total = 0
+    while True:
+        reading = _Reading(file)
+        count = reading.varint()
+        if count == 0:
+            if reading.varint() != total or file.read(1):
+                raise CodecError(ALTERED)
+            return
+        size = reading.varint()
+        body = reading.take(size)
+        reading.check()
+        total += count
+        yield _parse(count, body)
+
+
+def _parse(count, data):
+    body = _Reading(io.BytesIO(data))
+    height, width, group = body.varint(), body.varint(), body.varint()
+    (flags,) = body.take(1)
+    digest = body.take(DIGEST_BYTES)
+    corrections, last = [], 0
+    for _ in range(body.varint()):
+        entry = body.varint()
+        last += entry >> 1
+        corrections.append((last, entry & 1))
+    names = arrays = checks = None
+    if flags & HAS_NAMES:
+        packed = zlib.decompress(body.take(body.varint()))
+        names = packed.decode("utf-8", "surrogateescape").split("\0")
+    if flags & HAS_ARRAYS:
+        shape = [body.varint() for _ in range(body.varint())]
+        packed = zlib.decompress(body.take(body.varint()))
+        arrays = np.frombuffer(packed, "<f4").reshape(count, *shape)
+    if flags >> CHECKS_SHIFT:
+        size = flags >> CHECKS_SHIFT
+        checks = np.frombuffer(body.take(count * size), np.uint8).reshape(count, size)
+    corrections = np.array(corrections, np.int64).reshape(-1, 2)
+    stream = body.file.read()
+    return Chunk(
+        count, height, width, group, digest, corrections, stream, names, arrays, checks
+    )

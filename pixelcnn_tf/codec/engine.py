@@ -1,0 +1,336 @@
+"""Encoding and decoding of chunks: images of one size through the model's twin."""
+
+import hashlib
+import zlib
+from collections.abc import Callable
+
+import numpy as np
+import tensorflow as tf
+
+from pixelcnn_tf.checks import require_integer
+from pixelcnn_tf.codec.categorical import CategoricalPixels
+from pixelcnn_tf.codec.coder import Decoder, Encoder
+from pixelcnn_tf.codec.container import DIGEST_BYTES, Chunk, CodecError, Header
+from pixelcnn_tf.codec.mixture import MixturePixels
+from pixelcnn_tf.codec.tree import Walk, depth, turns
+from pixelcnn_tf.codec.twin import fingerprint, twin, uncertainty
+from pixelcnn_tf.levels import level_values
+from pixelcnn_tf.likelihoods.categorical import Categorical
+from pixelcnn_tf.likelihoods.discretized_mix_logistic import DiscretizedMixLogistic
+from pixelcnn_tf.sampling.steps import pixel_steps
+
+DISTRIBUTIONS = {DiscretizedMixLogistic: MixturePixels, Categorical: CategoricalPixels}
+CHUNK = 1024  # images at most, which share a stream
+GROUP, GROUP_PIXELS = 64, 2**18  # images side by side: at most so many, of so many pixels in all
+SLAB = 2**17  # sub-pixels whose distributions are computed at a time
+ROUGH_IMAGES = 4  # of a chunk, that float32 is tried on
+CHECKED_FROM, MAX_CHECK = 400, 4  # bytes of an image for each byte of its own check
+
+
+def levels_dtype(num_levels: int) -> np.dtype:
+    """The dtype of decoded images: uint8 up to 256 levels, else uint16."""
+    return np.dtype(np.uint8 if num_levels <= 256 else np.uint16)
+
+
+class Engine:
+    """A model ready to encode and decode: its twin, its fingerprint, its compiled functions.
+
+    Args:
+      model: an `AutoregressiveModel` with a likelihood; its weights as they are now.
+
+    Raises:
+      ValueError: if it has none that the codec knows.
+    """
+
+    def __init__(self, model):
+        kinds = [k for kind, k in DISTRIBUTIONS.items() if isinstance(model.likelihood, kind)]
+        if not kinds:
+            raise ValueError(
+                f"model with the likelihood {type(model.likelihood).__name__}: the codec needs "
+                f"{' or '.join(kind.__name__ for kind in DISTRIBUTIONS)}"
+            )
+        self.distribution = kinds[0]
+        self.model, self.twin = model, twin(model, "float64")
+        self.rough = None  # the twin in float32, for the encoder
+        self.num_levels, self.channels = model.likelihood.num_levels, model.image_shape[-1]
+        self.header = Header(fingerprint(model), self.num_levels, self.channels)
+        self.values = level_values(self.num_levels)
+        self.passes = {}
+
+    # Labels
+
+    def check_labels(self, labels, num: int):
+        """`labels` as int32 `[num]`, as float32 `[num, ...]`, or None. Raises ValueError."""
+        if labels is None:
+            self.twin.conditioning(None, num)
+            return None
+        labels = np.asarray(labels)
+        if labels.ndim == 0 or len(labels) != num:
+            raise ValueError(f"labels of shape {labels.shape}: must be one for each of {num}")
+        return labels.astype(np.int32 if labels.dtype.kind in "iu" else np.float32)
+
+    def _h(self, model, labels):
+        return None if labels is None else model.conditioning(tf.constant(labels))
+
+    # Encoding
+
+    def parameters(self, images: np.ndarray, labels) -> np.ndarray:
+        """The network's output for images `[B, H, W, C]` of values, float64, in one pass."""
+        model = self.twin.at_size(*images.shape[1:3])
+        size = images.shape[1:3]
+        if size not in self.passes:
+            self.passes[size] = tf.function(model, autograph=False, reduce_retracing=True)
+        labels = None if labels is None else tf.constant(labels)
+        return self.passes[size](tf.constant(images), labels).numpy()
+
+    def uncertainty(self, images, labels) -> float:
+        """See `twin.uncertainty`, from a few images."""
+        if self.rough is None:
+            self.rough = twin(self.model, "float32")
+        labels = None if labels is None else labels[:ROUGH_IMAGES]
+        images = images[:ROUGH_IMAGES]
+        rough = self.rough.at_size(*images.shape[1:3])(tf.constant(images), labels)
+        return uncertainty(self.parameters(images, labels), rough.numpy().astype(np.float64))
+
+    def encode(
+        self,
+        levels: np.ndarray,
+        labels=None,
+        names=None,
+        batch_size: int = 64,
+        group: int | None = None,
+        progress: Callable[[int], None] | None = None,
+    ) -> Chunk:
+        """Encodes images of one size, at most `CHUNK`.
+
+        Args:
+          levels: integers `[N, H, W, C]`, checked.
+          labels: of `check_labels`.
+          names: strings, or None.
+          batch_size: images that the network is given at a time.
+          group: images that are coded side by side; None: chosen by their size.
+          progress: called with the number of images just encoded.
+        """
+        num, height, width, _ = levels.shape
+        group = group or min(GROUP, max(1, GROUP_PIXELS // (height * width)), num)
+        encoder, corrections, turn = Encoder(), [], 0
+        arrays = labels if labels is not None and labels.dtype.kind == "f" else None
+        if labels is not None and arrays is None:
+            encoder.uniform(labels, self.model.num_classes)
+        margin = self.uncertainty(self.values[levels[:ROUGH_IMAGES]], labels)
+        for begin in range(0, num, group):
+            parts = []
+            for first in range(begin, min(begin + group, num), batch_size):
+                part = slice(first, min(first + batch_size, begin + group, num))
+                given = None if labels is None else labels[part]
+                parts.append(self._turns(levels[part], given, margin))
+                if progress is not None:
+                    progress(len(levels[part]))
+            upper, probabilities, is_open, doubtful, lower = (
+                np.concatenate(x, axis=-1) for x in zip(*parts, strict=True)
+            )
+            encoder.bits(upper[is_open], probabilities[is_open])
+            places = np.flatnonzero(doubtful)
+            corrections.append(np.stack([places + turn, lower.reshape(-1)[places]], axis=1))
+            turn += upper.size
+        stream = encoder.bytes()
+        return Chunk(
+            num,
+            height,
+            width,
+            group,
+            digest(levels, labels),
+            np.concatenate(corrections).astype(np.int64),
+            stream,
+            names,
+            arrays,
+            image_checks(levels, len(stream)),
+        )
+
+    def _turns(self, levels, labels, margin):
+        """All turns of a batch: five arrays `[H * W, C, depth, B]`."""
+        batch, height, width, channels = levels.shape
+        values = self.values[levels]
+        parameters = self.parameters(values, labels)
+        if not np.isfinite(parameters).all():
+            raise ValueError("model: its output is not finite, so it gives no probabilities")
+
+        def by_pixel(x):
+            return np.moveaxis(x.reshape(batch, height * width, -1), 0, 1)
+
+        parameters, levels, values = map(by_pixel, (parameters, levels, values))
+        shape = [height * width, channels, depth(self.num_levels), batch]
+        out = [np.empty(shape, kind) for kind in (bool, np.float64, bool, bool, bool)]
+        step = max(1, SLAB // (batch * max(1, parameters.shape[-1] // 8)))
+        for first in range(0, height * width, step):
+            slab = slice(first, first + step)
+            flat = parameters[slab].reshape(-1, parameters.shape[-1])
+            pixels = self.distribution(self.twin.likelihood, flat, margin)
+            for channel in range(channels):
+                pixels.select(channel)
+                known = levels[slab, :, channel].reshape(-1).astype(np.int64)
+                for number, values_of_turn in enumerate(turns(pixels, known)):
+                    for array, value in zip(out, values_of_turn, strict=True):
+                        array[slab, channel, number] = value.reshape(-1, batch)
+                pixels.set(known, values[slab, :, channel].reshape(-1))
+        return out
+
+    # Decoding
+
+    def decode(
+        self,
+        chunk: Chunk,
+        batch_size: int = 64,
+        method: str | None = None,
+        jit_compile: bool = False,
+        progress: Callable[[int], None] | None = None,
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """Decodes a chunk.
+
+        Args:
+          chunk: as read.
+          batch_size: images that the network is given at a time.
+          method, jit_compile: of `pixel_steps`.
+          progress: called with the number of images just decoded.
+
+        Returns:
+          `(levels [N, H, W, C], labels or None)`.
+
+        Raises:
+          CodecError: if they are not the images that were encoded.
+        """
+        model = self.twin.at_size(chunk.height, chunk.width)
+        begin_steps = pixel_steps(model, method, jit_compile)
+        decoder = Decoder(chunk.stream)
+        labels = chunk.arrays
+        if labels is None and self.model.num_classes is not None:
+            labels = decoder.uniform(chunk.count, self.model.num_classes)
+        corrections, turn = Corrections(chunk.corrections), 0
+        groups = []
+        for begin in range(0, chunk.count, chunk.group):
+            num = min(chunk.group, chunk.count - begin)
+            given = None if labels is None else labels[begin : begin + num]
+            batches = []
+            for first in range(0, num, batch_size):
+                # The last batch is filled up: another size would be compiled anew.
+                places = np.minimum(np.arange(first, first + min(batch_size, num)), num - 1)
+                h = self._h(model, None if given is None else given[places])
+                batches.append((places, begin_steps(h, len(places))))
+            images = np.zeros([num, chunk.height, chunk.width, self.channels], np.float32)
+            levels = np.zeros(images.shape, np.int64)
+            for row in range(chunk.height):
+                for column in range(chunk.width):
+                    self._pixel(images, levels, row, column, batches, decoder, corrections)
+            groups.append(levels.astype(levels_dtype(self.num_levels)))
+            if progress is not None:
+                progress(num)
+        levels = np.concatenate(groups)
+        self._check(chunk, levels, labels)
+        return levels, labels
+
+    def _pixel(self, images, levels, row, column, batches, decoder, corrections):
+        """Decodes a pixel of a group, into `images` and `levels`."""
+        num, passes, pixels = len(images), self.twin.passes_per_pixel, None
+        for channel in range(self.channels):
+            if channel < passes:
+                parameters = np.empty([num, self.twin.likelihood.num_parameters])
+                outputs = [step(images[p], row, column, channel) for p, step in batches]
+                for (places, _), output in zip(batches, outputs, strict=True):
+                    parameters[places] = output.numpy()
+                pixels = self.distribution(self.twin.likelihood, parameters)
+            pixels.select(channel)
+            walk = Walk(num, self.num_levels)
+            for _ in range(depth(self.num_levels)):
+                counts = corrections.rounded(walk.scaled(pixels.below(walk.middle)))
+                probabilities = walk.probabilities(counts)
+                if walk.open.all():
+                    upper = decoder.bits(probabilities)
+                else:
+                    upper = np.zeros(num, bool)
+                    upper[walk.open] = decoder.bits(probabilities[walk.open])
+                walk.turn(upper)
+            levels[:, row, column, channel] = walk.low
+            values = self.values[walk.low]
+            images[:, row, column, channel] = values
+            pixels.set(walk.low, values)
+
+    def _check(self, chunk, levels, labels):
+        """Raises CodecError unless these are the images of the chunk."""
+        if chunk.checks is not None:
+            found = image_checks(levels, 0, chunk.checks.shape[1])
+            wrong = np.flatnonzero((found != chunk.checks).any(axis=-1))
+            if len(wrong):
+                name = chunk.names[wrong[0]] if chunk.names else f"image {wrong[0]} of its part"
+                raise CodecError(f"{name}: {NOT_THE_SAME}")
+        if digest(levels, labels) != chunk.digest:
+            raise CodecError(NOT_THE_SAME)
+
+
+NOT_THE_SAME = (
+    "its checksum is another: this machine computes other probabilities than the one that "
+    "encoded it, so nothing is given out"
+)
+
+
+class Corrections:
+    """Rounds as the encoder did.
+
+    Args:
+      corrections: int `[M, 2]` of a `Chunk`.
+    """
+
+    def __init__(self, corrections: np.ndarray):
+        self.places, self.lower = corrections[:, 0], corrections[:, 1]
+        self.turn, self.next = 0, 0
+
+    def rounded(self, scaled: np.ndarray) -> np.ndarray:
+        """The counts `[N]` of the next N turns."""
+        counts = np.floor(scaled)
+        end = self.turn + len(scaled)
+        while self.next < len(self.places) and self.places[self.next] < end:
+            place = self.places[self.next] - self.turn
+            counts[place] = np.rint(scaled[place]) - self.lower[self.next]
+            self.next += 1
+        self.turn = end
+        return counts
+
+
+def digest(levels: np.ndarray, labels) -> bytes:
+    """A SHA-256 of the images and their labels, cut."""
+    sha = hashlib.sha256(levels.astype("<u2").tobytes())
+    if labels is not None:
+        sha.update(labels.astype("<f4" if labels.dtype.kind == "f" else "<i4").tobytes())
+    return sha.digest()[:DIGEST_BYTES]
+
+
+def image_checks(levels: np.ndarray, stream_bytes: int, size: int | None = None):
+    """The first bytes of each image's CRC-32, uint8 `[N, size]`, or None.
+
+    As many as cost little beside the images: none below 400 bytes an image, for which the digest
+    of the chunk answers alone.
+    """
+    if size is None:
+        size = min(MAX_CHECK, stream_bytes // (CHECKED_FROM * len(levels)))
+    if size == 0 or len(levels) == 1:
+        return None
+    rows = [zlib.crc32(image.astype("<u2").tobytes()).to_bytes(4, "little") for image in levels]
+    return np.frombuffer(b"".join(rows), np.uint8).reshape(-1, 4)[:, :size]
+
+
+def check_levels(images, channels: int, num_levels: int) -> np.ndarray:
+    """Images as integers `[N, H, W, C]`. Raises ValueError unless they are levels."""
+    images = np.asarray(images)
+    if images.dtype.kind not in "iu":
+        raise ValueError(f"images of dtype {images.dtype}: must be integer levels")
+    if images.ndim != 4 or images.shape[-1] != channels or 0 in images.shape[1:]:
+        raise ValueError(f"images of shape {images.shape}: must be [N, H, W, {channels}]")
+    if images.size and not 0 <= images.min() <= images.max() < num_levels:
+        raise ValueError(
+            f"images: levels from {images.min()} to {images.max()}, must lie in "
+            f"0 ... {num_levels - 1}"
+        )
+    return images
+
+
+def check_batch_size(batch_size: int) -> int:
+    return require_integer("batch_size", batch_size, 1)

@@ -1,0 +1,176 @@
+"""Whole files: `encode` and `decode`, and `Codec` for what does not fit into memory."""
+
+import io
+from collections.abc import Callable, Iterable, Iterator
+from typing import BinaryIO, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from pixelcnn_tf.codec import container
+from pixelcnn_tf.codec.container import CodecError
+from pixelcnn_tf.codec.engine import CHUNK, Engine, check_batch_size, check_levels, levels_dtype
+
+Progress = Callable[[int], None]
+
+
+class Decoded(NamedTuple):
+    """Images of one size that stand together in a file.
+
+    Attributes:
+      images: integer levels `[N, H, W, C]`, uint8 up to 256 levels, else uint16.
+      labels: classes int32 `[N]`, vectors or maps float32 `[N, ...]`, or None.
+      names: N strings, or None.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray | None
+    names: list | None
+
+
+class Codec:
+    """A model that encodes and decodes files, a chunk of up to 1,024 images at a time.
+
+    Args:
+      model: an `AutoregressiveModel`; its weights are taken as they are now.
+
+    Raises:
+      ValueError: if it has no likelihood that the codec knows.
+    """
+
+    def __init__(self, model):
+        self.engine = Engine(model)
+
+    def write(
+        self,
+        parts: Iterable[Decoded],
+        batch_size: int = 64,
+        group: int | None = None,
+        progress: Progress | None = None,
+    ) -> Iterator[bytes]:
+        """The bytes of a file, piece by piece.
+
+        Args:
+          parts: images, those of one part of one size and in memory at a time.
+          batch_size: images that the network is given at a time.
+          group: images that are coded side by side: the decoder keeps the state of so many;
+            None: up to 64, fewer of large ones.
+          progress: called with the number of images just encoded.
+
+        Raises:
+          ValueError: if images or labels do not fit the model.
+        """
+        engine, total = self.engine, 0
+        batch_size = check_batch_size(batch_size)
+        yield container.header_bytes(engine.header)
+        for images, labels, names in parts:
+            images = check_levels(images, engine.channels, engine.num_levels)
+            if names is not None and (len(names) != len(images) or "\0" in "".join(names)):
+                raise ValueError(f"names: {len(names)} for {len(images)} images, none with NUL")
+            if not len(images):
+                continue
+            labels = engine.check_labels(labels, len(images))
+            if labels is not None:  # refuses those that do not fit
+                engine.twin.at_size(*images.shape[1:3]).conditioning(tf.constant(labels))
+            for begin in range(0, len(images), CHUNK):
+                part = slice(begin, begin + CHUNK)
+                chunk = engine.encode(
+                    images[part],
+                    None if labels is None else labels[part],
+                    None if names is None else list(names[part]),
+                    batch_size,
+                    group,
+                    progress,
+                )
+                total += chunk.count
+                yield container.chunk_bytes(chunk)
+        yield container.end_bytes(total)
+
+    def read(
+        self,
+        file: BinaryIO,
+        batch_size: int = 64,
+        method: str | None = None,
+        jit_compile: bool = False,
+        progress: Progress | None = None,
+    ) -> Iterator[Decoded]:
+        """Decodes a file, a chunk at a time; what is given out is what was encoded.
+
+        Args:
+          file: open for reading bytes.
+          batch_size: images that the network is given at a time; any, whatever the encoder's.
+          method: "cached", "naive", or None for the faster that the model has.
+          jit_compile: by XLA.
+          progress: called with the number of images just decoded.
+
+        Raises:
+          CodecError: if the file is foreign, cut, altered, or of other weights.
+        """
+        batch_size = check_batch_size(batch_size)
+        header = container.read_header(file)
+        if header != self.engine.header:
+            raise CodecError(
+                "of another model: it was encoded with other weights or another configuration "
+                f"(fingerprint {header.fingerprint.hex()}, here "
+                f"{self.engine.header.fingerprint.hex()})"
+            )
+        for chunk in container.read_chunks(file):
+            levels, labels = self.engine.decode(chunk, batch_size, method, jit_compile, progress)
+            yield Decoded(levels, labels, chunk.names)
+
+
+def encode(
+    model,
+    images: np.ndarray,
+    labels=None,
+    names=None,
+    batch_size: int = 64,
+    group: int | None = None,
+    progress: Progress | None = None,
+) -> bytes:
+    """Encodes images of one size.
+
+    Args:
+      model: an `AutoregressiveModel` with a likelihood.
+      images: integer levels `[N, H, W, C]`, of any H and W.
+      labels: as for `model.conditioning`; they are stored.
+      names: N strings to be stored, or None.
+      batch_size, group, progress: see `Codec.write`.
+
+    Raises:
+      ValueError: if images or labels do not fit the model.
+    """
+    parts = [Decoded(images, labels, names)]
+    return b"".join(Codec(model).write(parts, batch_size, group, progress))
+
+
+def decode(
+    model,
+    data: bytes,
+    batch_size: int = 64,
+    method: str | None = None,
+    jit_compile: bool = False,
+    progress: Progress | None = None,
+) -> np.ndarray:
+    """Decodes images of one size.
+
+    Args:
+      model: that encoded them, with the same weights.
+      data: of `encode`.
+      batch_size, method, jit_compile, progress: see `Codec.read`.
+
+    Returns:
+      Integer levels `[N, H, W, C]`, uint8 up to 256 levels, else uint16.
+
+    Raises:
+      CodecError: if the bytes are foreign, cut, altered, or of other weights.
+      ValueError: if they hold images of several sizes, which `Codec.read` gives.
+    """
+    codec = Codec(model)
+    parts = codec.read(io.BytesIO(data), batch_size, method, jit_compile, progress)
+    images = [part.images for part in parts]
+    if len({part.shape[1:] for part in images}) > 1:
+        raise ValueError("data: holds images of several sizes; Codec.read gives them one by one")
+    if not images:
+        return np.zeros([0, *model.image_shape], levels_dtype(codec.engine.num_levels))
+    return np.concatenate(images)
