@@ -8,6 +8,12 @@ import tensorflow as tf
 from pixelcnn_tf.sampling.pixelcnn_pp.passes import PixelPass, RowPass, pack, unpack
 
 
+def with_one(pixels, dtype):
+    """Pixels `[..., C]` with the channel of ones."""
+    pixels = tf.cast(pixels, dtype)
+    return tf.concat([pixels, tf.ones_like(pixels[..., :1])], axis=-1)
+
+
 class Functions:
     """What a row and a pixel cost, compiled once for a model and whatever batch.
 
@@ -83,7 +89,7 @@ class Functions:
           prepared: of `begin_row`.
           place: int32 scalar, the column.
           left: by active stage `[B, size]`, what the pixel to the left keeps.
-          left_pixel: `[B, C + 1]`, with its one.
+          left_pixel: `[B, C]`; what it is in column 0 does not matter.
 
         Returns:
           `(parameters [B, P], left)`.
@@ -94,6 +100,8 @@ class Functions:
         def run(prepared, place, left, left_pixel):
             sampler, stages = self.sampler, self.stages(row_phase)
             here, seen = {}, {}
+            inside = tf.cast(place > 0, sampler.model.compute_dtype)  # else it is padding
+            left_pixel = with_one(left_pixel, sampler.model.compute_dtype) * inside
             for stage, tensor, packed in zip(stages, prepared, left, strict=True):
                 seen |= unpack(packed, sampler.caching[stage], "cached_sizes")
                 if phase % 2**stage == 0:
@@ -125,28 +133,20 @@ class PixelSteps:
 
     def __call__(self, images, row, column, channel):
         """The parameters `[B, P]` of a pixel; see `pixelcnn_tf.sampling.steps`."""
-        period = self.sampler.period
         if column == 0:
             self._begin_row(images, row)
-            left_pixel = tf.zeros([self.batch, images.shape[-1] + 1], self.dtype)
-        else:
-            left_pixel = self._with_one(images[:, row, column - 1])
         parameters, self.left = self.functions.pixel(
-            row % period,
+            row % self.sampler.period,
             column % 2 ** self.stages[-1],
             self.prepared,
             tf.constant(column),
             self.left,
-            left_pixel,
+            tf.constant(images[:, row, max(column - 1, 0)]),
         )
         for stage, kept in zip(self.stages, self.left, strict=True):
             if column % 2**stage == 0:
                 self.kept[stage].append(kept)
         return parameters
-
-    def _with_one(self, pixels):
-        pixels = tf.cast(pixels, self.dtype)
-        return tf.concat([pixels, tf.ones_like(pixels[..., :1])], axis=-1)
 
     def _begin_row(self, images, row):
         state, missing = self.state, self.sampler.width - images.shape[2]
@@ -156,7 +156,8 @@ class PixelSteps:
                 added = self.sampler.width // 2**stage - len(kept)
                 kept = tf.stack(kept + [tf.zeros_like(kept[0])] * added)
                 state["cached"][stage] = kept
-            above = self._with_one(tf.transpose(tf.constant(images[:, row - 1]), [1, 0, 2]))
+            above = tf.transpose(tf.constant(images[:, row - 1]), [1, 0, 2])
+            above = with_one(above, self.dtype)
             above = tf.pad(above, [[0, missing], [0, 0], [0, 0]])
             state["image"] = (above, state["image"][0])
         phase = row % self.sampler.period
