@@ -53,9 +53,10 @@ def test_scores(workdir: str, step: int) -> dict | None:
     path = os.path.join(workdir, "metrics.jsonl")
     rows = read(path) if os.path.exists(path) else []
     scored = [
-        {"step": row["step"]} | {key: row[key] for key in row if key.startswith("test/")}
+        {"step": row["step"]}
+        | {key: row[key] for key in row if key.startswith(("test/", "validation/"))}
         for row in rows
-        if row["step"] <= step and any(key.startswith("test/") for key in row)
+        if row["step"] <= step and any(key.startswith(("test/", "validation/")) for key in row)
     ]
     return scored[-1] if scored else None
 

@@ -15,6 +15,7 @@ import tensorflow as tf
 from pixelcnn_tf.random import batch_places
 from train.data.augmentation import Augmentation, crop_corners
 
+LOOKED_AT = 1_000  # images of a streamed split, to tell its levels
 SHUFFLE_BUFFER = 20_000  # images of a streamed split that are shuffled among each other
 
 # Several machines share each batch; the other policy would give each its own files, and with
@@ -73,6 +74,11 @@ class Split:
         return batches.map(self.augmentation.train, num_parallel_calls=tf.data.AUTOTUNE)
 
     def _shuffled_batches(self, epoch, batch_size, seed, skip):
+        raise NotImplementedError
+
+    def value_range(self) -> tuple[int, int]:
+        """Lowest and highest level, before augmentation; of a streamed split those of its first
+        images, as many as tell that it is not constant."""
         raise NotImplementedError
 
     def in_order(self, batch_size: int) -> tf.data.Dataset:
@@ -178,6 +184,9 @@ class ArraySplit(IndexedSplit):
         """The split with `function` (of arrays or tensors) applied to its images."""
         return ArraySplit(function(self.images), self.labels)
 
+    def value_range(self) -> tuple[int, int]:
+        return int(self.images.min()), int(self.images.max())
+
     def crop(self, size: tuple[int, int]) -> "PackedSplit":
         """The split with crops `(H, W)` of its images."""
         return PackedSplit.of_images(self.images, self.labels, size)
@@ -222,6 +231,9 @@ class PackedSplit(IndexedSplit):
         """The split with `function` (of arrays, value by value) applied to its images."""
         return PackedSplit(function(self.pixels), self.sizes, self.labels, self.size)
 
+    def value_range(self) -> tuple[int, int]:
+        return int(self.pixels.min()), int(self.pixels.max())
+
     def _reader(self):
         areas = self.sizes.prod(axis=1, dtype=np.int64)
         tensors = _constants(
@@ -256,6 +268,7 @@ class FileSplit(IndexedSplit):
       dtype: of the levels.
       labels: int32 `[N]`, or None.
       size: `(H, W)` of crops, or None.
+      value_range: lowest and highest level.
     """
 
     def __init__(
@@ -266,7 +279,9 @@ class FileSplit(IndexedSplit):
         dtype: np.dtype,
         labels: np.ndarray | None = None,
         size: tuple[int, int] | None = None,
+        value_range: tuple[int, int] = (0, 255),
     ):
+        self.range = value_range
         self.read_image = read_image
         self.num_examples = num_examples
         self.image_shape = tuple(image_shape)
@@ -276,10 +291,14 @@ class FileSplit(IndexedSplit):
 
     def map_images(self, function: Callable) -> "FileSplit":
         """The split with `function` (of arrays) applied to its images."""
-        dtype = function(np.zeros([1], self.dtype)).dtype
+        ends = function(np.array(self.range, self.dtype))
         split = copy.copy(self)
-        split.read_image, split.dtype = (lambda number: function(self.read_image(number))), dtype
+        split.read_image = lambda number: function(self.read_image(number))
+        split.dtype, split.range = ends.dtype, tuple(int(end) for end in ends)
         return split
+
+    def value_range(self) -> tuple[int, int]:
+        return self.range
 
     def _reader(self):
         tensors = _constants(labels=self.labels)
@@ -310,6 +329,10 @@ def crop_one(image: tf.Tensor, size: tuple[int, int], seed: tf.Tensor | None) ->
     """A crop `(H, W)` of an image `[h, w, C]`; `seed` (`[3]`, a row of `seeds`) places it, None or
     an empty one in the centre."""
     height, width, channels = tf.unstack(tf.shape(image))
+    fits = tf.logical_and(height >= size[0], width >= size[1])
+    tf.debugging.Assert(
+        fits, [f"UserError: --crop={size[0]}x{size[1]}: an image is smaller:", height, width]
+    )
     seeds = None if seed is None or seed.shape[0] == 0 else seed[None]
     top, left = crop_corners(height[None], width[None], size, seeds)
     crop = tf.slice(image, tf.stack([top[0], left[0], 0]), tf.stack([*size, channels]))
@@ -349,6 +372,15 @@ class StreamedSplit(Split):
             return self.read(shuffle_seed).map(lambda x: x | {"images": function(x["images"])})
 
         return StreamedSplit(read, self.num_examples, self.image_shape, self.size)
+
+    def value_range(self) -> tuple[int, int]:
+        lowest, highest = np.inf, -np.inf
+        for number, example in enumerate(self.read(None).as_numpy_iterator()):
+            if number >= LOOKED_AT and lowest < highest:
+                break
+            lowest = min(lowest, example["images"].min())
+            highest = max(highest, example["images"].max())
+        return int(lowest), int(highest)
 
     def crop(self, size: tuple[int, int]) -> "StreamedSplit":
         """The split with crops `(H, W)` of its images."""
