@@ -42,10 +42,8 @@ def main(_) -> None:
         config = config.replace(eval_split=FLAGS.split)
     dataset = load_data(config, FLAGS.data_dir)
     batch_size = (FLAGS.batch_size or config.batch_size) * strategy.num_replicas_in_sync
-    print(
-        f"{FLAGS.workdir}, step {step}: {dataset.test.num_examples:,} {dataset.scored} images",
-        flush=True,
-    )
+    count = f"{dataset.test.num_examples:,} {dataset.scored} images"
+    print(f"{FLAGS.workdir}, step {step}: {count}", flush=True)
     rows = []
     for name, scored in (("averaged", averaged), ("raw", model)):
         say = functools.partial(print, flush=True) if name == "averaged" else None

@@ -133,7 +133,8 @@ def _train_under(strategy, workers, config, saved):
     else:
         metric = trainer.model.likelihood.metric
         say(
-            f"  {dataset.scored} {metric}: {scores['averaged']:.4f} (raw weights {scores['raw']:.4f})"
+            f"  {dataset.scored} {metric}: {scores['averaged']:.4f} "
+            f"(raw weights {scores['raw']:.4f})"
         )
     return scores
 

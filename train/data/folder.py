@@ -11,11 +11,12 @@ import os
 import numpy as np
 
 from train.data.dataset import Dataset
+from train.data.file_split import FileSplit
 from train.data.image_file import EXTENSIONS
 from train.data.image_files import Images, list_images, read_images
 from train.data.options import DataOptions, size_text
 from train.data.split_names import TEST_SPLITS, Piece, choose
-from train.data.splits import ArraySplit, FileSplit, PackedSplit, Split
+from train.data.splits import ArraySplit, PackedSplit, Split
 from train.errors import UserError
 
 TEST_SHARE = 10  # of images without splits one in so many is scored, by the hash of its name

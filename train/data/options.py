@@ -26,9 +26,11 @@ class DataOptions(NamedTuple):
     def of(cls, config: Config) -> "DataOptions":
         """Those of a checked configuration."""
         values = {field: getattr(config, field) for field in cls._fields}
-        return cls(
-            **values | {"resize": parse_size(config.resize), "crop": parse_size(config.crop)}
-        )
+        sizes = {field: parse_size(values[field]) for field in ("resize", "crop")}
+        return cls(**values | sizes)
+
+
+DEFAULTS = DataOptions()
 
 
 def size_text(size: tuple) -> str:

@@ -63,6 +63,7 @@ def choose(dataset: str, splits: Mapping[str, object], options: DataOptions) -> 
     validation = next((split for split in VALIDATION_SPLITS if split in infos), None)
     default = next((split for split in TEST_SPLITS if split in infos), None)
     train, scored, notes = options.train_split, options.eval_split, []
+    name = "validation" if scored in VALIDATION_SPLITS else scored or "test"
     if scored == "test" and "test" not in infos:
         scored = ""  # what stands for it
     if scored in VALIDATION_SPLITS and scored not in infos and validation:
@@ -73,7 +74,6 @@ def choose(dataset: str, splits: Mapping[str, object], options: DataOptions) -> 
             "--train_split says what to train on"
         )
     is_test = scored in ("", default)
-    name = scored or "test"
     if not scored and default is None:
         keep = 100 - HELD_OUT_PERCENT
         scored, train = f"train[{keep}%:]", train or f"train[:{keep}%]"

@@ -160,7 +160,7 @@ class IndexedSplit(Split):
         return numbers.map(lambda indices: read(indices, None), num_parallel_calls=tf.data.AUTOTUNE)
 
 
-def _constants(**arrays):
+def constants(**arrays):
     """Tensors of arrays in the host's memory, without those that are None."""
     with tf.device("CPU:0"):
         return {key: tf.constant(value) for key, value in arrays.items() if value is not None}
@@ -192,7 +192,7 @@ class ArraySplit(IndexedSplit):
         return PackedSplit.of_images(self.images, self.labels, size)
 
     def _reader(self):
-        tensors = _constants(images=self.images, labels=self.labels)
+        tensors = constants(images=self.images, labels=self.labels)
         return lambda indices, seeds: {k: tf.gather(v, indices) for k, v in tensors.items()}
 
 
@@ -236,7 +236,7 @@ class PackedSplit(IndexedSplit):
 
     def _reader(self):
         areas = self.sizes.prod(axis=1, dtype=np.int64)
-        tensors = _constants(
+        tensors = constants(
             pixels=self.pixels,
             sizes=self.sizes,
             begins=np.cumsum(areas) - areas,
@@ -251,73 +251,6 @@ class PackedSplit(IndexedSplit):
             begins = tf.gather(tensors["begins"], indices)[:, None, None]
             places = begins + (top + rows[:, None]) * widths + left + columns  # [B, H, W]
             batch = {"images": tf.gather(tensors["pixels"], places)}
-            if self.labels is not None:
-                batch["labels"] = tf.gather(tensors["labels"], indices)
-            return batch
-
-        return read
-
-
-class FileSplit(IndexedSplit):
-    """A split too large for memory, of a file for each image, read when it is needed.
-
-    Args:
-      read_image: function `number -> levels [h, w, C]` of one image, run in several threads.
-      num_examples: number of images.
-      image_shape: `(H, W, C)` of all, or of their crops.
-      dtype: of the levels.
-      labels: int32 `[N]`, or None.
-      size: `(H, W)` of crops, or None.
-      value_range: lowest and highest level.
-    """
-
-    def __init__(
-        self,
-        read_image: Callable[[int], np.ndarray],
-        num_examples: int,
-        image_shape: tuple,
-        dtype: np.dtype,
-        labels: np.ndarray | None = None,
-        size: tuple[int, int] | None = None,
-        value_range: tuple[int, int] = (0, 255),
-    ):
-        self.range = value_range
-        self.read_image = read_image
-        self.num_examples = num_examples
-        self.image_shape = tuple(image_shape)
-        self.dtype = np.dtype(dtype)
-        self.labels = labels
-        self.size = size
-
-    def map_images(self, function: Callable) -> "FileSplit":
-        """The split with `function` (of arrays) applied to its images."""
-        ends = function(np.array(self.range, self.dtype))
-        split = copy.copy(self)
-        split.read_image = lambda number: function(self.read_image(number))
-        split.dtype, split.range = ends.dtype, tuple(int(end) for end in ends)
-        return split
-
-    def value_range(self) -> tuple[int, int]:
-        return self.range
-
-    def _reader(self):
-        tensors = _constants(labels=self.labels)
-
-        def read_one(args):
-            index, seed = args
-            image = tf.numpy_function(self.read_image, [index], self.dtype, stateful=False)
-            image.set_shape([None, None, self.image_shape[-1]])
-            if self.size is not None:
-                image = crop_one(image, self.size, seed)
-            return tf.ensure_shape(image, self.image_shape)
-
-        def read(indices, seeds):
-            drawn = tf.zeros([tf.size(indices), 0], tf.int32) if seeds is None else seeds
-            spec = tf.TensorSpec(self.image_shape, self.dtype)
-            images = tf.map_fn(
-                read_one, (indices, drawn), fn_output_signature=spec, parallel_iterations=8
-            )
-            batch = {"images": images}
             if self.labels is not None:
                 batch["labels"] = tf.gather(tensors["labels"], indices)
             return batch
