@@ -59,9 +59,8 @@ def plot(workdir: str, output: str = "", title: str = "") -> str:
             name = key.format(metric)
             points = [(row["step"], row[name]) for row in rows if name in row]
             if points:
-                axes.plot(
-                    *zip(*points, strict=True), label=label, marker="o" * ("train" not in key)
-                )
+                marker = "o" * ("train" not in key)
+                axes.plot(*zip(*points, strict=True), label=label, marker=marker)
                 axes.set_ylabel(unit)
     if not axes.lines:
         raise UserError(f"{path}: holds no scores yet, nothing to draw")

@@ -15,7 +15,7 @@ from PIL import Image, ImageOps
 from train.errors import UserError, reason
 
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp", ".tif", ".tiff")
-FORMATS = ("PNG", "JPEG", "MPO", "GIF", "BMP", "WEBP", "TIFF")  # Pillow's; MPO: some JPEGs
+FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF")  # names of Pillow
 MAX_PIXELS = 2**26  # of one image: a few bytes of header may promise billions
 MAX_BYTES = 2**30  # of one file
 GREY_MODES = ("1", "L", "LA", "La")
@@ -111,7 +111,8 @@ def _read(path, alpha):
         if white_is_zero:  # Pillow turns it only for 8 bits
             levels = (2**bits - 1) - levels
         return Picture(levels[..., None], 2**bits, frames)
-    levels, num_levels = _narrow(path, upright, bits, alpha)
+    has_no_grey = image.mode == "P" or image.format == "WEBP"
+    levels, num_levels = _narrow(path, upright, bits, alpha, has_no_grey)
     return Picture(levels, num_levels, frames)
 
 
@@ -135,8 +136,9 @@ def _transparent(path, advice):
     return f"{path}: has transparency, which the models do not know; {advice}"
 
 
-def _narrow(path, image, bits, alpha):
-    """Levels `[H, W, C]` of at most 8 bits, and their number."""
+def _narrow(path, image, bits, alpha, has_no_grey):
+    """Levels `[H, W, C]` of at most 8 bits, and their number. What `has_no_grey` stores grey as
+    colours that are alike."""
     grey = image.mode in GREY_MODES
     if image.has_transparency_data:
         colours = np.asarray(image.convert("RGBA"))
@@ -162,8 +164,8 @@ def _narrow(path, image, bits, alpha):
         return np.array(levels), 256
     else:
         colours = np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
-        # A palette does not tell whether its image has colours.
-        grey = image.mode == "P" and (colours == colours[..., :1]).all()
+    if has_no_grey:
+        grey = (colours == colours[..., :1]).all()
     return np.array(colours[..., :1] if grey else colours), 256
 
 

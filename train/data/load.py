@@ -75,8 +75,8 @@ def _resized(dataset, size):
         images = [resize(image, size, dataset.num_levels) for image in split.images]
         return ArraySplit(np.stack(images), split.labels)
 
-    shape = (*size, dataset.image_shape[-1])
-    resized = dataset.map_splits(function)._replace(image_shape=shape, benchmark="")
+    resized = dataset.map_splits(function)
+    resized = resized._replace(image_shape=resized.train.image_shape, benchmark="")
     return resized.add_note(f"bits/dim refer to images resized to {size_text(size)}")
 
 

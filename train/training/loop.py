@@ -197,8 +197,9 @@ class Loop:
             },
         )
         self._say(
-            f"epoch {epoch}, step {step}: {self.dataset.scored} {self.metric} {scores['averaged']:.4f} "
-            f"(raw weights {scores['raw']:.4f}), in {duration(time.monotonic() - begin)}"
+            f"epoch {epoch}, step {step}: {self.dataset.scored} {self.metric} "
+            f"{scores['averaged']:.4f} (raw weights {scores['raw']:.4f}), in "
+            f"{duration(time.monotonic() - begin)}"
         )
         return losses, scores
 
