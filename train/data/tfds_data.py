@@ -25,7 +25,7 @@ NUM_LEVELS = {"binarized_mnist": 2}
 def load_tfds(
     name: str,
     data_dir: str = "",
-    in_memory_bytes: int = IN_MEMORY_BYTES,
+    in_memory_bytes: int | None = None,
     options: DataOptions = DEFAULTS,
 ) -> Dataset:
     """Loads an image data set of tfds; prepared data is used first, then a download is tried.
@@ -33,7 +33,7 @@ def load_tfds(
     Args:
       name: a tfds name, "cifar10" or "downsampled_imagenet/32x32".
       data_dir: tfds' `data_dir`; "" for its default.
-      in_memory_bytes: splits above this size are streamed.
+      in_memory_bytes: splits above this size are streamed; default: IN_MEMORY_BYTES.
       options: `resize`, `crop` (where sizes differ) and the splits.
 
     Returns:
@@ -44,6 +44,7 @@ def load_tfds(
         images differ in size and no flag makes them alike.
     """
 
+    limit = IN_MEMORY_BYTES if in_memory_bytes is None else in_memory_bytes
     builder = _builder(name, data_dir)
     prepare(builder, name)
 
@@ -57,7 +58,7 @@ def load_tfds(
     choice = choose(name, builder.info.splits, options)
     note = "; ".join(text for text in (_missing_images(builder, choice), choice.note) if text)
 
-    def make(instruction, pieces, limit=in_memory_bytes):
+    def make(instruction, pieces, limit=limit):
         count = sum(piece.end - piece.begin for piece in pieces)
         read = partial(_read, builder, instruction, images, options.resize)
         shape = (*size, images.shape[2])

@@ -5,6 +5,7 @@ import pytest
 from small import random_levels
 
 from train.data import tfds_data
+from train.data.image_file import resize
 from train.data.load import describe, load
 from train.data.options import DataOptions
 from train.data.splits import PackedSplit, StreamedSplit
@@ -113,7 +114,7 @@ def test_no_test_split(tmp_path):
 
 @pytest.mark.parametrize("flag", ["train_split", "eval_split"])
 @pytest.mark.parametrize(
-    "value", ["tset", "train[", "train[9%", "train[50:50]", "train[:999]", "+"]
+    "value", ["tset", "train[", "train[9%", "train[50:50]", "train[:9999]", "+"]
 )
 def test_wrong_splits_are_told(flag, value):
     with pytest.raises(UserError) as error:
@@ -133,15 +134,22 @@ def prepared(tmp_path_factory):
 
     folder = str(tmp_path_factory.mktemp("tfds"))
 
-    def prepare(name, version, shape, splits, dtype=np.uint8):
+    def prepare(name, version, shape, splits, **labels):
+        features = {"image": tfds.features.Image(shape=shape)}
+        if labels:
+            features["label"] = tfds.features.ClassLabel(**labels)
+
         def info(self):
-            image = tfds.features.Image(shape=shape, dtype=dtype)
             return tfds.core.DatasetInfo(
-                builder=self, features=tfds.features.FeaturesDict({"image": image})
+                builder=self, features=tfds.features.FeaturesDict(features)
             )
 
         def generators(self, _):
-            return {key: ((i, {"image": x}) for i, x in enumerate(v)) for key, v in splits.items()}
+            label = {"label": 0} if labels else {}
+            return {
+                split: ((i, {"image": image} | label) for i, image in enumerate(images))
+                for split, images in splits.items()
+            }
 
         builder = type(
             name,
@@ -160,7 +168,7 @@ def prepared(tmp_path_factory):
     parts = {"train": binary[:20], "validation": binary[20:25], "test": binary[25:]}
     prepare("BinarizedMnist", "1.0.0", (28, 28, 1), parts)
     photos = [random_levels(10 + i, 20 - i, 3, seed=i) for i in range(10)]
-    prepare("Caltech101", "3.0.2", (None, None, 3), {"train": photos})
+    prepare("TfFlowers", "3.0.1", (None, None, 3), {"train": photos}, num_classes=5)
     return folder, binary, photos
 
 
@@ -201,20 +209,21 @@ def test_tfds_images_of_several_sizes(prepared, limit, monkeypatch):
     monkeypatch.setattr(tfds_data, "IN_MEMORY_BYTES", limit)
     kind = PackedSplit if limit else StreamedSplit
     with pytest.raises(UserError, match="differ in size .*--resize=HxW or --crop=HxW"):
-        load("caltech101", folder)
-    crop = load_tfds("caltech101", folder, limit, DataOptions(crop=(8, 6)))
+        load("tf_flowers", folder)
+    crop = load_tfds("tf_flowers", folder, limit, DataOptions(crop=(8, 6)))
     assert crop.image_shape == (8, 6, 3) and isinstance(crop.train, kind)
-    assert "last 10 % of train" in crop.note
+    assert "last 10 % of train" in crop.note and crop.num_classes == 5
+    if limit:  # the labels of a streamed split are not looked at
+        warnings = load("tf_flowers", folder, options=DataOptions(crop=(8, 6))).warnings
+        assert "of 5 classes 4 have no training image: 1 to 4" in warnings[0]
     options = DataOptions(crop=(8, 6), random_flip=True)
-    batches = list(load("caltech101", folder, options=options).train.epoch(0, 3, seed=1))
+    batches = list(load("tf_flowers", folder, options=options).train.epoch(0, 3, seed=1))
     assert [batch["images"].shape for batch in batches] == [(3, 8, 6, 3)] * 3
-    resized = load_tfds("caltech101", folder, limit, DataOptions(resize=(8, 6)))
+    resized = load_tfds("tf_flowers", folder, limit, DataOptions(resize=(8, 6)))
     assert resized.image_shape == resized.train.image_shape == (8, 6, 3)
     first = next(iter(resized.train.in_order(9)))["images"].numpy()
-    from train.data.image_file import resize
-
     expected = [resize(photo, (8, 6), 256) for photo in photos]
     assert all(any(np.array_equal(image, each) for each in expected) for image in first)
     if limit:
         with pytest.raises(UserError, match="--crop=15x6: .*has an image of"):
-            load_tfds("caltech101", folder, limit, DataOptions(crop=(15, 6)))
+            load_tfds("tf_flowers", folder, limit, DataOptions(crop=(15, 6)))
