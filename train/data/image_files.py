@@ -12,6 +12,7 @@ from train.data.image_file import EXTENSIONS, read_image, resize
 from train.errors import UserError
 
 IN_MEMORY_BYTES = 4 * 2**30  # what is more is read from the files when it is needed
+MANY = 10_000  # reading more files is told, since it takes long
 CHUNK = 256  # files that are read at a time
 THREADS = min(16, os.cpu_count() or 1)
 
@@ -118,6 +119,8 @@ def read_images(
     """
     read_one = partial(_read, alpha=alpha, size=size)
     found, errors, in_memory, num_bytes = [], [], True, 0
+    if len(paths) > MANY:
+        print(f"reading {len(paths):,} files ...", flush=True)
     with concurrent.futures.ThreadPoolExecutor(THREADS) as threads:
         for begin in range(0, len(paths), CHUNK):
             for result in threads.map(partial(_try, read_one), paths[begin : begin + CHUNK]):

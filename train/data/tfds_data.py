@@ -43,11 +43,8 @@ def load_tfds(
       UserError: if the name is unknown, the data can neither be found nor downloaded, or its
         images differ in size and no flag makes them alike.
     """
-
     limit = IN_MEMORY_BYTES if in_memory_bytes is None else in_memory_bytes
     builder = _builder(name, data_dir)
-    prepare(builder, name)
-
     images = _features(builder, name)
     size = options.resize or images.shape[:2]
     if None in size and options.crop is None:
@@ -55,6 +52,7 @@ def load_tfds(
             f"--dataset={name}: its images differ in size ({images.shape}); --resize=HxW or "
             "--crop=HxW makes all images of one size"
         )
+    prepare(builder, name)
     choice = choose(name, builder.info.splits, options)
     note = "; ".join(text for text in (_missing_images(builder, choice), choice.note) if text)
 
