@@ -40,7 +40,12 @@ def main(_) -> None:
         config, model, averaged, step = load_run(FLAGS.workdir)
     if FLAGS.split:
         config = config.replace(eval_split=FLAGS.split)
-    dataset = load_data(config, FLAGS.data_dir)
+    try:
+        dataset = load_data(config, FLAGS.data_dir)
+    except UserError as error:
+        if not FLAGS.split:
+            raise
+        raise UserError(str(error).replace("--eval_split=", "--split=")) from None
     batch_size = (FLAGS.batch_size or config.batch_size) * strategy.num_replicas_in_sync
     count = f"{dataset.test.num_examples:,} {dataset.scored} images"
     print(f"{FLAGS.workdir}, step {step}: {count}", flush=True)

@@ -48,7 +48,8 @@ def uses_few_levels(dataset: Dataset) -> bool:
 def takes_as_levels(dataset: Dataset, num_levels: int) -> bool:
     """Whether `--num_levels` tells how many levels such images have, instead of quantising them:
     they would not fill even two of the quantised ones."""
-    return uses_few_levels(dataset) and _highest(dataset) < num_levels <= FEW_LEVELS
+    whole = dataset.train.range_is_whole and dataset.test.range_is_whole
+    return whole and uses_few_levels(dataset) and _highest(dataset) < num_levels <= FEW_LEVELS
 
 
 def few_levels_warning(dataset: Dataset) -> list[str]:

@@ -32,7 +32,7 @@ class FileSplit(IndexedSplit):
         size: tuple[int, int] | None = None,
         value_range: tuple[int, int] = (0, 255),
     ):
-        self.range = value_range
+        self._range = value_range
         self.read_image = read_image
         self.num_examples = num_examples
         self.image_shape = tuple(image_shape)
@@ -42,14 +42,11 @@ class FileSplit(IndexedSplit):
 
     def map_images(self, function: Callable) -> "FileSplit":
         """The split with `function` (of arrays) applied to its images."""
-        ends = function(np.array(self.range, self.dtype))
+        ends = function(np.array(self._range, self.dtype))
         split = copy.copy(self)
         split.read_image = lambda number: function(self.read_image(number))
-        split.dtype, split.range = ends.dtype, tuple(int(end) for end in ends)
+        split.dtype, split._range = ends.dtype, tuple(int(end) for end in ends)
         return split
-
-    def value_range(self) -> tuple[int, int]:
-        return self.range
 
     def _reader(self):
         tensors = constants(labels=self.labels)

@@ -36,6 +36,9 @@ def load(
     Raises:
       UserError: if it cannot be had, or its images are unfit.
     """
+    for flag in ("alpha", "skip_broken"):
+        if getattr(options, flag) and not name.startswith("folder:"):
+            raise UserError(f"--{flag} is for --dataset=folder:..., not for --dataset={name}")
     source = _local_source(name)
     dataset = source(name, options) if source else load_tfds(name, data_dir, options=options)
     channels = dataset.image_shape[-1]

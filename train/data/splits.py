@@ -39,6 +39,8 @@ class Split:
     """
 
     augmentation = Augmentation()
+    range_is_whole = True
+    _range = None
 
     def with_augmentation(self, augmentation: Augmentation) -> "Split":
         """The same split with another `augmentation`."""
@@ -77,8 +79,13 @@ class Split:
         raise NotImplementedError
 
     def value_range(self) -> tuple[int, int]:
-        """Lowest and highest level, before augmentation; of a streamed split those of its first
-        images, as many as tell that it is not constant."""
+        """Lowest and highest level, before augmentation; of a split whose `range_is_whole` is
+        False those of its first images, as many as tell that it is not constant."""
+        if self._range is None:
+            self._range = self._find_range()
+        return self._range
+
+    def _find_range(self):
         raise NotImplementedError
 
     def in_order(self, batch_size: int) -> tf.data.Dataset:
@@ -184,7 +191,7 @@ class ArraySplit(IndexedSplit):
         """The split with `function` (of arrays or tensors) applied to its images."""
         return ArraySplit(function(self.images), self.labels)
 
-    def value_range(self) -> tuple[int, int]:
+    def _find_range(self):
         return int(self.images.min()), int(self.images.max())
 
     def crop(self, size: tuple[int, int]) -> "PackedSplit":
@@ -231,7 +238,7 @@ class PackedSplit(IndexedSplit):
         """The split with `function` (of arrays, value by value) applied to its images."""
         return PackedSplit(function(self.pixels), self.sizes, self.labels, self.size)
 
-    def value_range(self) -> tuple[int, int]:
+    def _find_range(self):
         return int(self.pixels.min()), int(self.pixels.max())
 
     def _reader(self):
@@ -286,6 +293,8 @@ class StreamedSplit(Split):
       size: `(H, W)` of crops, or None.
     """
 
+    range_is_whole = False
+
     def __init__(
         self,
         read: Callable[[int | None], tf.data.Dataset],
@@ -306,7 +315,7 @@ class StreamedSplit(Split):
 
         return StreamedSplit(read, self.num_examples, self.image_shape, self.size)
 
-    def value_range(self) -> tuple[int, int]:
+    def _find_range(self):
         lowest, highest = np.inf, -np.inf
         for number, example in enumerate(self.read(None).as_numpy_iterator()):
             if number >= LOOKED_AT and lowest < highest:

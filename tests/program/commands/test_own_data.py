@@ -36,22 +36,16 @@ def test_run_on_crops_of_a_folder_chosen_by_validation(tmp_path, capsys):
         num_samples=0,
     )
     run = tmp_path / "run"
-    scores = run_training(config_of(run, values, max_steps=3))
+    scores = run_training(config_of(run, values, max_steps=2))
     shown = capsys.readouterr().out
     for part in ("3 validation images (8, 8, 1), 2 levels", "one fixed draw", "central 8x8"):
         assert part in shown
     rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     assert any(row.get("validation/bits_per_dim") == scores["averaged"] for row in rows)
     assert not any("test/bits_per_dim" in row for row in rows)
-    # Exact when continued: what is drawn is a function of the step.
-    run_training(config_of(tmp_path / "parts", values, max_steps=1))
-    assert run_training(config_of(tmp_path / "parts", values, max_steps=3)) == scores
-
-    text = call(evaluate, f"--workdir={run}")
-    assert "3 validation images" in text and f"{scores['averaged']:.4f}" in text
     text = call(evaluate, f"--workdir={run}", "--split=train")
     assert "16 train images" in text and "16 of the 16 scored images are trained on" in text
-    assert refusal(evaluate, f"--workdir={run}", "--split=tset").startswith("--eval_split=tset: ")
+    assert refusal(evaluate, f"--workdir={run}", "--split=tset").startswith("--split=tset: ")
 
 
 def test_a_run_of_before(tmp_path):

@@ -62,6 +62,16 @@ def test_evaluation_is_not_augmented(kind):
     np.testing.assert_array_equal(centre["images"], IMAGES[:, 1:5, 0:4])
 
 
+def test_replicas_get_what_one_gets():
+    split = make_split("array").crop((4, 4)).with_augmentation(ALL)
+    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    batches = split.epoch(1, 8, seed=1)
+    shared = strategy.experimental_distribute_dataset(batches)
+    for whole, parts in zip(batches, shared, strict=True):
+        parts = strategy.experimental_local_results(parts["images"])
+        np.testing.assert_array_equal(np.concatenate(parts), whole["images"])
+
+
 def test_training_without_augmentation_is_untouched():
     split = make_split("array")
     plain = batches_of(split.epoch(0, 8, seed=1))
@@ -144,6 +154,8 @@ def test_flags_reach_the_splits():
     resized = load("digits", options=DataOptions(resize=(12, 12)))
     assert resized.image_shape == (12, 12, 1) and resized.num_levels == 17
     assert resized.train.images.max() == 16 and "resized to 12x12" in resized.note
+    with pytest.raises(UserError, match="--alpha is for --dataset=folder:..., not for"):
+        load("digits", options=DataOptions(alpha="drop"))
     with pytest.raises(UserError, match="--crop=9x4: the images of --dataset=digits are 8x8"):
         load("digits", options=DataOptions(crop=(9, 4)))
     with pytest.raises(UserError, match="--binarize=dynamic: .* 2 levels already"):
