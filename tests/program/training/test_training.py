@@ -16,6 +16,7 @@ from small import (
     config_of,
     copy_run,
     one_stage,
+    random_levels,
     run_training,
 )
 
@@ -329,7 +330,7 @@ def test_update_to_infinity_is_not_saved(tmp_path, monkeypatch):
 
 
 def test_other_data_is_refused(tmp_path):
-    arrays = np.zeros([60, 8, 8, 1], np.uint8)
+    arrays = random_levels(60, 8, 8, 1)
     path = str(tmp_path / "set.npz")
     np.savez(path, x_train=arrays, x_test=arrays)
     config = mini(tmp_path / "run", dataset=path, max_steps=1, num_samples=0)
@@ -354,7 +355,7 @@ def test_window_names_the_step_of_the_infinite_loss(finished):
 
 
 def test_mistakes_are_told(tmp_path):
-    arrays = np.zeros([30, 8, 8, 1], np.uint8)
+    arrays = random_levels(30, 8, 8, 1)
     path = str(tmp_path / "set.npz")
     np.savez(path, x_train=arrays, x_test=arrays)
     with pytest.raises(UserError, match="has no labels"):
