@@ -16,6 +16,8 @@ CURVES = (  # name in metrics.jsonl, label
     ("train/{}", "train, with dropout"),
     ("test/{}_raw", "test, raw weights"),
     ("test/{}", "test, averaged weights"),
+    ("validation/{}_raw", "validation, raw weights"),
+    ("validation/{}", "validation, averaged weights"),
 )
 METRICS = {"bits_per_dim": "bits/dim", "energy_distance": "energy distance"}
 
@@ -57,7 +59,8 @@ def plot(workdir: str, output: str = "", title: str = "") -> str:
             name = key.format(metric)
             points = [(row["step"], row[name]) for row in rows if name in row]
             if points:
-                axes.plot(*zip(*points, strict=True), label=label, marker="o" * ("test" in key))
+                marker = "o" * ("train" not in key)
+                axes.plot(*zip(*points, strict=True), label=label, marker=marker)
                 axes.set_ylabel(unit)
     if not axes.lines:
         raise UserError(f"{path}: holds no scores yet, nothing to draw")

@@ -91,6 +91,16 @@ def test_out_of_memory_is_one_sentence():
     )
 
 
+WITHIN_TENSORFLOW = OUT_OF_MEMORY.replace("error_code = 8", "error_code = 3").replace(
+    "OOM when allocating tensor with shape[9]", "UserError: a.png: not a readable image"
+)
+
+
+def test_an_error_within_the_input_is_one_sentence():
+    code, output, errors = finish(start(["-c", WITHIN_TENSORFLOW]))
+    assert (code, output, errors) == (2, "", "error: a.png: not a readable image\n")
+
+
 GREETING = """
 import train
 from train.quiet import start_tensorflow
