@@ -12,6 +12,7 @@ from absl import flags
 
 from train.config import saved as configuration
 from train.errors import UserError, run, writing
+from train.files import make_writable_folder
 from train.quiet import start_tensorflow
 
 FLAGS = flags.FLAGS
@@ -44,9 +45,12 @@ def define() -> None:
     flags.DEFINE_bool("averaged", True, "use the averaged weights, not the raw ones")
 
 
-def check_flags() -> configuration.Saved:
-    """The run's `config.json`. Raises UserError for what is wrong whatever the images are."""
-    saved = configuration.require_run(FLAGS.workdir)
+def check_flags() -> list[configuration.Saved]:
+    """The `config.json` of the run, and of the background run where there is one.
+
+    Raises UserError for what is wrong whatever the images are.
+    """
+    saved = [configuration.require_run(FLAGS.workdir)]
     if not FLAGS.images:
         raise UserError(f"--images is missing: {SOURCE}")
     for name in ("batch_size", "num_images"):
@@ -57,15 +61,19 @@ def check_flags() -> configuration.Saved:
     if FLAGS.histogram and not FLAGS.reference:
         raise UserError(f"--histogram={FLAGS.histogram}: needs --reference to compare with")
     if FLAGS.background:
-        _check_background(saved)
+        saved.append(_find_background(saved[0]))
+    if FLAGS.label is not None and not any(each.config.class_conditional for each in saved):
+        raise UserError(f"--label={FLAGS.label}: the model is not class-conditional")
     return saved
 
 
-def _check_background(saved):
-    """Raises UserError unless the second run scores the same images as the first."""
+def _find_background(saved):
+    """The second run. Raises UserError unless it scores the same images as the first."""
     flag = f"--background={FLAGS.background}"
     if os.path.realpath(FLAGS.background) == os.path.realpath(FLAGS.workdir):
-        raise UserError(f"{flag}: is the run of --workdir itself; every ratio would be 1")
+        raise UserError(
+            f"{flag}: is the run of --workdir itself; every likelihood ratio would be 0"
+        )
     try:
         other = configuration.load(FLAGS.background)
     except UserError as error:
@@ -76,6 +84,7 @@ def _check_background(saved):
     ):
         if here != there:
             raise UserError(f"{flag}: knows images of {there} {what}, --workdir of {here}")
+    return other
 
 
 def _refuse_unwritable(flag, path):
@@ -87,39 +96,44 @@ def _refuse_unwritable(flag, path):
             pass
 
 
-def _default_output(step):
-    """The table in the run's folder, which is made."""
-    name = "_".join(part for part in FLAGS.images.replace(":", "/").split("/") if part.strip("."))
-    folder = os.path.join(FLAGS.workdir, "scores")
-    with writing(folder):
-        os.makedirs(folder, exist_ok=True)
-    return os.path.join(folder, f"{name.removesuffix('.npz') or 'images'}_{step:07d}.csv")
+def check_outputs(images) -> None:
+    """Makes the folder of the maps. Raises UserError for an output that cannot be written, before
+    the work.
 
-
-def _choose_outputs(images, step):
-    """`(table, histogram)`: where they go; checks that they, and the maps, can be written."""
+    Args:
+      images: `train.data.images.Images`, which no map may overwrite.
+    """
     from train.output.pictures import picture_endings
 
-    output = FLAGS.output or _default_output(step)
-    _refuse_unwritable(f"--output={output}", output)
-    if FLAGS.maps:
-        flag = f"--maps={FLAGS.maps}"
-        maps = os.path.realpath(FLAGS.maps)
-        if images.folder is not None:
-            folder = os.path.realpath(images.folder)
-            if os.path.commonpath([maps, folder]) == folder:
-                raise UserError(f"{flag}: lies in the folder of the images; use another")
-        with writing(flag):
-            os.makedirs(FLAGS.maps, exist_ok=True)
-        _refuse_unwritable(flag, os.path.join(FLAGS.maps, "x.png"))
-    if not FLAGS.reference:
-        return output, ""
-    histogram = FLAGS.histogram or os.path.splitext(output)[0] + ".png"
-    endings = picture_endings()
-    if os.path.splitext(histogram)[1].removeprefix(".").lower() not in endings:
-        raise UserError(f"--histogram={histogram}: must end in one of .{', .'.join(endings)}")
-    _refuse_unwritable(f"--histogram={histogram}", histogram)
-    return output, histogram
+    if FLAGS.output:
+        _refuse_unwritable(f"--output={FLAGS.output}", FLAGS.output)
+    if FLAGS.histogram:
+        flag, endings = f"--histogram={FLAGS.histogram}", picture_endings()
+        if os.path.splitext(FLAGS.histogram)[1].removeprefix(".").lower() not in endings:
+            raise UserError(f"{flag}: must end in one of .{', .'.join(endings)}")
+        _refuse_unwritable(flag, FLAGS.histogram)
+    if not FLAGS.maps:
+        return
+    flag = f"--maps={FLAGS.maps}"
+    if images.folder is not None:
+        maps, folder = os.path.realpath(FLAGS.maps), os.path.realpath(images.folder)
+        inside = os.path.commonpath([maps, folder]) == folder
+        if maps == folder or (inside and os.path.isdir(FLAGS.images)):
+            raise UserError(f"{flag}: lies in the folder of the images; use another")
+    with writing(flag):
+        make_writable_folder(FLAGS.maps)
+
+
+def choose_output(step: int) -> str:
+    """Where the table goes; by default into the run's folder, which is made."""
+    if FLAGS.output:
+        return FLAGS.output
+    parts = FLAGS.images.removesuffix(".npz").replace(":", "/").split("/")
+    name = "_".join(part for part in parts if part.strip("."))
+    folder = os.path.join(FLAGS.workdir, "scores")
+    with writing(folder):
+        make_writable_folder(folder)
+    return os.path.join(folder, f"{name or 'images'}_{step:07d}.csv")
 
 
 def _load(flag, workdir):
@@ -163,20 +177,12 @@ def _compare(scores, reference, names, histogram):
         both = [[getattr(s, column) / s.dims for s in each] for each in (scores, reference)]
         return [np.array(each) for each in both]
 
-    measures = {  # by -> (label of the axis, sign: higher is less like the reference, values)
-        "likelihood": (
-            "bits/dim",
-            1,
-            [np.array([score.bits_per_dim for score in each]) for each in (scores, reference)],
-        ),
-        "complexity": (
-            "bits/dim minus complexity",
-            1,
-            per_dim("complexity_score"),
-        ),
-    }
+    bits = [np.array([score.bits_per_dim for score in each]) for each in (scores, reference)]
+    # by -> (label of the axis, sign: then higher is less like the reference, both's values)
+    measures = {"likelihood": ("bits/dim", 1, bits)}
     if FLAGS.background:
         measures["ratio"] = ("likelihood ratio, nats/dim", -1, per_dim("likelihood_ratio_nats"))
+    measures["complexity"] = ("bits/dim minus complexity", 1, per_dim("complexity_score"))
     print(
         f"{names[0]} ({len(scores):,}) told from {names[1]} ({len(reference):,}); AUROC 0.5 is "
         f"chance\n{'by':12}{'AUROC':>8}  FPR at {TPR:.0%} TPR"
@@ -198,19 +204,18 @@ def main(_) -> None:
     from train.output.scores import Scorer, score, write_csv
     from train.workdir.progress import Counter
 
-    model, step = _load("workdir", FLAGS.workdir)
-    scorer, background = Scorer(model), None
-    fits = [Fit(saved, FLAGS.label)]
-    if FLAGS.background:
-        background = Scorer(_load("background", FLAGS.background)[0])
-        fits.append(Fit(configuration.load(FLAGS.background), FLAGS.label))
-    if FLAGS.label is not None and all(fit.num_classes is None for fit in fits):
-        raise UserError(f"--label={FLAGS.label}: the model is not class-conditional")
-    data_dir = FLAGS.data_dir or saved.config.data_dir
+    fits = [Fit(each, FLAGS.label) for each in saved]
+    data_dir = FLAGS.data_dir or saved[0].config.data_dir
     sources = [open_images("images", FLAGS.images, data_dir, FLAGS.num_images)]
     if FLAGS.reference:
         sources.append(open_images("reference", FLAGS.reference, data_dir, FLAGS.num_images))
-    output, histogram = _choose_outputs(sources[0], step)
+    check_outputs(sources[0])
+    model, step = _load("workdir", FLAGS.workdir)
+    scorer, background = Scorer(model), None
+    if FLAGS.background:
+        background = Scorer(_load("background", FLAGS.background)[0])
+    output = choose_output(step)
+    histogram = FLAGS.histogram or os.path.splitext(output)[0] + ".png"
     weights = "averaged" if FLAGS.averaged else "raw"
     print(f"{FLAGS.workdir}, step {step}, {weights} weights", flush=True)
 
@@ -234,7 +239,7 @@ def main(_) -> None:
                 score(
                     fitted(source),
                     scorer,
-                    FLAGS.batch_size or saved.config.batch_size,
+                    FLAGS.batch_size or saved[0].config.batch_size,
                     background,
                     complexity=FLAGS.complexity or bool(FLAGS.reference),
                     each=draw if FLAGS.maps and is_first else None,

@@ -148,13 +148,13 @@ def _of_npz(flag, path):
         raise
     except (OSError, EOFError, ValueError, TypeError, zipfile.BadZipFile, zlib.error) as error:
         raise UserError(f"{flag}: not a readable .npz file ({error})") from None
-    if images.ndim == 3:
-        images = images[..., None]
-    if images.dtype.kind not in "iu" or images.ndim != 4 or images.shape[-1] not in (1, 3):
+    channels = 1 if images.ndim == 3 else images.shape[-1] if images.ndim == 4 else 0
+    if images.dtype.kind not in "iu" or channels not in (1, 3):
         raise UserError(
             f"{flag}: {key} is {images.dtype} {images.shape}, must be integers [N, H, W] or "
             "[N, H, W, C] with C 1 or 3"
         )
+    images = images.reshape(*images.shape[:3], channels)
     if labels is not None and (labels.shape != (len(images),) or labels.dtype.kind not in "iu"):
         raise UserError(
             f"{flag}: {label_key} is {labels.dtype} {labels.shape}, must be integers "
