@@ -157,13 +157,13 @@ def _tell(title, scores):
     """Prints mean and quantiles of every column."""
     import numpy as np
 
-    print(f"{title}\n{'':22}{'mean':>11}" + "".join(f"{f'{q} %':>11}" for q in QUANTILES))
+    print(f"{title}\n{'':22}{'mean':>12}" + "".join(f"{f'{q} %':>12}" for q in QUANTILES))
     columns = ("log_prob_nats", "bits_per_dim", "likelihood_ratio_nats")
     for column in (*columns, "complexity_bits", "complexity_score"):
         if getattr(scores[0], column) is not None:
             values = [getattr(score, column) for score in scores]
             numbers = [np.mean(values), *np.percentile(values, QUANTILES)]
-            print(f"{column:22}" + "".join(f"{number:11.4f}" for number in numbers))
+            print(f"{column:22}" + "".join(f"{number:12.7g}" for number in numbers))
 
 
 def _compare(scores, reference, names, histogram):
