@@ -20,8 +20,8 @@ from pixelcnn_tf.models.base import AutoregressiveModel
 from train.config import saved as configuration
 from train.config.models import make_model
 from train.config.presets import from_values
-from train.data.arrays import load_digits
 from train.data.images import Image
+from train.data.load import load
 from train.output.complexity import complexity_bits
 from train.output.detection import detect
 from train.output.scores import Scorer, batches_by_size, score
@@ -78,7 +78,7 @@ def colour_run(folder):
 @pytest.fixture(scope="module")
 def digits(folder):
     """An `.npz` of 12 digits."""
-    test = load_digits().test
+    test = load("digits").test
     path = folder / "digits.npz"
     np.savez(path, images=test.images[:12], labels=test.labels[:12], num_levels=17)
     return path
@@ -132,7 +132,7 @@ def test_the_mean_is_that_of_the_evaluation(run):
     output = run / "scores" / "digits_test_0000000.csv"
     assert f"wrote {output}" in text and len(table(output)) == 300
     evaluate = make_evaluate(load_run(str(run))[2], tf.distribute.get_strategy())
-    nats = evaluate(load_digits().test, batch_size=100)
+    nats = evaluate(load("digits").test, batch_size=100)
     assert -column(output, "log_prob_nats").mean() == pytest.approx(nats, rel=1e-5)
 
 
@@ -161,7 +161,7 @@ def test_batches_of_one_size_and_area(run):
 
 def test_compiled_and_not_and_maps_agree(run):
     """The maps' sums are the scores; the batches after the first ones are compiled."""
-    levels = load_digits().test.images[:10]
+    levels = load("digits").test.images[:10]
     images = [Image(str(n), each, 17) for n, each in enumerate(levels)]
     maps, done = {}, []
     model = load_run(str(run))[2]
