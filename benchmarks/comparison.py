@@ -3,8 +3,7 @@
     python benchmarks/comparison.py --data_dir=<prepared tfds data> --steps=250,100
 
 Every model is trained by `train.main` on the same images in the same order, for the same steps,
-at about the same number of weights. What is finished in `--runs` is not done again. Needs
-matplotlib (extra `dev`).
+at about the same number of weights. What is finished in `--runs` is not done again.
 """
 
 import json

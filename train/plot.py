@@ -1,7 +1,4 @@
-"""Draws the curve of a run: `python -m train.plot --workdir=... --output=curve.png`.
-
-Needs matplotlib (extra `dev`).
-"""
+"""Draws the curve of a run: `python -m train.plot --workdir=... --output=curve.png`."""
 
 import os
 
@@ -47,10 +44,8 @@ def plot(workdir: str, output: str = "", title: str = "") -> str:
     path = os.path.join(workdir, "metrics.jsonl")
     if not os.path.exists(path):
         raise UserError(f"--workdir={workdir}: no run here (metrics.jsonl is missing)")
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise UserError("matplotlib is missing: pip install -e '.[dev]'") from None
+    from matplotlib.figure import Figure
+
     rows = read(path)
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()

@@ -13,7 +13,7 @@ from train.config import saved as configuration
 from train.config.presets import from_values
 
 ROOT = Path(__file__).parents[3]
-COMMANDS = ("main", "evaluate", "sample", "export", "import_official", "plot")
+COMMANDS = ("main", "evaluate", "sample", "export", "import_official", "plot", "score")
 
 
 def start(code, *arguments, **environment):
