@@ -3,8 +3,7 @@
     python benchmarks/comparison.py --data_dir=<prepared tfds data> --steps=250,100
 
 Every model is trained by `train.main` on the same images in the same order, for the same steps,
-at about the same number of weights. What is finished in `--runs` is not done again. Needs
-matplotlib (extra `dev`).
+at about the same number of weights. What is finished in `--runs` is not done again.
 """
 
 import json
@@ -23,7 +22,7 @@ from pixelcnn_tf import sampling
 from pixelcnn_tf.layers.masked_convolution import MaskedConv2D
 from pixelcnn_tf.levels import input_to_levels, levels_to_input
 from train.data.load import load
-from train.output import published
+from train.output import published_scores as published
 from train.output.grid import grid, to_uint8, write_npz
 from train.workdir.restore import load_run
 from train.workdir.rows import read
@@ -72,10 +71,21 @@ TASKS = {
         published="bits/dim, published",
     ),
 }
+
+
+def _of_each_model(results):
+    """Name -> published scores, of one or several sizes: `80.75 (1 layer), 79.20 (7 layers)`."""
+    texts = {}
+    for result in results:
+        model, _, size = result.model.partition(", ")
+        texts.setdefault(model, []).append(f"{result.score:.2f}" + (f" ({size})" if size else ""))
+    return {model: ", ".join(each) for model, each in texts.items()}
+
+
 # Of the papers' own, far larger, models, trained to the end.
 PUBLISHED = {
-    "mnist": published.MNIST_NATS,
-    "cifar10": {result.model: f"{result.bits_per_dim:.2f}" for result in published.CIFAR10},
+    "mnist": _of_each_model(published.BINARIZED_MNIST),
+    "cifar10": {result.model: f"{result.score:.2f}" for result in published.CIFAR10},
 }
 # The same for all; none was tuned for one of them. No dropout, since only PixelCNN++ has it.
 COMMON = dict(

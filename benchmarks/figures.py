@@ -4,7 +4,7 @@
     python benchmarks/figures.py --only=kernels
 
 What sees what is measured: a pixel is seen if the gradient of the output by it is not zero, in
-networks with random weights. Needs matplotlib (extra `dev`).
+networks with random weights.
 """
 
 import os

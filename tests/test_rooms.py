@@ -21,7 +21,7 @@ LIBRARY = [
     ["official", "export"],
     ["__init__"],
 ]
-COMMANDS = ["main", "evaluate", "sample", "export", "import_official", "plot"]
+COMMANDS = ["main", "evaluate", "sample", "export", "import_official", "plot", "score"]
 PROGRAM = [
     ["__init__", "errors", "files", "quiet"],
     ["config"],
@@ -36,9 +36,9 @@ ROOMS = {"pixelcnn_tf": LIBRARY, "train": PROGRAM}
 
 # Imports inside functions only delay what takes seconds or may be missing.
 DELAYED_PACKAGES = {  # package -> why
-    "matplotlib": "extra dev",
+    "matplotlib": "a second; only for pictures",
     "requests": "only to ask whether a download can work",
-    "sklearn": "seconds; only for the digits",
+    "sklearn": "seconds; only for the digits and AUROC",
     "tensorflow_datasets": "seconds; only for its data sets",
     "tensorflow_serving": "extra serving",
 }

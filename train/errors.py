@@ -114,7 +114,10 @@ def run(main: Callable[[list[str]], object]) -> None:
                     "network, needs less"
                 )
             if not isinstance(error, UserError):
-                raise
+                told = re.search(r"UserError: (.*)", str(getattr(error, "message", "")))
+                if told is None:
+                    raise
+                error = UserError(told[1])  # of a function of ours within TensorFlow's input
             return _end_at_once(error.exit_code, f"{error.prefix}{error}")
 
     app.run(wrapped, flags_parser=_parse_flags)

@@ -1,4 +1,4 @@
-"""Scores a run on every test image: `python -m train.evaluate --workdir=...`."""
+"""Scores a run on every image of a split: `python -m train.evaluate --workdir=...`."""
 
 import functools
 
@@ -16,6 +16,12 @@ def define() -> None:
     flags.DEFINE_enum("strategy", "auto", ["auto", "one_device", "mirrored"], "as in training")
     flags.DEFINE_integer("nr_gpu", 0, "GPUs to use; 0: all", lower_bound=0)
     flags.DEFINE_string("data_dir", "", "where tfds data sets are, if elsewhere than in training")
+    flags.DEFINE_string(
+        "split",
+        "",
+        "what to score: test, validation, train, or a part such as train[:10%]; default: as in "
+        "training (--eval_split)",
+    )
     flags.DEFINE_integer("batch_size", 0, "images a batch and replica; 0: as in training")
 
 
@@ -32,9 +38,17 @@ def main(_) -> None:
     strategy = make_strategy(FLAGS.strategy, FLAGS.nr_gpu)
     with strategy.scope():
         config, model, averaged, step = load_run(FLAGS.workdir)
-    dataset = load_data(config, FLAGS.data_dir)
+    if FLAGS.split:
+        config = config.replace(eval_split=FLAGS.split)
+    try:
+        dataset = load_data(config, FLAGS.data_dir)
+    except UserError as error:
+        if not FLAGS.split:
+            raise
+        raise UserError(str(error).replace("--eval_split=", "--split=")) from None
     batch_size = (FLAGS.batch_size or config.batch_size) * strategy.num_replicas_in_sync
-    print(f"{FLAGS.workdir}, step {step}: {dataset.test.num_examples:,} test images", flush=True)
+    count = f"{dataset.test.num_examples:,} {dataset.scored} images"
+    print(f"{FLAGS.workdir}, step {step}: {count}", flush=True)
     rows = []
     for name, scored in (("averaged", averaged), ("raw", model)):
         say = functools.partial(print, flush=True) if name == "averaged" else None
@@ -45,7 +59,7 @@ def main(_) -> None:
         print(f"{name} weights: {loss:.3f} {unit}{score:.4f} {metric}", flush=True)
         rows.append((f"{name} weights", score))
     if averaged.likelihood.has_log_prob:
-        print(table(config.dataset, rows, dataset.note))
+        print(table(dataset, rows))
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from train.quiet import start_tensorflow
 from train.workdir.rows import read
 
 FLAGS = flags.FLAGS
+SCORES = ("test/", "validation/")  # beginnings of their names in the log
 CARD = "model_card.json"
 MAX_VERSION = 2**63 - 1  # TF Serving's versions are int64
 PACKAGES = ("pixelcnn_tf", "tensorflow", "keras", "numpy")
@@ -55,9 +56,9 @@ def test_scores(workdir: str, step: int) -> dict | None:
     path = os.path.join(workdir, "metrics.jsonl")
     rows = read(path) if os.path.exists(path) else []
     scored = [
-        {"step": row["step"]} | {key: row[key] for key in row if key.startswith("test/")}
+        {"step": row["step"]} | {key: row[key] for key in row if key.startswith(SCORES)}
         for row in rows
-        if row["step"] <= step and any(key.startswith("test/") for key in row)
+        if row["step"] <= step and any(key.startswith(SCORES) for key in row)
     ]
     return scored[-1] if scored else None
 

@@ -75,7 +75,7 @@ def _train(config, num_workers):
 
 def _train_under(strategy, workers, config, saved):
     """`train`, under a strategy."""
-    from train.data.load import load
+    from train.data.load import load_configured
     from train.devices.signals import StopRequest
     from train.output.published_scores import table
     from train.output.samples import refuse_too_many
@@ -83,7 +83,9 @@ def _train_under(strategy, workers, config, saved):
     from train.training.trainer import Trainer
 
     say = functools.partial(print, flush=True) if workers.is_chief else lambda text: None
-    dataset = load(config.dataset, config.data_dir, config.num_levels)
+    dataset = load_configured(config)
+    for warning in dataset.warnings:
+        say(f"warning: {warning}")
     if saved is not None:
         configuration.refuse_other_data(saved, config, dataset)
         configuration.refuse_another_batch(saved, config, strategy.num_replicas_in_sync)
@@ -100,8 +102,8 @@ def _train_under(strategy, workers, config, saved):
 
     say(
         f"{config.dataset}: {dataset.train.num_examples:,} train and "
-        f"{dataset.test.num_examples:,} test images {dataset.image_shape}, "
-        f"{dataset.num_levels} levels\n"
+        f"{dataset.test.num_examples:,} {dataset.scored} images {dataset.image_shape}, "
+        f"{dataset.num_levels} levels{f' ({dataset.note})' if dataset.note else ''}\n"
         f"model: {trainer.model.count_params():,} weights, {config.dtype}, "
         f"{strategy.num_replicas_in_sync} replica(s) on {workers.count} machine(s), global batch "
         f"{batch_size}"
@@ -126,11 +128,14 @@ def _train_under(strategy, workers, config, saved):
         losses, scores = Loop(trainer, last_step, stop).run(step)
     if trainer.model.likelihood.has_log_prob:
         rows = [(f"{name} weights", score) for name, score in scores.items()]
-        say(table(config.dataset, rows, dataset.note))
+        say(table(dataset, rows))
         say(f"  {losses['averaged']:.3f} nats an image (averaged weights)")
     else:
         metric = trainer.model.likelihood.metric
-        say(f"  test {metric}: {scores['averaged']:.4f} (raw weights {scores['raw']:.4f})")
+        say(
+            f"  {dataset.scored} {metric}: {scores['averaged']:.4f} "
+            f"(raw weights {scores['raw']:.4f})"
+        )
     return scores
 
 

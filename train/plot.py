@@ -1,7 +1,4 @@
-"""Draws the curve of a run: `python -m train.plot --workdir=... --output=curve.png`.
-
-Needs matplotlib (extra `dev`).
-"""
+"""Draws the curve of a run: `python -m train.plot --workdir=... --output=curve.png`."""
 
 import os
 
@@ -16,6 +13,8 @@ CURVES = (  # name in metrics.jsonl, label
     ("train/{}", "train, with dropout"),
     ("test/{}_raw", "test, raw weights"),
     ("test/{}", "test, averaged weights"),
+    ("validation/{}_raw", "validation, raw weights"),
+    ("validation/{}", "validation, averaged weights"),
 )
 METRICS = {"bits_per_dim": "bits/dim", "energy_distance": "energy distance"}
 
@@ -45,10 +44,8 @@ def plot(workdir: str, output: str = "", title: str = "") -> str:
     path = os.path.join(workdir, "metrics.jsonl")
     if not os.path.exists(path):
         raise UserError(f"--workdir={workdir}: no run here (metrics.jsonl is missing)")
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise UserError("matplotlib is missing: pip install -e '.[dev]'") from None
+    from matplotlib.figure import Figure
+
     rows = read(path)
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()
@@ -57,7 +54,8 @@ def plot(workdir: str, output: str = "", title: str = "") -> str:
             name = key.format(metric)
             points = [(row["step"], row[name]) for row in rows if name in row]
             if points:
-                axes.plot(*zip(*points, strict=True), label=label, marker="o" * ("test" in key))
+                marker = "o" * ("train" not in key)
+                axes.plot(*zip(*points, strict=True), label=label, marker=marker)
                 axes.set_ylabel(unit)
     if not axes.lines:
         raise UserError(f"{path}: holds no scores yet, nothing to draw")

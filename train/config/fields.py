@@ -9,6 +9,8 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from train.config.models import MODELS
+from train.config.sizes import TEXT as SIZE_TEXT
+from train.config.sizes import is_size
 from train.errors import UserError
 
 
@@ -24,14 +26,17 @@ def at_least(least: int) -> Allowed:
 
 
 def one_of(*names) -> Allowed:
-    return Allowed(f"one of {', '.join(names)}", lambda value: value in names)
+    shown = ", ".join(name or "nothing" for name in names)
+    return Allowed(f"one of {shown}", lambda value: value in names)
 
 
 ANY = Allowed("", lambda value: True)
 SHARE = Allowed("at least 0 and below 1", lambda value: 0 <= value < 1)
 FACTOR = Allowed("above 0 and at most 1", lambda value: 0 < value <= 1)
 SEED = Allowed("from 0 to 2147483647", lambda value: 0 <= value < 2**31)
-LEVELS = Allowed("0, or 2 to 256", lambda value: value == 0 or 2 <= value <= 256)
+LEVELS = Allowed("0, or 2 to 65536", lambda value: value == 0 or 2 <= value <= 65536)
+PROBABILITY = Allowed("from 0 to 1", lambda value: 0 <= value <= 1)
+SIZE = Allowed(SIZE_TEXT, is_size)
 
 
 def field(
@@ -72,7 +77,43 @@ class Config:
         may_change=True,
     )
     num_levels: int = field(
-        0, "quantise the data to so many levels per channel, 2 to 256; 0: as they are", LEVELS
+        0, "quantise the data to so many levels per channel, 2 to 65536; 0: as they are", LEVELS
+    )
+    binarize: str = field(
+        "",
+        "dynamic: each time an image is seen, its pixels are drawn anew as 0 or 1, with its "
+        "intensities as probabilities; one fixed draw for evaluation",
+        one_of("", "dynamic"),
+    )
+    train_split: str = field(
+        "", "what to train on, such as train[:90%] or train+validation; default: train"
+    )
+    eval_split: str = field(
+        "", "what to score, such as validation or train[90%:]; default: the test split"
+    )
+    resize: str = field(
+        "", "HxW: resize every image to it (antialiased); scores then refer to those", SIZE
+    )
+    crop: str = field(
+        "", "HxW: train on random crops of this size, score crops of the centre", SIZE
+    )
+    random_flip: bool = field(False, "in training, mirror half of the images left to right")
+    mutation_rate: float = field(
+        0.0,
+        "in training, replace each value with this probability by a random level (for background "
+        "models, Ren et al. 2019)",
+        PROBABILITY,
+    )
+    # The next two say how files are read; a run of before, which dropped transparency, can go on.
+    alpha: str = field(
+        "",
+        "transparent images of a folder: drop (the transparency), white or black (ground); "
+        "default: they are refused",
+        one_of("", "drop", "white", "black"),
+        may_change=True,
+    )
+    skip_broken: bool = field(
+        False, "leave out the files of a folder that cannot be read", may_change=True
     )
     # model
     model: str = field("pixelcnn_pp", "which model", one_of(*MODELS))
@@ -185,6 +226,17 @@ def check(config: Config) -> None:
         raise UserError(
             f"--num_levels={config.num_levels}: with --input_embedding the levels are codes, "
             "which have no order and cannot be quantised; leave it out"
+        )
+    for name in ("resize", "binarize"):
+        if getattr(config, name) and config.input_embedding:
+            raise UserError(
+                f"--{name}={getattr(config, name)}: with --input_embedding the levels are codes, "
+                "which have no order; leave it out"
+            )
+    if config.binarize and config.num_levels:
+        raise UserError(
+            f"--num_levels={config.num_levels}: --binarize={config.binarize} gives 2 levels; use "
+            "only one"
         )
     if config.strategy == "one_device" and config.nr_gpu > 1:
         raise UserError(f"--nr_gpu={config.nr_gpu}: --strategy=one_device uses one device")

@@ -1,13 +1,15 @@
 """What every source of data gives: a data set with its splits."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
 
 from pixelcnn_tf.levels import quantize_levels
 from train.data.splits import Split
 from train.errors import UserError
-
-TEST_SPLITS = ("test", "validation", "valid", "val")  # names of the split that is scored, by rank
 
 
 class Dataset(NamedTuple):
@@ -18,9 +20,16 @@ class Dataset(NamedTuple):
       image_shape: `(H, W, C)`.
       num_levels: number of levels per channel; images hold 0 ... num_levels - 1.
       num_classes: number of classes, or None without labels.
-      train, test: splits (see `train/data/splits.py`).
-      note: what a reader of the test score should know, or "".
+      train: what is trained on, a split (see `train/data/splits.py`).
+      test: what is scored: the test split, or what `--eval_split` says.
+      note: what a reader of the score should know, or "".
       missing_labels: why there are no labels, where that is not plain, or "".
+      validation: the validation split, or None if there is none.
+      scored: what `test` is called: "test", or the value of `--eval_split`.
+      benchmark: name of the published benchmark that `test` is, whole and unchanged, or "".
+      levels_are_known: the source tells how many levels its images have; else 256 is assumed of 8
+        bits.
+      warnings: sentences for who trains on it.
     """
 
     name: str
@@ -31,6 +40,20 @@ class Dataset(NamedTuple):
     test: Split
     note: str = ""
     missing_labels: str = ""
+    validation: Split | None = None
+    scored: str = "test"
+    benchmark: str = ""
+    levels_are_known: bool = True
+    warnings: tuple = ()
+
+    def map_splits(self, function: Callable[[Split], Split]) -> "Dataset":
+        """The data set with `function` applied to each of its splits."""
+        splits = {key: getattr(self, key) for key in ("train", "test", "validation")}
+        return self._replace(**{key: split and function(split) for key, split in splits.items()})
+
+    def add_note(self, note: str) -> "Dataset":
+        """The data set with another sentence in `note`."""
+        return self._replace(note=f"{self.note}; {note}" if self.note else note)
 
 
 def quantize(dataset: Dataset, num_levels: int) -> Dataset:
@@ -48,14 +71,19 @@ def quantize(dataset: Dataset, num_levels: int) -> Dataset:
         )
     if num_levels == dataset.num_levels:
         return dataset
-    function = partial(quantize_levels, num_levels=dataset.num_levels, to_levels=num_levels)
-    note = (
+    function = partial(_quantize, num_levels=dataset.num_levels, to_levels=num_levels)
+    quantized = dataset.map_splits(lambda split: split.map_images(function))
+    return quantized._replace(num_levels=num_levels, benchmark="").add_note(
         f"{num_levels} levels, floor(x * {num_levels} / {dataset.num_levels}) of the data's: "
         "bits/dim refer to these and are not comparable with results of other levels"
     )
-    return dataset._replace(
-        num_levels=num_levels,
-        train=dataset.train.map_images(function),
-        test=dataset.test.map_images(function),
-        note=f"{dataset.note}; {note}" if dataset.note else note,
-    )
+
+
+def _quantize(images, num_levels, to_levels):
+    """`quantize_levels`, in the smallest type that holds the levels."""
+    quantized = quantize_levels(images, num_levels, to_levels)
+    if to_levels > 256 or quantized.dtype in (np.uint8, tf.uint8):
+        return quantized
+    if isinstance(quantized, tf.Tensor):
+        return tf.cast(quantized, tf.uint8)
+    return quantized.astype(np.uint8)

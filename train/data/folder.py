@@ -1,103 +1,154 @@
-"""A folder of images: either root/split/class/*.png (tfds.ImageFolder) or one flat folder."""
+"""A folder of images.
+
+Either root/<split>/..., of which train is one split; or all images under the root, one in ten of
+which becomes the test split. Within a split (or the root) the folders of the first level are the
+classes, if every image lies in one; what lies deeper belongs to them.
+"""
 
 import hashlib
 import os
 
 import numpy as np
-import tensorflow as tf
 
-from train.data.dataset import TEST_SPLITS, Dataset
-from train.data.splits import ArraySplit
-from train.errors import UserError, reason
+from train.data.dataset import Dataset
+from train.data.file_split import FileSplit
+from train.data.image_file import EXTENSIONS
+from train.data.image_files import Images, list_images, read_images
+from train.data.options import DataOptions, size_text
+from train.data.split_names import TEST_SPLITS, Piece, choose
+from train.data.splits import ArraySplit, PackedSplit, Split
+from train.errors import UserError
 
-EXTENSIONS = (".png", ".jpg", ".jpeg", ".bmp", ".gif")
-TEST_SHARE = 10  # a flat folder's test split: one image in ten, chosen by the hash of its name
+TEST_SHARE = 10  # of images without splits one in so many is scored, by the hash of its name
+SPLITS = {"train", *TEST_SPLITS}
+NO_CLASSES = "not every image lies in a folder of its class"
 
 
-def load_folder(name: str) -> Dataset:
+def load_folder(name: str, options: DataOptions) -> Dataset:
     """Loads `folder:/path`.
 
     Raises:
-      UserError: if there is nothing to load, an image cannot be read (naming it), or the
-        images differ in size.
+      UserError: if there is nothing to load, an image cannot be read (naming it), or the images
+        differ in size and no flag makes them alike.
     """
+    what = f"--dataset={name}"
     root = os.path.expanduser(name.removeprefix("folder:"))
     if not os.path.isdir(root):
-        raise UserError(f"--dataset={name}: no such folder")
-    entries = sorted(os.listdir(root))
-    flat = [os.path.join(root, entry) for entry in entries if entry.lower().endswith(EXTENSIONS)]
-    if flat:
-        files = {"train": [], "test": []}
-        for path in flat:
-            number = int(hashlib.sha256(os.path.basename(path).encode()).hexdigest(), 16)
-            files["test" if number % TEST_SHARE == 0 else "train"].append((path, None))
-        classes = None
-        note = f"test split: one image in {TEST_SHARE}, by the hash of the file name"
-    else:
-        files, classes = _image_folder(name, root)
-        note = ""
-    for split, members in files.items():
-        if not members:
-            raise UserError(f"--dataset={name}: no images for the {split} split")
-    members = files["train"] + files["test"]
-    images = _read(name, [path for path, _ in members])
-    labels = np.array([-1 if label is None else label for _, label in members], np.int32)
-    count = len(files["train"])
-    splits = {
-        split: ArraySplit(images[part], labels[part] if classes else None)
-        for split, part in {"train": slice(count), "test": slice(count, None)}.items()
-    }
+        raise UserError(f"{what}: no such folder")
+    files, others = list_images(root)
+    if not files:
+        raise UserError(f"{what}: holds no images ({', '.join(EXTENSIONS)}), nor do its folders")
+    homes, within, note = _homes(what, root, files)
+    images = read_images(
+        [os.path.join(root, path) for path in files],
+        what,
+        options.alpha,
+        options.resize,
+        options.skip_broken,
+    )
+    _require_fitting_sizes(what, images, options.crop)
+    readable = [os.path.relpath(path, root) for path in images.paths]
+    numbers = {}  # of the images of each split
+    for number, path in enumerate(readable):
+        numbers.setdefault(homes[path], []).append(number)
+    classes = [path.split(os.sep)[0] for path in map(within.get, readable) if os.sep in path]
+    labels = None
+    if len(classes) == len(readable):
+        names = sorted(set(classes))
+        labels = np.array([names.index(each) for each in classes], np.int32)
+    counts = {split: len(members) for split, members in numbers.items()}
+    choice = choose(name, counts, options)
+
+    def make(pieces):
+        wanted = [n for piece in pieces for n in numbers[piece.split][piece.begin : piece.end]]
+        return _make_split(images, wanted, labels, options.crop)
+
+    warnings = list(images.warnings)
+    if others:
+        warnings.append(
+            f"{what}: {len(others):,} file(s) of other kinds, such as {others[0]}, are left out"
+        )
+    train = make(choice.train_pieces)
+    validation = choice.validation
     return Dataset(
-        name, images.shape[1:], 256, len(classes) if classes else None, note=note, **splits
+        name,
+        train.image_shape,
+        images.num_levels,
+        None if labels is None else len(names),
+        train,
+        make(choice.scored_pieces),
+        note="; ".join(text for text in (note, choice.note) if text),
+        missing_labels=NO_CLASSES if labels is None and classes else "",
+        validation=make([Piece(validation, 0, counts[validation])]) if validation else None,
+        scored=choice.name,
+        levels_are_known=images.num_levels != 256,
+        warnings=tuple(warnings),
     )
 
 
-def _image_folder(name, root):
-    """Files and labels of the tfds.ImageFolder layout: `{split: [(path, label)]}`, classes."""
-    import tensorflow_datasets as tfds
-
-    builder = tfds.ImageFolder(root)
-    available = builder.info.splits
-    if not available:
-        raise UserError(
-            f"--dataset={name}: holds neither images ({', '.join(EXTENSIONS)}) nor "
-            "split/class/image folders"
-        )
-    test = next((split for split in TEST_SPLITS if split in available), None)
-    if "train" not in available or test is None:
-        raise UserError(
-            f"--dataset={name}: found the folders {sorted(available)}, but images are expected "
-            f"in {root} itself, or in train/<class>/ and test/<class>/"
-        )
-    skip = {"image": tfds.decode.SkipDecoding()}
-    files = {}
-    for split, source in {"train": "train", "test": test}.items():
-        examples = builder.as_dataset(split=source, decoders=skip)
-        files[split] = sorted(
-            (example["image/filename"].decode(), int(example["label"]))
-            for example in examples.as_numpy_iterator()
-        )
-    return files, builder.info.features["label"].names
-
-
-def _decode(path):
-    """One image as uint8 `[H, W, 1]` or `[H, W, 3]`, without transparency."""
-    try:
-        image = tf.io.decode_image(tf.io.read_file(path), expand_animations=False).numpy()
-    except (tf.errors.OpError, OSError) as error:
-        raise UserError(f"{path}: not a readable image ({reason(error)})") from None
-    return image[..., :3] if image.shape[-1] >= 3 else image[..., :1]
-
-
-def _read(name, paths):
-    """All images, uint8 `[N, H, W, C]`: C is 3 if any has colours (grey ones become RGB)."""
-    images = [_decode(path) for path in paths]
-    for path, image in zip(paths, images, strict=True):
-        if image.shape[:2] != images[0].shape[:2]:
-            sizes = [f"{i.shape[0]}x{i.shape[1]}" for i in (image, images[0])]
+def _homes(what, root, files):
+    """The split of each file, its path within that, and a note on how they came about."""
+    tops = {path.split(os.sep)[0] for path in files if os.sep in path}
+    if "train" in tops or (tops and tops <= SPLITS):
+        beside = next((path for path in files if os.sep not in path), None)
+        if beside:
             raise UserError(
-                f"--dataset={name}: {path} is {sizes[0]}, but {paths[0]} is {sizes[1]}; all must "
-                "have one size"
+                f"{what}: images lie in folders of splits ({', '.join(sorted(tops))}), but "
+                f"{beside} in {root} itself; put it into one of them"
             )
-    channels = max(image.shape[-1] for image in images)
-    return np.stack([np.broadcast_to(i, [*i.shape[:2], channels]) for i in images])
+        parts = {path: path.split(os.sep, 1) for path in files}
+        homes = {path: split for path, (split, _) in parts.items()}
+        return homes, {path: rest for path, (_, rest) in parts.items()}, ""
+
+    def home(path):
+        number = int(hashlib.sha256(path.replace(os.sep, "/").encode()).hexdigest(), 16)
+        return "train" if number % TEST_SHARE else "test"
+
+    homes = {path: home(path) for path in files}
+    for split in ("train", "test"):
+        if split not in homes.values():
+            raise UserError(
+                f"{what}: {len(files):,} image(s) are too few to hold out one in {TEST_SHARE}, by "
+                f"the hash of the file name, for testing: none is left for the {split} split; put "
+                "them into train/ and test/"
+            )
+    note = f"test split: one image in {TEST_SHARE}, by the hash of the file name"
+    return homes, {path: path for path in files}, note
+
+
+def _require_fitting_sizes(what, images: Images, crop):
+    """Raises UserError if the images differ in size, or are smaller than the crops."""
+    first = images.shapes[0]
+    for path, shape in zip(images.paths, images.shapes, strict=True):
+        if crop is not None and (shape[0] < crop[0] or shape[1] < crop[1]):
+            raise UserError(
+                f"--crop={size_text(crop)}: {path} is {size_text(shape)}; all images must be at "
+                "least as large (--resize=HxW makes them so)"
+            )
+        if crop is None and shape[:2] != first[:2]:
+            raise UserError(
+                f"{what}: {path} is {size_text(shape)}, but {images.paths[0]} is "
+                f"{size_text(first)}; --resize=HxW or --crop=HxW makes all images of one size"
+            )
+
+
+def _make_split(images: Images, numbers: list[int], labels, crop) -> Split:
+    """A split of the images with these numbers."""
+    labels = None if labels is None else labels[numbers]
+    lows, highs = zip(*(images.value_ranges[n] for n in numbers), strict=True)
+    if images.levels is not None:
+        levels = [images.levels[n] for n in numbers]
+        if crop is not None:
+            return PackedSplit.of_images(levels, labels, crop)
+        return ArraySplit(np.stack(levels), labels)
+    paths = [images.paths[n] for n in numbers]
+    shape = (*(crop or images.shapes[0][:2]), images.shapes[0][2])
+    return FileSplit(
+        lambda number: images.read(paths[number]),
+        len(paths),
+        shape,
+        np.uint8 if images.num_levels <= 256 else np.uint16,
+        labels,
+        crop,
+        (min(lows), max(highs)),
+    )

@@ -3,21 +3,32 @@
 A source of data is a file of its own, whose function gives a `Dataset`, and a line here.
 """
 
+import numpy as np
+
+from train.config.fields import Config
 from train.config.saved import DataDescription
+from train.data import checks
 from train.data.arrays import load_digits, load_npz
+from train.data.augmentation import Augmentation
 from train.data.dataset import Dataset, quantize
 from train.data.folder import load_folder
+from train.data.image_file import resize
+from train.data.options import DEFAULTS, DataOptions, size_text
+from train.data.splits import ArraySplit, Split
 from train.data.tfds_data import describe_tfds, load_tfds
 from train.errors import UserError
 
 
-def load(name: str, data_dir: str = "", num_levels: int = 0) -> Dataset:
+def load(
+    name: str, data_dir: str = "", num_levels: int = 0, options: DataOptions = DEFAULTS
+) -> Dataset:
     """Loads a data set.
 
     Args:
       name: "digits", "folder:/path", a path ending in ".npz", or a tfds name.
       data_dir: where tfds data sets are prepared; "" for tfds' default.
       num_levels: quantise the images to so many levels (see `quantize`); 0: leave them.
+      options: what else is done to them, see `DataOptions`.
 
     Returns:
       `Dataset`.
@@ -25,18 +36,96 @@ def load(name: str, data_dir: str = "", num_levels: int = 0) -> Dataset:
     Raises:
       UserError: if it cannot be had, or its images are unfit.
     """
+    for flag in ("alpha", "skip_broken"):
+        if getattr(options, flag) and not name.startswith("folder:"):
+            raise UserError(f"--{flag} is for --dataset=folder:..., not for --dataset={name}")
     source = _local_source(name)
-    dataset = source(name) if source else load_tfds(name, data_dir)
+    dataset = source(name, options) if source else load_tfds(name, data_dir, options=options)
     channels = dataset.image_shape[-1]
     if channels not in (1, 3):
         raise UserError(f"--dataset={name}: images have {channels} channels, must be 1 or 3")
-    return quantize(dataset, num_levels) if num_levels else dataset
+    checks.refuse_constant(dataset)
+    warnings = list(dataset.warnings) + checks.label_warnings(dataset)
+    if num_levels and checks.takes_as_levels(dataset, num_levels):
+        dataset = dataset._replace(num_levels=num_levels, benchmark="").add_note(
+            f"its 8-bit values are taken for levels 0 to {num_levels - 1}, since none is larger"
+        )
+    elif not num_levels:
+        warnings += checks.few_levels_warning(dataset)
+    if options.resize:
+        dataset = _resized(dataset, options.resize)
+    if options.crop:
+        dataset = _cropped(dataset, options.crop)
+    if num_levels:
+        before, dataset = dataset, quantize(dataset, num_levels)
+        checks.refuse_nothing_left(dataset, before)
+    return _augmented(dataset, options)._replace(warnings=tuple(warnings))
+
+
+def load_configured(config: Config, data_dir: str = "") -> Dataset:
+    """`load` with all that a checked configuration says; `data_dir` wins over its own."""
+    return load(
+        config.dataset, data_dir or config.data_dir, config.num_levels, DataOptions.of(config)
+    )
+
+
+def _resized(dataset, size):
+    """Resizes what the source has not resized itself."""
+
+    def function(split: Split):
+        if split.image_shape[:2] == size or not isinstance(split, ArraySplit):
+            return split
+        images = [resize(image, size, dataset.num_levels) for image in split.images]
+        return ArraySplit(np.stack(images), split.labels)
+
+    resized = dataset.map_splits(function)
+    resized = resized._replace(image_shape=resized.train.image_shape, benchmark="")
+    return resized.add_note(f"bits/dim refer to images resized to {size_text(size)}")
+
+
+def _cropped(dataset, size):
+    """Crops what the source has not cropped itself."""
+    height, width, channels = dataset.image_shape
+    if height < size[0] or width < size[1]:
+        raise UserError(
+            f"--crop={size_text(size)}: the images of --dataset={dataset.name} are "
+            f"{height}x{width}; a crop is at most as large"
+        )
+    if (height, width) == size and not isinstance(dataset.train, ArraySplit):
+        cropped = dataset  # by its source, since its images differ in size
+    else:
+        cropped = dataset.map_splits(lambda split: split.crop(size))
+    return cropped._replace(image_shape=(*size, channels), benchmark="").add_note(
+        f"scored on the central {size_text(size)} of each image"
+    )
+
+
+def _augmented(dataset, options):
+    """Lets the splits draw anew what is to be drawn anew."""
+    num_levels = dataset.num_levels
+    if options.binarize:
+        if num_levels == 2:
+            raise UserError(
+                f"--binarize={options.binarize}: the images of --dataset={dataset.name} have 2 "
+                "levels already; leave it out"
+            )
+        dataset = dataset._replace(num_levels=2, benchmark="").add_note(
+            "binarised dynamically, by one fixed draw for scoring: not comparable with results on "
+            "the fixed binarisation (binarized_mnist) or on grey levels"
+        )
+    augmentation = Augmentation(
+        num_levels if options.binarize else 0,
+        options.random_flip,
+        options.mutation_rate,
+        dataset.num_levels,
+    )
+    return dataset.map_splits(lambda split: split.with_augmentation(augmentation))
 
 
 def _local_source(name):
     """The function that loads a data set of this machine's files, or None for one of tfds."""
     if name == "digits":
-        return lambda _: load_digits()
+        return lambda _, options: load_digits(options)
     if name.startswith("folder:"):
         return load_folder
     return load_npz if name.endswith(".npz") else None

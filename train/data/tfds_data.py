@@ -3,92 +3,152 @@
 import difflib
 import math
 import os
+from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
-from train.data.dataset import TEST_SPLITS, Dataset
-from train.data.splits import ArraySplit, StreamedSplit
+from train.data.dataset import Dataset
+from train.data.image_file import resize
+from train.data.options import DEFAULTS, DataOptions, size_text
+from train.data.split_names import Piece, choose
+from train.data.splits import ArraySplit, PackedSplit, StreamedSplit
 from train.errors import UserError, reason
 
 IN_MEMORY_BYTES = 4 * 2**30  # larger splits are streamed from disk
 NETWORK_TIMEOUT = 10  # seconds to wait for the first answer of a download server
-HELD_OUT_PERCENT = 10  # of train, where a data set has no test split
+# Data sets whose uint8 images have other levels than 256; their features do not tell.
+NUM_LEVELS = {"binarized_mnist": 2}
 
 
-def load_tfds(name: str, data_dir: str = "", in_memory_bytes: int = IN_MEMORY_BYTES) -> Dataset:
+def load_tfds(
+    name: str,
+    data_dir: str = "",
+    in_memory_bytes: int | None = None,
+    options: DataOptions = DEFAULTS,
+) -> Dataset:
     """Loads an image data set of tfds; prepared data is used first, then a download is tried.
 
     Args:
       name: a tfds name, "cifar10" or "downsampled_imagenet/32x32".
       data_dir: tfds' `data_dir`; "" for its default.
-      in_memory_bytes: splits above this size are streamed.
+      in_memory_bytes: splits above this size are streamed; default: IN_MEMORY_BYTES.
+      options: `resize`, `crop` (where sizes differ) and the splits.
 
     Returns:
       `train.data.dataset.Dataset`.
 
     Raises:
-      UserError: if the name is unknown, the data can neither be found nor downloaded, or it has
-        no images of one fixed shape.
+      UserError: if the name is unknown, the data can neither be found nor downloaded, or its
+        images differ in size and no flag makes them alike.
     """
+    limit = IN_MEMORY_BYTES if in_memory_bytes is None else in_memory_bytes
+    builder = _builder(name, data_dir)
+    images = _features(builder, name)
+    size = options.resize or images.shape[:2]
+    if None in size and options.crop is None:
+        raise UserError(
+            f"--dataset={name}: its images differ in size ({images.shape}); --resize=HxW or "
+            "--crop=HxW makes all images of one size"
+        )
+    prepare(builder, name)
+    choice = choose(name, builder.info.splits, options)
+    note = "; ".join(text for text in (_missing_images(builder, choice), choice.note) if text)
+
+    def make(instruction, pieces, limit=limit):
+        count = sum(piece.end - piece.begin for piece in pieces)
+        read = partial(_read, builder, instruction, images, options.resize)
+        shape = (*size, images.shape[2])
+        if None in size:
+            held = _varied_in_memory(name, read, limit, options.crop)
+            return held or StreamedSplit(read, count, (*options.crop, shape[2]), options.crop)
+        if count * math.prod(shape) * images.dtype.itemsize > limit:
+            return StreamedSplit(read, count, shape)
+        return _in_memory(name, instruction, read, count, shape, images)
+
+    validation = choice.validation
+    return Dataset(
+        name,
+        (*(options.crop if None in size else size), images.shape[2]),
+        images.num_levels,
+        images.num_classes,
+        make(choice.train, choice.train_pieces),
+        make(choice.scored, choice.scored_pieces),
+        note=note,
+        # Streamed, so that it costs nothing to those who do not use it.
+        validation=make(
+            validation, [Piece(validation, 0, builder.info.splits[validation].num_examples)], 0
+        )
+        if validation
+        else None,
+        scored=choice.name,
+        benchmark=name.split(":")[0] if choice.is_test else "",
+        levels_are_known=images.num_levels != 256,
+    )
+
+
+def _read(builder, instruction, images, size, shuffle_seed):
+    """The examples of a split, `tf.data.Dataset` of dicts."""
     import tensorflow_datasets as tfds
 
-    builder = _builder(name, data_dir)
-    prepare(builder, name)
+    config = tfds.ReadConfig(shuffle_seed=shuffle_seed, add_tfds_id=False)
+    examples = builder.as_dataset(
+        split=instruction, shuffle_files=shuffle_seed is not None, read_config=config
+    )
 
-    image_key, label_key = _features(builder, name)
-    shape = builder.info.features[image_key].shape
-    if any(n is None for n in shape):
-        raise UserError(f"--dataset={name}: images have no fixed size ({shape})")
-    available = builder.info.splits
-    note = _missing_images(builder)
-    test = next((split for split in TEST_SPLITS if split in available), None)
-    if "train" not in available:
-        raise UserError(f"--dataset={name}: has no split 'train', only {sorted(available)}")
-    if test:
-        instructions = {"train": "train", "test": test}
-    else:
-        keep = 100 - HELD_OUT_PERCENT
-        instructions = {"train": f"train[:{keep}%]", "test": f"train[{keep}%:]"}
-        note = f"no test split of its own: scored on the last {HELD_OUT_PERCENT} % of train"
-
-    def make(instruction):
-        count = available[instruction].num_examples
-
-        def read(shuffle_seed):
-            config = tfds.ReadConfig(shuffle_seed=shuffle_seed, add_tfds_id=False)
-            examples = builder.as_dataset(
-                split=instruction, shuffle_files=shuffle_seed is not None, read_config=config
+    def to_batch(example):
+        result = {"images": example[images.key]}
+        if size is not None:
+            resized = tf.numpy_function(
+                lambda levels: resize(levels, size, images.num_levels),
+                [result["images"]],
+                images.dtype,
+                stateful=False,
             )
+            result["images"] = tf.ensure_shape(resized, (*size, images.shape[2]))
+        if images.label_key:
+            result["labels"] = tf.cast(example[images.label_key], tf.int32)
+        return result
 
-            def to_batch(example):
-                result = {"images": example[image_key]}
-                if label_key:
-                    result["labels"] = tf.cast(example[label_key], tf.int32)
-                return result
+    return examples.map(to_batch, num_parallel_calls=tf.data.AUTOTUNE)
 
-            return examples.map(to_batch, num_parallel_calls=tf.data.AUTOTUNE)
 
-        if count * math.prod(shape) > in_memory_bytes:
-            return StreamedSplit(read, count, shape)
-        images = np.empty((count, *shape), np.uint8)
-        labels = np.empty(count, np.int32) if label_key else None
-        begin = 0
-        for batch in read(None).batch(1024).as_numpy_iterator():
-            end = begin + len(batch["images"])
-            images[begin:end] = batch["images"]
-            if label_key:
-                labels[begin:end] = batch["labels"]
-            begin = end
-        if label_key and labels.min() < 0:
-            raise UserError(f"--dataset={name}: split {instruction} has images without a label")
-        if begin != count:
-            raise UserError(f"--dataset={name}: split {instruction} has {begin} of {count} images")
-        return ArraySplit(images, labels)
+def _in_memory(name, instruction, read, count, shape, images):
+    """A split of images of one size."""
+    levels = np.empty((count, *shape), images.dtype)
+    labels = np.empty(count, np.int32) if images.label_key else None
+    begin = 0
+    for batch in read(None).batch(1024).as_numpy_iterator():
+        end = begin + len(batch["images"])
+        levels[begin:end] = batch["images"]
+        if labels is not None:
+            labels[begin:end] = batch["labels"]
+        begin = end
+    if begin != count:
+        raise UserError(f"--dataset={name}: split {instruction} has {begin} of {count} images")
+    if labels is not None and labels.min() < 0:
+        raise UserError(f"--dataset={name}: split {instruction} has images without a label")
+    return ArraySplit(levels, labels)
 
-    num_classes = _num_classes(builder, label_key)
-    splits = {key: make(instruction) for key, instruction in instructions.items()}
-    return Dataset(name, tuple(shape), 256, num_classes, note=note, **splits)
+
+def _varied_in_memory(name, read, limit, crop):
+    """A split of images of several sizes, or None if it takes more bytes than `limit`."""
+    levels, labels, num_bytes = [], [], 0
+    for example in read(None).as_numpy_iterator():
+        image = example["images"]
+        num_bytes += image.nbytes
+        if num_bytes > limit:
+            return None
+        if image.shape[0] < crop[0] or image.shape[1] < crop[1]:
+            raise UserError(
+                f"--crop={size_text(crop)}: --dataset={name} has an image of "
+                f"{size_text(image.shape)}; all must be at least as large (--resize=HxW makes "
+                "them so)"
+            )
+        levels.append(image)
+        labels += [example["labels"]] if "labels" in example else []
+    return PackedSplit.of_images(levels, np.array(labels, np.int32) if labels else None, crop)
 
 
 def describe_tfds(name: str, data_dir: str = "") -> tuple[tuple, int, int | None]:
@@ -98,9 +158,8 @@ def describe_tfds(name: str, data_dir: str = "") -> tuple[tuple, int, int | None
     Raises:
       UserError: if there is no such data set, or it has no images.
     """
-    builder = _builder(name, data_dir)
-    image_key, label_key = _features(builder, name)
-    return builder.info.features[image_key].shape, 256, _num_classes(builder, label_key)
+    images = _features(_builder(name, data_dir), name)
+    return images.shape, images.num_levels, images.num_classes
 
 
 def _builder(name, data_dir):
@@ -122,8 +181,19 @@ def _builder(name, data_dir):
         raise UserError(f"--dataset={name}: {reason(error)}") from None
 
 
+class _Features(NamedTuple):
+    """What a tfds data set holds: the keys of image and label (or None), and what they are."""
+
+    key: str
+    shape: tuple
+    dtype: np.dtype
+    num_levels: int
+    label_key: str | None
+    num_classes: int | None
+
+
 def _features(builder, name):
-    """Keys of the image and of the label (or None)."""
+    """The `_Features` of a builder; refuses one without images."""
     import tensorflow_datasets as tfds
 
     features = builder.info.features
@@ -133,26 +203,27 @@ def _features(builder, name):
     if image is None:
         raise UserError(f"--dataset={name}: has no images (features: {sorted(features)})")
     dtype = np.dtype(features[image].np_dtype)
-    if dtype != np.uint8:
-        raise UserError(f"--dataset={name}: images are {dtype}, must be uint8")
-    return image, "label" if "label" in labels else (labels[0] if len(labels) == 1 else None)
+    if dtype not in (np.uint8, np.uint16):
+        raise UserError(f"--dataset={name}: images are {dtype}, must be uint8 or uint16")
+    label = "label" if "label" in labels else (labels[0] if len(labels) == 1 else None)
+    return _Features(
+        image,
+        features[image].shape,
+        dtype,
+        NUM_LEVELS.get(builder.name, 256 if dtype == np.uint8 else 65536),
+        label,
+        features[label].num_classes if label else None,
+    )
 
 
-def _num_classes(builder, label_key):
-    return builder.info.features[label_key].num_classes if label_key else None
-
-
-def _missing_images(builder):
+def _missing_images(builder, choice):
     """A note where the prepared test split is not the whole official one."""
     whole = {"cifar10": 10_000, "cifar100": 10_000, "mnist": 10_000, "fashion_mnist": 10_000}
     whole |= {"svhn_cropped": 26_032, "imagenet_resized": 50_000, "downsampled_imagenet": 49_999}
     expected = whole.get(builder.name)
-    for split in TEST_SPLITS:
-        if split in builder.info.splits and expected:
-            found = builder.info.splits[split].num_examples
-            if found < expected:
-                return f"scored on {found:,} of the {expected:,} official test images"
-            break
+    found = sum(piece.end - piece.begin for piece in choice.scored_pieces)
+    if choice.is_test and expected and found < expected:
+        return f"scored on {found:,} of the {expected:,} official test images"
     return ""
 
 

@@ -1,11 +1,14 @@
-"""Published test bits/dim, to set a run's own beside them."""
+"""Published test scores, to set a run's own beside them."""
 
+import math
 from typing import NamedTuple
 
 
 class Result(NamedTuple):
+    """A published score: bits/dim, or nats an image where that is said."""
+
     model: str
-    bits_per_dim: float
+    score: float
     paper: str
 
 
@@ -40,12 +43,13 @@ IMAGENET64 = (
     Result("Sparse Transformer", 3.44, SPARSE),
 )
 
-# Nats an image of binarised MNIST, which `table` does not show: of another binarisation than ours.
-MNIST_NATS = {
-    "PixelCNN": "81.30",
-    "Row LSTM": "80.54",
-    "Diagonal BiLSTM": "80.75 (1 layer), 79.20 (7 layers)",
-}
+# Nats an image, of the fixed binarisation of Salakhutdinov and Murray (2008).
+BINARIZED_MNIST = (
+    Result("PixelCNN", 81.30, PIXEL_RNN),
+    Result("Diagonal BiLSTM, 1 layer", 80.75, PIXEL_RNN),
+    Result("Row LSTM", 80.54, PIXEL_RNN),
+    Result("Diagonal BiLSTM, 7 layers", 79.20, PIXEL_RNN),
+)
 
 RESULTS = {
     "cifar10": CIFAR10,
@@ -54,31 +58,40 @@ RESULTS = {
     "imagenet_resized/32x32": IMAGENET32,
     "imagenet_resized/64x64": IMAGENET64,
 }
+IN_NATS = {"binarized_mnist": BINARIZED_MNIST}
 OTHER_IMAGENET = (
     "imagenet_resized is not the downsampled ImageNet of these papers: its bits/dim are not "
     "comparable with theirs"
 )
 
 
-def table(dataset_name: str, rows: list[tuple[str, float]], note: str = "") -> str:
+def table(dataset, rows: list[tuple[str, float]]) -> str:
     """The closing table of an evaluation.
 
+    Published results stand beside the run's own only where these are of the very images and
+    levels of the benchmark.
+
     Args:
-      dataset_name: the value of `--dataset`.
+      dataset: the `Dataset`.
       rows: this run's `(name, bits/dim)`.
-      note: of the data set.
 
     Returns:
       Text of several lines.
     """
-    lines = [f"  {'bits/dim':>8}  {dataset_name}, test"]
-    lines += [f"  {score:8.4f}  this run, {name}" for name, score in rows]
-    for result in RESULTS.get(dataset_name, ()):
-        lines.append(f"  {result.bits_per_dim:8.2f}  {result.model} - {result.paper}")
-    if dataset_name not in RESULTS:
-        lines.append("  (no published results are listed for this data set)")
-    notes = [note] if note else []
-    if dataset_name.startswith("imagenet_resized"):
+    nats = dataset.benchmark in IN_NATS
+    published = (IN_NATS if nats else RESULTS).get(dataset.benchmark, ())
+    unit, factor = "bits/dim", 1.0
+    if nats:
+        unit, factor = "nats", math.log(2.0) * math.prod(dataset.image_shape)
+    lines = [f"  {unit:>8}  {dataset.name}, {dataset.scored}"]
+    for name, score in rows:
+        other = f" ({score:.4f} bits/dim)" if nats else ""
+        lines.append(f"  {score * factor:8.{2 if nats else 4}f}  this run, {name}{other}")
+    lines += [f"  {each.score:8.2f}  {each.model} - {each.paper}" for each in published]
+    if not published:
+        lines.append("  (no published results are of these images and levels, or none is listed)")
+    notes = [dataset.note] if dataset.note else []
+    if dataset.name.startswith("imagenet_resized"):
         notes.append(OTHER_IMAGENET)
     lines += [f"  note: {text}" for text in notes]
     return "\n".join(lines)

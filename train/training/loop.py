@@ -34,6 +34,8 @@ class Loop:
         self.stop = stop
         self.batch_size = trainer.global_batch_size
         self.metric = trainer.model.likelihood.metric
+        # Of the names in the log; a part of another split goes by "test" too.
+        self.prefix = "validation" if trainer.dataset.scored == "validation" else "test"
         self.restarts = Restarts(self.config.workdir)
         steps_per_epoch = self.dataset.train.steps_per_epoch(self.batch_size)
         self.schedule = Schedule(self.config, steps_per_epoch, last_step, self.restarts)
@@ -139,7 +141,7 @@ class Loop:
 
     def _is_done(self, what, step):
         if what == EVALUATE:
-            return self.log.has(f"test/{self.metric}")
+            return self.log.has(f"{self.prefix}/{self.metric}")
         return not self.config.num_samples or os.path.exists(self._samples_path(step) + ".png")
 
     def _evaluate_and_sample(self, step, due):
@@ -164,7 +166,7 @@ class Loop:
         )
 
     def evaluate(self) -> tuple[dict, dict]:
-        """Losses an image and scores of the test split, two dicts.
+        """Losses an image and scores of the split that is scored, two dicts.
 
         Raises:
           Interrupted: if any process is asked to stop.
@@ -188,15 +190,16 @@ class Loop:
             step,
             epoch=epoch,
             **{
-                f"test/{self.metric}": scores["averaged"],
-                f"test/{self.metric}_raw": scores["raw"],
-                "test/loss_per_image": losses["averaged"],
-                "test/loss_per_image_raw": losses["raw"],
+                f"{self.prefix}/{self.metric}": scores["averaged"],
+                f"{self.prefix}/{self.metric}_raw": scores["raw"],
+                f"{self.prefix}/loss_per_image": losses["averaged"],
+                f"{self.prefix}/loss_per_image_raw": losses["raw"],
             },
         )
         self._say(
-            f"epoch {epoch}, step {step}: test {self.metric} {scores['averaged']:.4f} "
-            f"(raw weights {scores['raw']:.4f}), in {duration(time.monotonic() - begin)}"
+            f"epoch {epoch}, step {step}: {self.dataset.scored} {self.metric} "
+            f"{scores['averaged']:.4f} (raw weights {scores['raw']:.4f}), in "
+            f"{duration(time.monotonic() - begin)}"
         )
         return losses, scores
 

@@ -61,3 +61,52 @@ def duration(seconds: float) -> str:
     while len(parts) > 1 and parts[0][0] == 0:
         parts.pop(0)
     return " ".join(f"{number}{unit}" for number, unit in parts[:2])
+
+
+class Counter:
+    """How many of a number of things are done: a bar on a terminal, else a line now and then.
+
+    Nothing is shown of work that takes less than `QUIET_SECONDS`.
+
+    Args:
+      what: what is done, and to which things: "scored", "images".
+      total: how many there are.
+      stream: where to write.
+    """
+
+    QUIET_SECONDS = 5
+
+    def __init__(self, what: tuple[str, str], total: int, stream: TextIO):
+        self.what, self.total, self.stream = what, total, stream
+        self.done = 0
+        self.begin = self.told = time.monotonic()
+        self.bar = None
+        if stream.isatty():
+            self.bar = tqdm(
+                total=total,
+                file=stream,
+                desc=what[0],
+                unit=what[1],
+                dynamic_ncols=True,
+                delay=self.QUIET_SECONDS,
+            )
+
+    def advance(self, number: int) -> None:
+        self.done += number
+        if self.bar is not None:
+            self.bar.update(number)
+            return
+        now = time.monotonic()
+        if now - self.told > self.QUIET_SECONDS:
+            self.told = now
+            left = duration((self.total - self.done) * (now - self.begin) / self.done)
+            verb, noun = self.what
+            print(
+                f"{verb} {self.done:,} of {self.total:,} {noun}, {left} left",
+                file=self.stream,
+                flush=True,
+            )
+
+    def close(self) -> None:
+        if self.bar is not None:
+            self.bar.close()

@@ -4,7 +4,7 @@ from train.config import saved as configuration
 from train.config.fields import Config
 from train.config.models import make_model
 from train.data.dataset import Dataset
-from train.data.load import load
+from train.data.load import load_configured
 from train.errors import UserError
 from train.workdir.checkpoints import Checkpoints
 
@@ -58,6 +58,6 @@ def load_data(config: Config, data_dir: str = "") -> Dataset:
     Raises:
       UserError: if it cannot be had or is of another kind.
     """
-    dataset = load(config.dataset, data_dir or config.data_dir, config.num_levels)
+    dataset = load_configured(config, data_dir)
     configuration.refuse_other_data(configuration.load(config.workdir), config, dataset)
     return dataset

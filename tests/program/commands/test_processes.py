@@ -13,7 +13,7 @@ from train.config import saved as configuration
 from train.config.presets import from_values
 
 ROOT = Path(__file__).parents[3]
-COMMANDS = ("main", "evaluate", "sample", "export", "import_official", "plot")
+COMMANDS = ("main", "evaluate", "sample", "export", "import_official", "plot", "score")
 
 
 def start(code, *arguments, **environment):
@@ -89,6 +89,16 @@ def test_out_of_memory_is_one_sentence():
         "error: out of memory (OOM when allocating tensor with shape[9]); a smaller "
         "--batch_size, or a smaller network, needs less\n",
     )
+
+
+WITHIN_TENSORFLOW = OUT_OF_MEMORY.replace("error_code = 8", "error_code = 3").replace(
+    "OOM when allocating tensor with shape[9]", "UserError: a.png: not a readable image"
+)
+
+
+def test_an_error_within_the_input_is_one_sentence():
+    code, output, errors = finish(start(["-c", WITHIN_TENSORFLOW]))
+    assert (code, output, errors) == (2, "", "error: a.png: not a readable image\n")
 
 
 GREETING = """

@@ -179,8 +179,8 @@ def test_every_model_has_every_preset_and_builds():
         ({"model": "pixelcnn", "remat": True}, "--remat=True: --model=pixelcnn has none"),
         ({"model": "pixelcnn_pp", "nr_output_filters": 9}, "--nr_output_filters=9"),
         ({"model": "diagonal_bilstm", "input_embedding": True}, "--input_embedding=True"),
-        ({"num_levels": 1}, "--num_levels=1: must be 0, or 2 to 256"),
-        ({"num_levels": 257}, "--num_levels=257"),
+        ({"num_levels": 1}, "--num_levels=1: must be 0, or 2 to 65536"),
+        ({"num_levels": 65537}, "--num_levels=65537"),
         (
             {"model": "gated_pixelcnn", "num_levels": 4, "input_embedding": True},
             "--num_levels=4: with --input_embedding",

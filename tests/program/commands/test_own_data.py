@@ -1,0 +1,66 @@
+"""A run on one's own images, chosen by a validation split, and scored on another split."""
+
+import json
+
+import pytest
+from calls import call, refusal
+from PIL import Image
+from small import config_of, random_levels, run_training
+
+from train import evaluate
+from train.config import saved as configuration
+from train.errors import UserError
+from train.workdir.restore import load_data
+
+SMALL = dict(config="tiny", model="pixelcnn", nr_resnet=1, nr_filters=4, nr_output_filters=4)
+
+
+def make_folder(root):
+    for split, count in {"train": 16, "validation": 3, "test": 5}.items():
+        (root / split).mkdir(parents=True)
+        for i in range(count):
+            image = random_levels(9 + i % 3, 12 - i % 2, 1, seed=i)[..., 0]
+            Image.fromarray(image).save(root / split / f"{i}.png")
+    return f"folder:{root}"
+
+
+def test_run_on_crops_of_a_folder_chosen_by_validation(tmp_path, capsys):
+    values = SMALL | dict(
+        dataset=make_folder(tmp_path / "images"),
+        crop="8x8",
+        random_flip=True,
+        mutation_rate=0.1,
+        binarize="dynamic",
+        eval_split="validation",
+        batch_size=4,
+        num_samples=0,
+    )
+    run = tmp_path / "run"
+    scores = run_training(config_of(run, values, max_steps=2))
+    shown = capsys.readouterr().out
+    for part in ("3 validation images (8, 8, 1), 2 levels", "one fixed draw", "central 8x8"):
+        assert part in shown
+    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert any(row.get("validation/bits_per_dim") == scores["averaged"] for row in rows)
+    assert not any("test/bits_per_dim" in row for row in rows)
+    text = call(evaluate, f"--workdir={run}", "--split=train")
+    assert "16 train images" in text and "16 of the 16 scored images are trained on" in text
+    assert refusal(evaluate, f"--workdir={run}", "--split=tset").startswith("--split=tset: ")
+
+
+def test_a_run_of_before(tmp_path):
+    """Its `config.json` lacks the new fields, and may say 256 where the data has 2 levels."""
+    config = config_of(tmp_path, {"config": "tiny"}, num_levels=2)
+    data = configuration.DataDescription((8, 8, 1), 2, 10)
+    configuration.save(config, data)
+    path = tmp_path / "config.json"
+    fields = json.loads(path.read_text())
+    for name in ("resize", "crop", "alpha", "binarize", "eval_split", "mutation_rate"):
+        del fields[name]
+    path.write_text(json.dumps(fields))
+    assert configuration.load(str(tmp_path)).config == config
+    assert load_data(config).num_levels == 2
+    fields["data"]["num_levels"] = 256
+    path.write_text(json.dumps(fields))
+    with pytest.raises(UserError, match="images with num_levels 256, but --dataset=digits has 2"):
+        load_data(config)

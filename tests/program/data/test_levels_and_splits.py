@@ -1,0 +1,229 @@
+"""The levels that data has, labels with gaps, and which images are trained on and scored."""
+
+import numpy as np
+import pytest
+from small import random_levels
+
+from train.data import tfds_data
+from train.data.image_file import resize
+from train.data.load import describe, load
+from train.data.options import DataOptions
+from train.data.splits import PackedSplit, StreamedSplit
+from train.data.tfds_data import load_tfds
+from train.errors import UserError
+
+IMAGES = random_levels(40, 8, 8, 1)
+BINARY = random_levels(40, 8, 8, 1, num_levels=2)
+
+
+def npz(tmp_path, x_train=IMAGES, x_test=IMAGES[:10], **arrays):
+    path = str(tmp_path / "set.npz")
+    if x_test is not None:
+        arrays["x_test"] = x_test
+    np.savez(path, x_train=x_train, **arrays)
+    return path
+
+
+# Levels
+
+
+def test_constant_images_are_refused(tmp_path):
+    path = npz(tmp_path, np.full([9, 8, 8, 1], 7, np.uint8))
+    with pytest.raises(UserError, match="every training image is one and the same constant, lev"):
+        load(path)
+
+
+def test_quantised_to_nothing_is_refused(tmp_path):
+    dark = random_levels(9, 8, 8, 1, num_levels=100)
+    with pytest.raises(UserError, match="--num_levels=2: makes every .* they hold 0 to 99 of 256"):
+        load(npz(tmp_path, dark), num_levels=2)
+
+
+def test_few_levels_of_256_are_told_and_can_be_named(tmp_path):
+    path = npz(tmp_path, BINARY, BINARY)
+    dataset = load(path)
+    assert dataset.num_levels == 256
+    assert "no value is above 1" in dataset.warnings[0]
+    assert "--num_levels=2" in dataset.warnings[0] and "num_levels=2" in dataset.warnings[0]
+    named = load(path, num_levels=2)
+    assert named.num_levels == 2 and named.warnings == ()
+    assert "taken for levels 0 to 1" in named.note
+    np.testing.assert_array_equal(named.train.images, BINARY)
+    assert load(path, num_levels=4).num_levels == 4
+    np.testing.assert_array_equal(load(path, num_levels=4).train.images, BINARY)
+    with pytest.raises(UserError, match="--num_levels=20: makes .* --num_levels=2 takes them"):
+        load(path, num_levels=20)
+    known = load(npz(tmp_path, BINARY, BINARY, num_levels=2))
+    assert known.num_levels == 2 and known.warnings == ()
+    assert load(npz(tmp_path, BINARY, BINARY, num_levels=256)).warnings == ()
+    assert load(npz(tmp_path, BINARY, IMAGES)).warnings == ()
+
+
+# Labels
+
+
+def test_classes_without_training_images_are_named(tmp_path):
+    labels = np.where(np.arange(40) % 2, 0, 9000)
+    path = npz(tmp_path, y_train=labels, y_test=labels[:10])
+    dataset = load(path)
+    assert dataset.num_classes == 9001
+    assert dataset.warnings == (
+        f"--dataset={path}: of 9,001 classes 8,999 have no training image: 1 to 8999",
+    )
+    labels = np.arange(40) % 3
+    assert load(npz(tmp_path, y_train=labels, y_test=labels[:10])).warnings == ()
+
+
+# Splits
+
+
+def with_splits(tmp_path, **options):
+    path = npz(tmp_path, x_valid=IMAGES[10:15], y_train=np.arange(40) % 3)
+    return load(path, options=DataOptions(**options))
+
+
+def test_splits_of_an_npz(tmp_path):
+    dataset = with_splits(tmp_path)
+    assert dataset.scored == "test" and dataset.note == ""
+    np.testing.assert_array_equal(dataset.validation.images, IMAGES[10:15])
+    dataset = with_splits(tmp_path, eval_split="validation")
+    np.testing.assert_array_equal(dataset.test.images, IMAGES[10:15])
+    assert dataset.scored == "validation"
+    dataset = with_splits(tmp_path, train_split="train[:75%]", eval_split="train[75%:]")
+    np.testing.assert_array_equal(dataset.train.images, IMAGES[:30])
+    np.testing.assert_array_equal(dataset.test.images, IMAGES[30:])
+    assert dataset.num_classes == 3 and dataset.note == ""  # x_test, without labels, is not used
+    np.testing.assert_array_equal(dataset.test.labels, np.arange(30, 40) % 3)
+    dataset = with_splits(tmp_path, train_split="train[4:6]+validation")
+    np.testing.assert_array_equal(dataset.train.images, [*IMAGES[4:6], *IMAGES[10:15]])
+    assert dataset.num_classes is None
+    dataset = with_splits(tmp_path, eval_split="train[-8:]")
+    assert "8 of the 8 scored images are trained on too" in dataset.note
+
+
+def test_no_test_split(tmp_path):
+    path = npz(tmp_path, x_test=None)
+    with pytest.raises(UserError, match="no array x_test, .*--eval_split=train.90%:. scores"):
+        load(path)
+    options = DataOptions(train_split="train[:90%]", eval_split="train[90%:]")
+    assert load(path, options=options).test.num_examples == 4
+    path = npz(tmp_path, x_test=None, x_val=IMAGES[:5])
+    dataset = load(path)
+    assert dataset.test.num_examples == 5 and "scored on its split validation" in dataset.note
+
+
+@pytest.mark.parametrize("flag", ["train_split", "eval_split"])
+@pytest.mark.parametrize(
+    "value", ["tset", "train[", "train[9%", "train[50:50]", "train[:9999]", "+"]
+)
+def test_wrong_splits_are_told(flag, value):
+    with pytest.raises(UserError) as error:
+        load("digits", options=DataOptions(**{flag: value}))
+    text = str(error.value)
+    assert text.startswith(f"--{flag}={value}: ") and "\n" not in text
+    assert "digits" in text
+
+
+# Data sets of tfds
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    """Folder with prepared stand-ins for data sets of tfds."""
+    import tensorflow_datasets as tfds
+
+    folder = str(tmp_path_factory.mktemp("tfds"))
+
+    def prepare(name, version, shape, splits, **labels):
+        features = {"image": tfds.features.Image(shape=shape)}
+        if labels:
+            features["label"] = tfds.features.ClassLabel(**labels)
+
+        def info(self):
+            return tfds.core.DatasetInfo(
+                builder=self, features=tfds.features.FeaturesDict(features)
+            )
+
+        def generators(self, _):
+            label = {"label": 0} if labels else {}
+            return {
+                split: ((i, {"image": image} | label) for i, image in enumerate(images))
+                for split, images in splits.items()
+            }
+
+        builder = type(
+            name,
+            (tfds.core.GeneratorBasedBuilder,),
+            {
+                "VERSION": tfds.core.Version(version),
+                "_info": info,
+                "_split_generators": generators,
+                "_generate_examples": lambda self: None,
+            },
+            skip_registration=True,
+        )
+        builder(data_dir=folder).download_and_prepare()
+
+    binary = random_levels(30, 28, 28, 1, num_levels=2)
+    parts = {"train": binary[:20], "validation": binary[20:25], "test": binary[25:]}
+    prepare("BinarizedMnist", "1.0.0", (28, 28, 1), parts)
+    photos = [random_levels(10 + i, 20 - i, 3, seed=i) for i in range(10)]
+    prepare("TfFlowers", "3.0.1", (None, None, 3), {"train": photos}, num_classes=5)
+    return folder, binary, photos
+
+
+def test_binarized_mnist_has_two_levels(prepared):
+    folder, binary, _ = prepared
+    dataset = load("binarized_mnist", folder)
+    assert dataset.num_levels == 2 and dataset.num_classes is None and dataset.warnings == ()
+    assert dataset.benchmark == "binarized_mnist" and dataset.scored == "test"
+    np.testing.assert_array_equal(np.unique(dataset.train.images), [0, 1])
+    assert dataset.test.num_examples == 5 and dataset.validation.num_examples == 5
+    assert describe("binarized_mnist", folder) == ((28, 28, 1), 2, None)
+    assert load("binarized_mnist", folder, num_levels=2).benchmark == "binarized_mnist"
+    for options in (
+        DataOptions(eval_split="validation"),
+        DataOptions(resize=(8, 8)),
+        DataOptions(crop=(8, 8)),
+        DataOptions(eval_split="test[:3]"),
+    ):
+        assert load("binarized_mnist", folder, options=options).benchmark == ""
+    chosen = load("binarized_mnist", folder, options=DataOptions(eval_split="validation"))
+    test = np.concatenate([b["images"] for b in chosen.test.in_order(5)])
+    validation = np.concatenate([b["images"] for b in dataset.validation.in_order(5)])
+    np.testing.assert_array_equal(test, validation)
+    assert chosen.scored == "validation"
+
+
+def test_parts_of_a_tfds_data_set(prepared):
+    folder, binary, _ = prepared
+    options = DataOptions(train_split="train[:75%]+validation", eval_split="train[75%:]")
+    dataset = load("binarized_mnist", folder, options=options)
+    assert (dataset.train.num_examples, dataset.test.num_examples) == (20, 5)
+    assert dataset.note == "" and dataset.scored == "train[75%:]"
+
+
+@pytest.mark.parametrize("limit", [2**30, 0])
+def test_tfds_images_of_several_sizes(prepared, limit, monkeypatch):
+    folder, _, photos = prepared
+    monkeypatch.setattr(tfds_data, "IN_MEMORY_BYTES", limit)
+    kind = PackedSplit if limit else StreamedSplit
+    with pytest.raises(UserError, match="differ in size .*--resize=HxW or --crop=HxW"):
+        load("tf_flowers", folder)
+    crop = load_tfds("tf_flowers", folder, limit, DataOptions(crop=(8, 6)))
+    assert crop.image_shape == (8, 6, 3) and isinstance(crop.train, kind)
+    assert "last 10 % of train" in crop.note and crop.num_classes == 5
+    if limit:  # the labels of a streamed split are not looked at
+        warnings = load("tf_flowers", folder, options=DataOptions(crop=(8, 6))).warnings
+        assert "of 5 classes 4 have no training image: 1 to 4" in warnings[0]
+    options = DataOptions(crop=(8, 6), random_flip=True)
+    batches = list(load("tf_flowers", folder, options=options).train.epoch(0, 3, seed=1))
+    assert [batch["images"].shape for batch in batches] == [(3, 8, 6, 3)] * 3
+    resized = load_tfds("tf_flowers", folder, limit, DataOptions(resize=(8, 6)))
+    assert resized.image_shape == resized.train.image_shape == (8, 6, 3)
+    first = next(iter(resized.train.in_order(9)))["images"].numpy()
+    expected = [resize(photo, (8, 6), 256) for photo in photos]
+    assert all(any(np.array_equal(image, each) for each in expected) for image in first)
+    if limit:
+        with pytest.raises(UserError, match="--crop=15x6: .*has an image of"):
+            load_tfds("tf_flowers", folder, limit, DataOptions(crop=(15, 6)))

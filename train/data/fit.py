@@ -1,0 +1,91 @@
+"""Makes images those that a run's model takes, or says why they are not."""
+
+import collections
+
+import numpy as np
+
+from pixelcnn_tf.levels import quantize_levels
+from train.config.saved import Saved
+from train.data.images import Image
+from train.errors import UserError
+
+
+class Fit:
+    """Gives images the channels, levels and labels of a run.
+
+    A run with `--num_levels` quantises images as it did its training images. Grey images become
+    RGB for a model of those.
+
+    Args:
+      saved: the run's `config.json`.
+      label: the class of all images; None: their own.
+
+    Attributes:
+      done: what was done -> to how many images.
+    """
+
+    def __init__(self, saved: Saved, label: int | None = None):
+        self.channels = saved.data.image_shape[-1]
+        self.num_levels = saved.data.num_levels
+        self.quantizes = saved.config.num_levels > 0
+        self.num_classes = saved.data.num_classes if saved.config.class_conditional else None
+        self.run = f"the run in {saved.config.workdir}"
+        self.label = label
+        self.done = collections.Counter()
+
+    def __call__(self, image: Image, flag: str) -> Image:
+        """The image as the model takes it.
+
+        Args:
+          image: as it was found.
+          flag: flag and value that name its source, for messages.
+
+        Raises:
+          UserError: naming source and image, if it is of another kind.
+        """
+        where = f"{flag}: {image.name}"
+        levels = self._with_levels(where, self._with_channels(where, image.levels), image)
+        return Image(image.name, levels, self.num_levels, self._label(where, image.label))
+
+    def _with_channels(self, where, levels):
+        channels = levels.shape[-1]
+        if channels == self.channels:
+            return levels
+        if channels == 1:
+            self.done[f"grey, taken as {self.channels} equal channels"] += 1
+            return np.repeat(levels, self.channels, axis=-1)
+        raise UserError(f"{where} has {channels} channels (colours), {self.run} knows grey alone")
+
+    def _with_levels(self, where, levels, image):
+        num_levels = image.num_levels
+        if num_levels is None and not self.quantizes:
+            num_levels = self.num_levels  # codes, for instance, of which one image has not all
+        if num_levels is None:
+            raise UserError(
+                f"{where}: the number of its levels is not known, and {self.run} quantises to "
+                f"{self.num_levels}; add an array num_levels to the file"
+            )
+        lowest, highest = int(levels.min()), int(levels.max())
+        if lowest < 0 or highest >= num_levels:
+            raise UserError(f"{where} holds {lowest} to {highest}, must be 0 to {num_levels - 1}")
+        if num_levels == self.num_levels:
+            return levels
+        if not self.quantizes or num_levels < self.num_levels:
+            raise UserError(
+                f"{where} has {num_levels} levels a channel, {self.run} has {self.num_levels}"
+            )
+        self.done[f"quantised from {num_levels} to {self.num_levels} levels"] += 1
+        return quantize_levels(levels, num_levels, self.num_levels)
+
+    def _label(self, where, label):
+        label = label if self.label is None else self.label
+        if self.num_classes is None:  # it is left to a background model, perhaps
+            return label
+        if label is None:
+            raise UserError(
+                f"{where} has no label, and {self.run} is class-conditional; give --label, or an "
+                ".npz with labels"
+            )
+        if not 0 <= label < self.num_classes:
+            raise UserError(f"{where} has label {label}, must be from 0 to {self.num_classes - 1}")
+        return label
