@@ -18,10 +18,11 @@ LIBRARY = [
     ["optimization"],
     ["sampling"],
     ["models"],
-    ["official", "export"],
+    ["official", "export", "codec"],
     ["__init__"],
 ]
-COMMANDS = ["main", "evaluate", "sample", "export", "import_official", "plot", "score"]
+COMMANDS = ["main", "evaluate", "sample", "score", "compress", "decompress"]
+COMMANDS += ["export", "import_official", "plot"]
 PROGRAM = [
     ["__init__", "errors", "files", "quiet"],
     ["config"],
@@ -36,6 +37,7 @@ ROOMS = {"pixelcnn_tf": LIBRARY, "train": PROGRAM}
 
 # Imports inside functions only delay what takes seconds or may be missing.
 DELAYED_PACKAGES = {  # package -> why
+    "constriction": "extra codec",
     "matplotlib": "a second; only for pictures",
     "requests": "only to ask whether a download can work",
     "sklearn": "seconds; only for the digits and AUROC",

@@ -7,7 +7,9 @@ def _stream():
     try:
         import constriction
     except ImportError:
-        raise ImportError("the codec needs constriction: pip install 'pixelcnn_tf[codec]'") from None
+        raise ImportError(
+            "the codec needs constriction: pip install 'pixelcnn_tf[codec]'"
+        ) from None
     return constriction.stream
 
 

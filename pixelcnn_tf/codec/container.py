@@ -206,6 +206,4 @@ def _parse(count, data):
         checks = np.frombuffer(body.take(count * size), np.uint8).reshape(count, size)
     corrections = np.array(corrections, np.int64).reshape(-1, 2)
     stream = body.file.read()
-    return Chunk(
-        count, height, width, group, digest, corrections, stream, names, arrays, checks
-    )
+    return Chunk(count, height, width, group, digest, corrections, stream, names, arrays, checks)

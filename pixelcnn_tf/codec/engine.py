@@ -205,8 +205,7 @@ class Engine:
         labels = chunk.arrays
         if labels is None and self.model.num_classes is not None:
             labels = decoder.uniform(chunk.count, self.model.num_classes)
-        corrections, turn = Corrections(chunk.corrections), 0
-        groups = []
+        corrections, groups = Corrections(chunk.corrections), []
         for begin in range(0, chunk.count, chunk.group):
             num = min(chunk.group, chunk.count - begin)
             given = None if labels is None else labels[begin : begin + num]

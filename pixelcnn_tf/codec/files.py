@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from pixelcnn_tf.codec import container
+from pixelcnn_tf.codec.coder import Encoder
 from pixelcnn_tf.codec.container import CodecError
 from pixelcnn_tf.codec.engine import CHUNK, Engine, check_batch_size, check_levels, levels_dtype
 
@@ -40,6 +41,11 @@ class Codec:
 
     def __init__(self, model):
         self.engine = Engine(model)
+        self.num_levels, self.channels = self.engine.num_levels, self.engine.channels
+
+    def require_coder(self) -> None:
+        """Raises ImportError, saying what to install, if the range coder is missing."""
+        Encoder()
 
     def write(
         self,
@@ -86,6 +92,26 @@ class Codec:
                 yield container.chunk_bytes(chunk)
         yield container.end_bytes(total)
 
+    def _header(self, file):
+        header = container.read_header(file)
+        if header != self.engine.header:
+            raise CodecError(
+                "of another model: it was encoded with other weights or another configuration "
+                f"(fingerprint {header.fingerprint.hex()}, here "
+                f"{self.engine.header.fingerprint.hex()})"
+            )
+
+    def count(self, file: BinaryIO) -> int:
+        """How many images a file holds; goes back to its beginning. Nothing is decoded.
+
+        Raises:
+          CodecError: if the file is foreign, cut, altered, or of other weights.
+        """
+        self._header(file)
+        number = sum(chunk.count for chunk in container.read_chunks(file))
+        file.seek(0)
+        return number
+
     def read(
         self,
         file: BinaryIO,
@@ -107,13 +133,7 @@ class Codec:
           CodecError: if the file is foreign, cut, altered, or of other weights.
         """
         batch_size = check_batch_size(batch_size)
-        header = container.read_header(file)
-        if header != self.engine.header:
-            raise CodecError(
-                "of another model: it was encoded with other weights or another configuration "
-                f"(fingerprint {header.fingerprint.hex()}, here "
-                f"{self.engine.header.fingerprint.hex()})"
-            )
+        self._header(file)
         for chunk in container.read_chunks(file):
             levels, labels = self.engine.decode(chunk, batch_size, method, jit_compile, progress)
             yield Decoded(levels, labels, chunk.names)

@@ -90,7 +90,9 @@ class MixturePixels:
         lowest = (levels == 0)[:, None]
         highest = (levels == self.num_levels - 1)[:, None]
         width = np.maximum(2.0 * self.inverse_scale / (self.num_levels - 1), 1e-300)
-        log_mass = np.where(highest, 0.0, -softplus(-upper)) + np.where(lowest, 0.0, -softplus(lower))
+        log_mass = np.where(highest, 0.0, -softplus(-upper)) + np.where(
+            lowest, 0.0, -softplus(lower)
+        )
         log_mass += np.where(lowest | highest, 0.0, np.log(-np.expm1(-width)))
         self.log_weights = self.log_weights + log_mass
         if self.uncertainty:

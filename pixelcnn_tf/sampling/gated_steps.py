@@ -41,8 +41,7 @@ class Functions:
         windows = [tf.concat([windows[0][:, :, :-1], whole], axis=2), *windows[1:]]
         layers = model.gated_layers
         told = {
-            layer: tf.gather(row, [column], axis=2)
-            for layer, row in zip(layers, told, strict=True)
+            layer: tf.gather(row, [column], axis=2) for layer, row in zip(layers, told, strict=True)
         }
         left = [window[:, :, 1:] for window in windows]
         return self.sampler.run_pixel(pixel, told, left)

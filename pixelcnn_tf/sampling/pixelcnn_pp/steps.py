@@ -73,9 +73,7 @@ class Functions:
             for stage in self.stages(phase):
                 layers = [x for x in sampler.preparing[stage] if x.name in row.prepared]
                 self.preparing[phase, stage] = layers
-            prepared = [
-                pack(row.prepared, self.preparing[phase, s]) for s in self.stages(phase)
-            ]
+            prepared = [pack(row.prepared, self.preparing[phase, s]) for s in self.stages(phase)]
             return prepared, row.state
 
         function = self._compile(("row", phase), run)

@@ -13,7 +13,8 @@ from train.config import saved as configuration
 from train.config.presets import from_values
 
 ROOT = Path(__file__).parents[3]
-COMMANDS = ("main", "evaluate", "sample", "export", "import_official", "plot", "score")
+COMMANDS = ("main", "evaluate", "sample", "score", "compress", "decompress")
+COMMANDS += ("export", "import_official", "plot")
 
 
 def start(code, *arguments, **environment):
