@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from pixelcnn_tf.codec.container import NOT_THE_SAME, CodecError
+
 
 def _stream():
     try:
@@ -50,10 +52,13 @@ class Decoder:
         self.bernoulli = self.model.Bernoulli(perfect=False)
 
     def bits(self, probabilities: np.ndarray) -> np.ndarray:
-        """Reads bool `[N]`."""
+        """Reads bool `[N]`. Raises CodecError if it notices that the probabilities are others."""
         if not len(probabilities):
             return np.zeros(0, bool)
-        return self.coder.decode(self.bernoulli, probabilities).astype(bool)
+        try:
+            return self.coder.decode(self.bernoulli, probabilities).astype(bool)
+        except AssertionError:
+            raise CodecError(NOT_THE_SAME) from None
 
     def uniform(self, num: int, size: int) -> np.ndarray:
         """Reads int32 `[num]`."""

@@ -14,12 +14,19 @@ from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
+from pixelcnn_tf.codec.names import pack, unpack
+
 MAGIC, VERSION = b"PCNN", 1
 FINGERPRINT_BYTES = 8
 DIGEST_BYTES = 6
 HAS_NAMES, HAS_ARRAYS, CHECKS_SHIFT = 1, 2, 2  # flags of a chunk; its check bytes an image above
 TRUNCATED = "truncated: it ends before the images do"
 ALTERED = "altered: its bytes are not those that were written"
+
+NOT_THE_SAME = (
+    "its checksum is another: this machine computes other probabilities than the one that "
+    "encoded it, so nothing is given out"
+)
 
 
 class CodecError(ValueError):
@@ -90,8 +97,7 @@ def chunk_bytes(chunk: Chunk) -> bytes:
         body += varint((place - last) * 2 + lower)
         last = place
     if chunk.names is not None:
-        packed = "\0".join(chunk.names).encode("utf-8", "surrogateescape")
-        packed = zlib.compress(packed, 9)
+        packed = pack(chunk.names)
         body += varint(len(packed)) + packed
     if chunk.arrays is not None:
         packed = zlib.compress(chunk.arrays.astype("<f4").tobytes(), 9)
@@ -195,8 +201,7 @@ def _parse(count, data):
         corrections.append((last, entry & 1))
     names = arrays = checks = None
     if flags & HAS_NAMES:
-        packed = zlib.decompress(body.take(body.varint()))
-        names = packed.decode("utf-8", "surrogateescape").split("\0")
+        names = unpack(body.take(body.varint()))
     if flags & HAS_ARRAYS:
         shape = [body.varint() for _ in range(body.varint())]
         packed = zlib.decompress(body.take(body.varint()))

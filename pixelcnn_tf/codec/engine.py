@@ -10,7 +10,7 @@ import tensorflow as tf
 from pixelcnn_tf.checks import require_integer
 from pixelcnn_tf.codec.categorical import CategoricalPixels
 from pixelcnn_tf.codec.coder import Decoder, Encoder
-from pixelcnn_tf.codec.container import DIGEST_BYTES, Chunk, CodecError, Header
+from pixelcnn_tf.codec.container import DIGEST_BYTES, NOT_THE_SAME, Chunk, CodecError, Header
 from pixelcnn_tf.codec.mixture import MixturePixels
 from pixelcnn_tf.codec.tree import Walk, depth, turns
 from pixelcnn_tf.codec.twin import fingerprint, twin, uncertainty
@@ -263,12 +263,6 @@ class Engine:
                 raise CodecError(f"{name}: {NOT_THE_SAME}")
         if digest(levels, labels) != chunk.digest:
             raise CodecError(NOT_THE_SAME)
-
-
-NOT_THE_SAME = (
-    "its checksum is another: this machine computes other probabilities than the one that "
-    "encoded it, so nothing is given out"
-)
 
 
 class Corrections:

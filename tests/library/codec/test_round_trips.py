@@ -1,0 +1,217 @@
+"""What went in comes out, whatever the model, the images and the order of sums."""
+
+import io
+import os
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from family import FAMILY, lively, small
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from small import SMALLEST, OneStage, random_levels, stages
+
+from pixelcnn_tf import PixelCNNPlusPlus
+from pixelcnn_tf.codec import Codec, Decoded, decode, encode
+from pixelcnn_tf.levels import levels_to_input
+from pixelcnn_tf.sampling.steps import pixel_steps
+
+OVERHEAD = 64  # bytes that one image may cost above the model's negative log-likelihood
+
+
+def whole(codec, images, labels=None, **options):
+    return b"".join(codec.write([Decoded(images, labels, None)], **options))
+
+
+def read(codec, data, **options):
+    (part,) = codec.read(io.BytesIO(data), **options)
+    return part.images
+
+
+def extreme_images(kind, shape, num_levels, seed):
+    if kind == "noise":
+        return random_levels(*shape, num_levels=num_levels, seed=seed)
+    level = {"lowest": 0, "highest": num_levels - 1, "constant": seed % num_levels}[kind]
+    return np.full(shape, level)
+
+
+@st.composite
+def cases(draw):
+    """A model, images, labels, options of encoder and decoder."""
+    height, width = draw(st.integers(1, 40)), draw(st.integers(1, 24))
+    channels = draw(st.sampled_from([1, 3]))
+    num_levels = draw(st.sampled_from([2, 3, 16, 255, 256, 257, 4096, 65536]))
+    name = draw(st.sampled_from(["mixture", "gated_pixelcnn", "pixelcnn"]))
+    num_classes = draw(st.sampled_from([None, 3]))
+    if name != "mixture":
+        num_levels = min(num_levels, 257)  # a softmax has a weight a level
+    if name == "pixelcnn":
+        num_classes, height, width = None, min(height, 6), min(width, 6)  # the naive sampler
+    seed = draw(st.integers(0, 2**31))
+    kind = draw(st.sampled_from(["noise", "lowest", "highest", "constant"]))
+    number = draw(st.integers(1, 3))
+    dtype = draw(st.sampled_from(["float32", "float32", "mixed_bfloat16"]))
+    scale = draw(st.sampled_from([0.5, 1.0, 3.0]))
+    sizes = dict(num_levels=num_levels, num_classes=num_classes, dtype=dtype)
+    if num_classes is None:
+        del sizes["num_classes"]
+    return (
+        (name, (height, width, channels), sizes, scale, seed),
+        (kind, (number, height, width, channels), num_levels, seed),
+        None if num_classes is None else np.random.default_rng(seed).integers(0, 3, number),
+        dict(batch_size=draw(st.integers(1, 4)), group=draw(st.sampled_from([None, 1, 2]))),
+        dict(batch_size=draw(st.integers(1, 4))),
+    )
+
+
+def make(name, shape, sizes, scale, seed):
+    keras.utils.set_random_seed(seed)
+    if name == "mixture":
+        model = OneStage(shape, **SMALLEST, **sizes)
+    else:
+        model = FAMILY[name](shape, nr_resnet=1, nr_filters=6, nr_output_filters=6, **sizes)
+    for variable in model.trainable_variables:
+        variable.assign(scale * tf.convert_to_tensor(variable))
+    return model
+
+
+def round_trip(case):
+    description, image_description, labels, writing, reading = case
+    model, images = make(*description), extreme_images(*image_description)
+    data = encode(model, images, labels, **writing)
+    np.testing.assert_array_equal(decode(model, data, **reading), images)
+
+
+SETTINGS = dict(
+    deadline=None,
+    database=None,
+    derandomize=True,
+    suppress_health_check=list(HealthCheck),
+)
+
+
+@settings(max_examples=5, **SETTINGS)
+@given(cases())
+def test_random_configurations(case):
+    round_trip(case)
+
+
+@pytest.mark.slow
+@settings(max_examples=200, **SETTINGS | {"derandomize": False})
+@given(cases())
+def test_200_random_configurations(case):
+    round_trip(case)
+
+
+@pytest.mark.parametrize("name", ["row_lstm", "diagonal_bilstm"])
+def test_the_recurrent_models(name):
+    model = lively(small(name, (3, 4, 3)))
+    images = random_levels(2, 3, 4, 3, num_levels=3)
+    np.testing.assert_array_equal(decode(model, encode(model, images)), images)
+
+
+@pytest.fixture(scope="module")
+def codec():
+    with stages(2):
+        model = PixelCNNPlusPlus((6, 5, 3), **SMALLEST)
+    return Codec(model)
+
+
+@pytest.fixture(scope="module")
+def images():
+    return random_levels(15, 6, 5, 3)
+
+
+@pytest.fixture(scope="module")
+def data(codec, images):
+    return whole(codec, images, batch_size=15)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [dict(batch_size=1), dict(batch_size=7), dict(), dict(method="naive", batch_size=4)],
+    ids=str,
+)
+def test_the_decoder_chooses_its_batches_and_its_sampler(codec, images, data, options):
+    np.testing.assert_array_equal(read(codec, data, **options), images)
+
+
+def test_the_encoder_chooses_its_batches(codec, images, data):
+    for batch_size in (1, 7):
+        other = whole(codec, images, batch_size=batch_size)
+        np.testing.assert_array_equal(read(codec, other), images)
+        assert abs(len(other) - len(data)) < 16
+
+
+@pytest.mark.slow
+def test_xla(codec, images, data):
+    np.testing.assert_array_equal(read(codec, data, jit_compile=True), images)
+
+
+OTHER_PROCESS = """
+import sys, numpy as np, keras
+sys.path[:0] = ["tests", "."]
+from small import SMALLEST, OneStage, random_levels
+from pixelcnn_tf.codec import decode, encode
+keras.utils.set_random_seed(3)
+model = OneStage((6, 5, 1), **SMALLEST)
+images = random_levels(9, 6, 5, 1)
+path, task = sys.argv[1:]
+if task == "write":
+    open(path, "wb").write(encode(model, images, batch_size=4))
+else:
+    assert (decode(model, open(path, "rb").read()) == images).all()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("turned", [False, True])
+def test_threads_and_onednn(tmp_path, turned):
+    """Written with one thread and without oneDNN, read with all and with it; and turned round."""
+    plain = dict(TF_ENABLE_ONEDNN_OPTS="0", TF_NUM_INTRAOP_THREADS="1", OMP_NUM_THREADS="1")
+    free = dict(TF_ENABLE_ONEDNN_OPTS="1", TF_NUM_INTRAOP_THREADS="0", TF_NUM_INTEROP_THREADS="0")
+    settings = [("write", plain), ("read", free)]
+    if turned:
+        settings = [("write", free), ("read", plain)]
+    for task, environment in settings:
+        command = [sys.executable, "-c", OTHER_PROCESS, str(tmp_path / "x"), task]
+        subprocess.run(command, check=True, env=os.environ | environment)
+
+
+def test_size(codec, images):
+    """One image costs at most 64 bytes more than its negative log-likelihood, many hardly any."""
+    model = codec.engine.model
+    nats = -model.log_prob(levels_to_input(images)).numpy()
+    ideal = nats / np.log(2) / 8
+    for number in range(3):
+        assert len(whole(codec, images[number : number + 1])) < ideal[number] + OVERHEAD
+    assert len(whole(codec, images)) < ideal.sum() + OVERHEAD
+
+
+def test_steps_are_the_whole_pass():
+    """The parameters that the decoder computes, pixel by pixel, are those of one pass."""
+    models = [small("gated_pixelcnn", (4, 5, 3)), small("pixelcnn", (4, 5, 3))]
+    with stages(2):
+        models.append(PixelCNNPlusPlus((5, 7, 3), **SMALLEST, num_levels=3, dtype="float64"))
+    for model in models:
+        images = levels_to_input(random_levels(2, *model.image_shape, num_levels=3), 3).numpy()
+        expected, known = model(images).numpy(), np.zeros_like(images)
+        parameters = pixel_steps(model)(None, 2)
+        passes, size = model.passes_per_pixel, model.likelihood.num_parameters
+        for row, column in np.ndindex(*model.image_shape[:2]):
+            for channel in range(passes):
+                part = slice(channel * size // passes, (channel + 1) * size // passes)
+                found = parameters(known, row, column, channel).numpy()[:, part]
+                np.testing.assert_allclose(found, expected[:, row, column, part], atol=1e-12)
+                known[:, row, column, channel] = images[:, row, column, channel]
+            known[:, row, column] = images[:, row, column]
+
+
+def test_how_to_go_through_the_pixels_is_checked():
+    with pytest.raises(ValueError, match="method='fast': must be one of cached, naive"):
+        pixel_steps(small("pixelcnn", (2, 2, 1)), "fast")
+    with pytest.raises(ValueError, match="method='cached': PixelCNN has no"):
+        pixel_steps(small("pixelcnn", (2, 2, 1)), "cached")
