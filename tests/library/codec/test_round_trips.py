@@ -116,8 +116,7 @@ def test_the_recurrent_models(name):
 @pytest.fixture(scope="module")
 def codec():
     with stages(2):
-        model = PixelCNNPlusPlus((6, 5, 3), **SMALLEST)
-    return Codec(model)
+        return Codec(PixelCNNPlusPlus((6, 5, 3), **SMALLEST))
 
 
 @pytest.fixture(scope="module")
