@@ -23,7 +23,9 @@ def define() -> None:
     flags.DEFINE_string(
         "output", "", "folder to write, new or empty, of PNG files; or a file .npz (one size only)"
     )
-    flags.DEFINE_integer("batch_size", 64, "images that the network is given at a time")
+    flags.DEFINE_integer(
+        "batch_size", 0, "images that the network is given at a time; 0: those coded side by side"
+    )
     flags.DEFINE_bool("jit_compile", False, "compile by XLA: half a minute, faster after it")
     flags.DEFINE_bool("averaged", True, "use the averaged weights, not the raw ones")
 
@@ -33,8 +35,8 @@ def main(_) -> None:
     for name, what in (("input", "the compressed file"), ("output", "a folder, or an .npz")):
         if not FLAGS[name].value:
             raise UserError(f"--{name} is missing: {what}")
-    if FLAGS.batch_size < 1:
-        raise UserError(f"--batch_size={FLAGS.batch_size}: must be at least 1")
+    if FLAGS.batch_size < 0:
+        raise UserError(f"--batch_size={FLAGS.batch_size}: must be at least 0")
     if not os.path.isfile(FLAGS.input):
         raise UserError(f"--input={FLAGS.input}: no such file")
     output = os.path.normpath(FLAGS.output)
@@ -54,7 +56,7 @@ def main(_) -> None:
         counter = Counter(("decoded", "images"), count, sys.stderr)
         try:
             options = dict(jit_compile=FLAGS.jit_compile, progress=counter.advance)
-            parts = codec.read(file, FLAGS.batch_size, **options)
+            parts = codec.read(file, FLAGS.batch_size or None, **options)
             with writing(f"--output={FLAGS.output}"):
                 writer(output, codec)(parts)
         finally:

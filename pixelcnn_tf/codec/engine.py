@@ -21,7 +21,7 @@ from pixelcnn_tf.sampling.steps import pixel_steps
 
 DISTRIBUTIONS = {DiscretizedMixLogistic: MixturePixels, Categorical: CategoricalPixels}
 CHUNK = 1024  # images at most, which share a stream
-GROUP, GROUP_PIXELS = 64, 2**18  # images side by side: at most so many, of so many pixels in all
+GROUP, GROUP_PIXELS = 128, 2**18  # images side by side: at most so many, of so many pixels in all
 SLAB = 2**17  # sub-pixels whose distributions are computed at a time
 ROUGH_IMAGES = 4  # of a chunk, that float32 is tried on
 CHECKED_FROM, MAX_CHECK = 400, 4  # bytes of an image for each byte of its own check
@@ -180,7 +180,7 @@ class Engine:
     def decode(
         self,
         chunk: Chunk,
-        batch_size: int = 64,
+        batch_size: int | None = None,
         method: str | None = None,
         jit_compile: bool = False,
         progress: Callable[[int], None] | None = None,
@@ -189,7 +189,7 @@ class Engine:
 
         Args:
           chunk: as read.
-          batch_size: images that the network is given at a time.
+          batch_size: images that the network is given at a time; None: all side by side.
           method, jit_compile: of `pixel_steps`.
           progress: called with the number of images just decoded.
 
@@ -206,6 +206,7 @@ class Engine:
         if labels is None and self.model.num_classes is not None:
             labels = decoder.uniform(chunk.count, self.model.num_classes)
         corrections, groups = Corrections(chunk.corrections), []
+        batch_size = batch_size or chunk.group
         for begin in range(0, chunk.count, chunk.group):
             num = min(chunk.group, chunk.count - begin)
             given = None if labels is None else labels[begin : begin + num]
@@ -325,5 +326,7 @@ def check_levels(images, channels: int, num_levels: int) -> np.ndarray:
     return images
 
 
-def check_batch_size(batch_size: int) -> int:
-    return require_integer("batch_size", batch_size, 1)
+def check_batch_size(batch_size: int | None) -> int | None:
+    if batch_size is None:
+        return None
+    return require_integer("batch_size", batch_size, 1, ", or None")

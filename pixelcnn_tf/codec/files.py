@@ -60,14 +60,14 @@ class Codec:
           parts: images, those of one part of one size and in memory at a time.
           batch_size: images that the network is given at a time.
           group: images that are coded side by side: the decoder keeps the state of so many;
-            None: up to 64, fewer of large ones.
+            None: up to 128, fewer of large ones.
           progress: called with the number of images just encoded.
 
         Raises:
           ValueError: if images or labels do not fit the model.
         """
         engine, total = self.engine, 0
-        batch_size = check_batch_size(batch_size)
+        batch_size = check_batch_size(batch_size) or 64
         yield container.header_bytes(engine.header)
         for images, labels, names in parts:
             images = check_levels(images, engine.channels, engine.num_levels)
@@ -115,7 +115,7 @@ class Codec:
     def read(
         self,
         file: BinaryIO,
-        batch_size: int = 64,
+        batch_size: int | None = None,
         method: str | None = None,
         jit_compile: bool = False,
         progress: Progress | None = None,
@@ -124,7 +124,8 @@ class Codec:
 
         Args:
           file: open for reading bytes.
-          batch_size: images that the network is given at a time; any, whatever the encoder's.
+          batch_size: images that the network is given at a time; any, whatever the encoder's;
+            None: all that were coded side by side.
           method: "cached", "naive", or None for the faster that the model has.
           jit_compile: by XLA.
           progress: called with the number of images just decoded.
@@ -167,7 +168,7 @@ def encode(
 def decode(
     model,
     data: bytes,
-    batch_size: int = 64,
+    batch_size: int | None = None,
     method: str | None = None,
     jit_compile: bool = False,
     progress: Progress | None = None,
