@@ -74,23 +74,23 @@ class Engine:
 
     # Encoding
 
-    def parameters(self, images: np.ndarray, labels) -> np.ndarray:
-        """The network's output for images `[B, H, W, C]` of values, float64, in one pass."""
-        model = self.twin.at_size(*images.shape[1:3])
-        size = images.shape[1:3]
-        if size not in self.passes:
-            self.passes[size] = tf.function(model, autograph=False, reduce_retracing=True)
+    def parameters(self, images: np.ndarray, labels, rough: bool = False) -> np.ndarray:
+        """The network's output for images `[B, H, W, C]` of values, float64, in one pass; `rough`:
+        computed in float32."""
+        if rough and self.rough is None:
+            self.rough = twin(self.model, "float32")
+        key = rough, images.shape[1:3]
+        if key not in self.passes:
+            model = (self.rough if rough else self.twin).at_size(*images.shape[1:3])
+            self.passes[key] = tf.function(model, autograph=False, reduce_retracing=True)
         labels = None if labels is None else tf.constant(labels)
-        return self.passes[size](tf.constant(images), labels).numpy()
+        return self.passes[key](tf.constant(images), labels).numpy().astype(np.float64)
 
     def uncertainty(self, images, labels) -> float:
         """See `twin.uncertainty`, from a few images."""
-        if self.rough is None:
-            self.rough = twin(self.model, "float32")
         labels = None if labels is None else labels[:ROUGH_IMAGES]
-        images = images[:ROUGH_IMAGES]
-        rough = self.rough.at_size(*images.shape[1:3])(tf.constant(images), labels)
-        return uncertainty(self.parameters(images, labels), rough.numpy().astype(np.float64))
+        given = images[:ROUGH_IMAGES], labels
+        return uncertainty(self.parameters(*given), self.parameters(*given, rough=True))
 
     def encode(
         self,
