@@ -87,9 +87,8 @@ class Engine:
         return self.passes[key](tf.constant(images), labels).numpy().astype(np.float64)
 
     def uncertainty(self, images, labels) -> float:
-        """See `twin.uncertainty`, from a few images."""
-        labels = None if labels is None else labels[:ROUGH_IMAGES]
-        given = images[:ROUGH_IMAGES], labels
+        """See `twin.uncertainty`."""
+        given = images, labels
         return uncertainty(self.parameters(*given), self.parameters(*given, rough=True))
 
     def encode(
@@ -117,7 +116,8 @@ class Engine:
         arrays = labels if labels is not None and labels.dtype.kind == "f" else None
         if labels is not None and arrays is None:
             encoder.uniform(labels, self.model.num_classes)
-        margin = self.uncertainty(self.values[levels[:ROUGH_IMAGES]], labels)
+        few = np.unique(np.linspace(0, num - 1, ROUGH_IMAGES).astype(int))
+        margin = self.uncertainty(self.values[levels[few]], None if labels is None else labels[few])
         for begin in range(0, num, group):
             parts = []
             for first in range(begin, min(begin + group, num), batch_size):

@@ -21,6 +21,7 @@ FLOAT32_TO_FLOAT64 = 2.0**-29
 # (docs/compression.md has the ratios that were measured), and at least so much.
 SAFETY = 32.0
 LEAST_UNCERTAINTY = 2e-14
+UNKNOWN_UNCERTAINTY = 1e-9  # where float32 overflows and tells nothing
 
 
 def twin(model, dtype: str):
@@ -60,4 +61,4 @@ def uncertainty(exact: np.ndarray, rough: np.ndarray) -> float:
     """
     error = np.max(np.abs(exact - rough) / (1.0 + np.abs(exact)), initial=0.0)
     estimate = SAFETY * FLOAT32_TO_FLOAT64 * float(error)
-    return max(estimate, LEAST_UNCERTAINTY) if math.isfinite(estimate) else LEAST_UNCERTAINTY
+    return max(estimate, LEAST_UNCERTAINTY) if math.isfinite(estimate) else UNKNOWN_UNCERTAINTY
