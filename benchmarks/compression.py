@@ -79,7 +79,7 @@ def bytes_of(image):
 
 def like(image, decoded):
     """Decoded 0 and 255 as the booleans that they stand for."""
-    return decoded > 127 if image.dtype == bool else decoded
+    return decoded > 127 if image.dtype == bool and decoded.dtype != bool else decoded
 
 
 def by_bytes(encode, decode):
