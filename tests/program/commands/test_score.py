@@ -14,6 +14,7 @@ from calls import call, refusal
 from PIL import Image as Pillow
 from small import one_stage
 
+import train.evaluate
 import train.score
 from pixelcnn_tf.levels import levels_to_input, quantize_levels
 from pixelcnn_tf.models.base import AutoregressiveModel
@@ -134,6 +135,29 @@ def test_the_mean_is_that_of_the_evaluation(run):
     evaluate = make_evaluate(load_run(str(run))[2], tf.distribute.get_strategy())
     nats = evaluate(load("digits").test, batch_size=100)
     assert -column(output, "log_prob_nats").mean() == pytest.approx(nats, rel=1e-5)
+
+
+def test_both_score_images_of_another_size(run, tmp_path):
+    images = random_image(9, 5, 11, 1) % 17
+    path, output = tmp_path / "other.npz", tmp_path / "scores.csv"
+    np.savez(path, x_train=images[:3], x_test=images[3:], num_levels=17)
+    call(train.score, f"--workdir={run}", f"--images={path}", f"--output={output}")
+    text = call(train.evaluate, f"--workdir={run}", f"--dataset={path}")
+    assert "6 test images of 5x11 (trained on 8x8)" in text
+    nats = float(re.search(r"averaged weights: ([\d.]+) nats an image", text)[1])
+    assert -column(output, "log_prob_nats").mean() == pytest.approx(nats, abs=1e-3)
+    text = refusal(train.evaluate, f"--workdir={run}", "--dataset=mnist:9.9.9")
+    assert "--dataset=mnist:9.9.9" in text
+
+
+def test_files_of_fewer_levels_are_spread_as_a_folder_of_both(run, tmp_path):
+    bits = random_image(8, 8, 1) % 2
+    Pillow.fromarray(bits[..., 0].astype(bool)).save(tmp_path / "bits.png")
+    output = tmp_path / "scores.csv"
+    flags = [f"--workdir={run}", f"--images={tmp_path}/bits.png", f"--output={output}"]
+    assert "1 images of 2 levels, spread over 17" in call(train.score, *flags)
+    expected = load_run(str(run))[2].log_prob(levels_to_input(bits[None] * 16, 17)).numpy()
+    np.testing.assert_allclose(column(output, "log_prob_nats"), expected, rtol=1e-5)
 
 
 def test_progress_is_told_of_long_work_alone(monkeypatch):
@@ -303,7 +327,7 @@ def test_complexity_grows_with_disorder():
         (["--images={tmp}/other.npz"], "has none of images, x_test, x_train, only ['z']"),
         (["--images={tmp}/bad.npz"], "not a readable .npz file ("),
         (["--images={tmp}/colour"], "c.png has 3 channels (colours), the run in"),
-        (["--images={tmp}/alpha"], "it has an alpha channel"),
+        (["--images={tmp}/alpha"], "has transparency, which the models do not know; --alpha=drop"),
         (["--images={tmp}/levels"], "x.png has 256 levels a channel, the run in {run} has 17"),
         (["--images={tmp}/high.npz"], "images/0 holds 0 to 17, must be 0 to 16"),
         (["--label=1"], "--label=1: the model is not class-conditional"),
