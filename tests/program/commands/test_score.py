@@ -17,7 +17,6 @@ from small import one_stage
 import train.evaluate
 import train.score
 from pixelcnn_tf.levels import levels_to_input, quantize_levels
-from pixelcnn_tf.models.base import AutoregressiveModel
 from train.config import saved as configuration
 from train.config.models import make_model
 from train.config.presets import from_values
@@ -34,9 +33,6 @@ from train.workdir.restore import load_run
 GATED = dict(config="tiny", model="gated_pixelcnn", nr_resnet=1, nr_filters=4, nr_output_filters=8)
 DIGITS = configuration.DataDescription((8, 8, 1), 17, 10)
 COLOURS = configuration.DataDescription((8, 8, 3), 4, 3)
-needs_at_size = pytest.mark.skipif(
-    not hasattr(AutoregressiveModel, "at_size"), reason="the model has no at_size"
-)
 
 
 def make_run(workdir, data, seed, values=GATED, **changes):
@@ -249,7 +245,6 @@ def test_folders_spread_quantise_and_label(colour_run, tmp_path):
     assert [row["label"] for row in table(output)] == ["0", "1"]
 
 
-@needs_at_size
 def test_images_of_several_sizes(run, tmp_path):
     levels = [np.minimum(random_image(h, w, 1) // 8, 16) for h, w in ((5, 7), (8, 8), (1, 1))]
     scorer = Scorer(load_run(str(run))[2])
