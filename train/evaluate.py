@@ -22,6 +22,9 @@ def define() -> None:
         "what to score: test, validation, train, or a part such as train[:10%]; default: as in "
         "training (--eval_split)",
     )
+    flags.DEFINE_string(
+        "dataset", "", "another data set of the same kind, its images of any one size"
+    )
     flags.DEFINE_integer("batch_size", 0, "images a batch and replica; 0: as in training")
 
 
@@ -38,16 +41,25 @@ def main(_) -> None:
     strategy = make_strategy(FLAGS.strategy, FLAGS.nr_gpu)
     with strategy.scope():
         config, model, averaged, step = load_run(FLAGS.workdir)
+    trained_size = averaged.image_shape[:2]
+    if FLAGS.dataset:  # as it is: what the run did to its own splits and sizes is left out
+        config = config.replace(
+            dataset=FLAGS.dataset, train_split="", eval_split="", resize="", crop=""
+        )
     if FLAGS.split:
         config = config.replace(eval_split=FLAGS.split)
     try:
-        dataset = load_data(config, FLAGS.data_dir)
+        dataset = load_data(config, FLAGS.data_dir, any_size=bool(FLAGS.dataset))
     except UserError as error:
         if not FLAGS.split:
             raise
         raise UserError(str(error).replace("--eval_split=", "--split=")) from None
     batch_size = (FLAGS.batch_size or config.batch_size) * strategy.num_replicas_in_sync
     count = f"{dataset.test.num_examples:,} {dataset.scored} images"
+    height, width, _ = dataset.image_shape
+    averaged, model = averaged.at_size(height, width), model.at_size(height, width)
+    if averaged.image_shape[:2] != trained_size:
+        count += f" of {height}x{width} (trained on {trained_size[0]}x{trained_size[1]})"
     print(f"{FLAGS.workdir}, step {step}: {count}", flush=True)
     rows = []
     for name, scored in (("averaged", averaged), ("raw", model)):

@@ -10,7 +10,7 @@ import keras
 import tensorflow as tf
 
 V_STDDEV = 0.05  # official nn.py: random_normal_initializer(0, 0.05), for V and hw
-NORM_LEAST = 1e-6  # tf.nn.l2_normalize, which the official code calls: 1e-12 for its square
+SQUARE_LEAST = 1e-12  # of a squared length; tf.nn.l2_normalize, which the official code calls
 INIT_EPSILON = 1e-10  # official nn.py: inside the root of the variance in the init pass
 
 
@@ -25,14 +25,15 @@ def normalized(v, g, axes):
 
     @tf.custom_gradient
     def normalize(v, g):
-        norm = tf.raw_ops.EuclideanNorm(input=v, axis=axes, keep_dims=True)
-        inverse = 1.0 / tf.maximum(norm, NORM_LEAST)
+        # Not tf.raw_ops.EuclideanNorm, which XLA does not know.
+        square = tf.reduce_sum(tf.square(v), axis=axes, keepdims=True)
+        inverse = tf.math.rsqrt(tf.maximum(square, SQUARE_LEAST))
         scale = g * inverse  # a channel's factor first: v is gone through, and kept, once less
 
         def gradient(upstream):
             of_g = tf.reduce_sum(upstream * v, axis=axes, keepdims=True) * inverse
-            # Below the least norm the scale does not depend on v.
-            along = of_g * inverse * tf.cast(norm > NORM_LEAST, v.dtype)
+            # Below the least length the scale does not depend on v.
+            along = of_g * inverse * tf.cast(square > SQUARE_LEAST, v.dtype)
             return scale * (upstream - along * v), of_g
 
         return scale * v, gradient

@@ -20,6 +20,7 @@ from pixelcnn_tf import (
 from pixelcnn_tf.random import batch_places
 
 SHAPE, BATCH = (8, 8, 3), 2
+XLA_KNOWS = {"Placeholder", "NoOp"}  # besides what has a kernel
 LOOPS = {"While", "StatelessWhile", "For", "MapDefun"}
 # Run by the executor itself, on whatever device.
 WITHOUT_KERNELS = {"PartitionedCall", "StatefulPartitionedCall", "If", "StatelessIf"} | LOOPS
@@ -68,8 +69,16 @@ def on_a_gpu(node):
     )
 
 
+def xla_knows(node):
+    """Whether XLA can compile this operation (`--jit_compile`, `jit_compile=True`)."""
+    kernels = get_registered_kernels_for_op(node.op).kernel
+    return node.op in XLA_KNOWS or any(kernel.device_type == "XLA_CPU_JIT" for kernel in kernels)
+
+
 def check(nodes, may_loop):
     assert len(nodes) > 50
+    unknown = {node.op for node in nodes if not xla_knows(node)}
+    assert not unknown, f"XLA does not know these: {sorted(unknown)}"
     loops = {node.name for node in nodes if node.op in LOOPS}
     assert may_loop or not loops, f"loops: {sorted(loops)}"
     on_cpu = {(node.op, str(node.attr["T"].type)) for node in nodes if not on_a_gpu(node)}

@@ -70,6 +70,11 @@ class Fit:
             raise UserError(f"{where} holds {lowest} to {highest}, must be 0 to {num_levels - 1}")
         if num_levels == self.num_levels:
             return levels
+        if num_levels < self.num_levels and (self.num_levels - 1) % (num_levels - 1) == 0:
+            # As a folder of both kinds is read: 1-bit files beside 8-bit ones.
+            self.done[f"of {num_levels} levels, spread over {self.num_levels}"] += 1
+            dtype = np.uint8 if self.num_levels <= 256 else np.uint16
+            return levels.astype(dtype) * dtype((self.num_levels - 1) // (num_levels - 1))
         if not self.quantizes or num_levels < self.num_levels:
             raise UserError(
                 f"{where} has {num_levels} levels a channel, {self.run} has {self.num_levels}"

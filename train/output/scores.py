@@ -75,12 +75,7 @@ class Scorer:
         return function(*arguments).numpy().astype(np.float64)
 
     def _make_function(self, size, takes_labels):
-        model = self.model
-        if size != model.image_shape[:2]:
-            try:
-                model = model.at_size(*size)
-            except ValueError as error:
-                raise UserError(f"images of {size[0]}x{size[1]}: {error}") from None
+        model = self.model.at_size(*size)
 
         def pixel_nats(levels, labels=None):
             values = levels_to_input(levels, model.num_levels)

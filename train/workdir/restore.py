@@ -3,6 +3,7 @@
 from train.config import saved as configuration
 from train.config.fields import Config
 from train.config.models import make_model
+from train.config.saved import DataDescription
 from train.data.dataset import Dataset
 from train.data.load import load_configured
 from train.errors import UserError
@@ -48,16 +49,20 @@ def at_size(model, height: int, width: int):
     return model.at_size(height or trained[0], width or trained[1])
 
 
-def load_data(config: Config, data_dir: str = "") -> Dataset:
+def load_data(config: Config, data_dir: str = "", any_size: bool = False) -> Dataset:
     """The data set of a run, which must be of the kind that its model was made for.
 
     Args:
-      config: the run's `Config`.
+      config: the run's `Config`, perhaps with another data set.
       data_dir: where its tfds data is, if elsewhere than in training.
+      any_size: its images may have another size.
 
     Raises:
       UserError: if it cannot be had or is of another kind.
     """
     dataset = load_configured(config, data_dir)
-    configuration.refuse_other_data(configuration.load(config.workdir), config, dataset)
+    kind = DataDescription(*(getattr(dataset, field) for field in DataDescription._fields))
+    if any_size:
+        kind = kind._replace(image_shape=(None, None, kind.image_shape[-1]))
+    configuration.refuse_other_data(configuration.load(config.workdir), config, kind)
     return dataset

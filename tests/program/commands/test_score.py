@@ -14,9 +14,9 @@ from calls import call, refusal
 from PIL import Image as Pillow
 from small import one_stage
 
+import train.evaluate
 import train.score
 from pixelcnn_tf.levels import levels_to_input, quantize_levels
-from pixelcnn_tf.models.base import AutoregressiveModel
 from train.config import saved as configuration
 from train.config.models import make_model
 from train.config.presets import from_values
@@ -33,9 +33,6 @@ from train.workdir.restore import load_run
 GATED = dict(config="tiny", model="gated_pixelcnn", nr_resnet=1, nr_filters=4, nr_output_filters=8)
 DIGITS = configuration.DataDescription((8, 8, 1), 17, 10)
 COLOURS = configuration.DataDescription((8, 8, 3), 4, 3)
-needs_at_size = pytest.mark.skipif(
-    not hasattr(AutoregressiveModel, "at_size"), reason="the model has no at_size"
-)
 
 
 def make_run(workdir, data, seed, values=GATED, **changes):
@@ -136,6 +133,29 @@ def test_the_mean_is_that_of_the_evaluation(run):
     assert -column(output, "log_prob_nats").mean() == pytest.approx(nats, rel=1e-5)
 
 
+def test_both_score_images_of_another_size(run, tmp_path):
+    images = random_image(9, 5, 11, 1) % 17
+    path, output = tmp_path / "other.npz", tmp_path / "scores.csv"
+    np.savez(path, x_train=images[:3], x_test=images[3:], num_levels=17)
+    call(train.score, f"--workdir={run}", f"--images={path}", f"--output={output}")
+    text = call(train.evaluate, f"--workdir={run}", f"--dataset={path}")
+    assert "6 test images of 5x11 (trained on 8x8)" in text
+    nats = float(re.search(r"averaged weights: ([\d.]+) nats an image", text)[1])
+    assert -column(output, "log_prob_nats").mean() == pytest.approx(nats, abs=1e-3)
+    text = refusal(train.evaluate, f"--workdir={run}", "--dataset=mnist:9.9.9")
+    assert "--dataset=mnist:9.9.9" in text
+
+
+def test_files_of_fewer_levels_are_spread_as_a_folder_of_both(run, tmp_path):
+    bits = random_image(8, 8, 1) % 2
+    Pillow.fromarray(bits[..., 0].astype(bool)).save(tmp_path / "bits.png")
+    output = tmp_path / "scores.csv"
+    flags = [f"--workdir={run}", f"--images={tmp_path}/bits.png", f"--output={output}"]
+    assert "1 images of 2 levels, spread over 17" in call(train.score, *flags)
+    expected = load_run(str(run))[2].log_prob(levels_to_input(bits[None] * 16, 17)).numpy()
+    np.testing.assert_allclose(column(output, "log_prob_nats"), expected, rtol=1e-5)
+
+
 def test_progress_is_told_of_long_work_alone(monkeypatch):
     stream = io.StringIO()
     counter = Counter(("scored", "images"), 2000, stream)
@@ -225,7 +245,6 @@ def test_folders_spread_quantise_and_label(colour_run, tmp_path):
     assert [row["label"] for row in table(output)] == ["0", "1"]
 
 
-@needs_at_size
 def test_images_of_several_sizes(run, tmp_path):
     levels = [np.minimum(random_image(h, w, 1) // 8, 16) for h, w in ((5, 7), (8, 8), (1, 1))]
     scorer = Scorer(load_run(str(run))[2])
@@ -303,7 +322,7 @@ def test_complexity_grows_with_disorder():
         (["--images={tmp}/other.npz"], "has none of images, x_test, x_train, only ['z']"),
         (["--images={tmp}/bad.npz"], "not a readable .npz file ("),
         (["--images={tmp}/colour"], "c.png has 3 channels (colours), the run in"),
-        (["--images={tmp}/alpha"], "it has an alpha channel"),
+        (["--images={tmp}/alpha"], "has transparency, which the models do not know; --alpha=drop"),
         (["--images={tmp}/levels"], "x.png has 256 levels a channel, the run in {run} has 17"),
         (["--images={tmp}/high.npz"], "images/0 holds 0 to 17, must be 0 to 16"),
         (["--label=1"], "--label=1: the model is not class-conditional"),
