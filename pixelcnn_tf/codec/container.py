@@ -20,6 +20,7 @@ MAGIC, VERSION = b"PCNN", 1
 FINGERPRINT_BYTES = 8
 DIGEST_BYTES = 6
 HAS_NAMES, HAS_ARRAYS, CHECKS_SHIFT = 1, 2, 2  # flags of a chunk; its check bytes an image above
+PIECE = 2**20  # bytes read at a time
 TRUNCATED = "truncated: it ends before the images do"
 ALTERED = "altered: its bytes are not those that were written"
 
@@ -121,9 +122,14 @@ class _Reading:
         self.file, self.seen = file, b""
 
     def take(self, size):
-        data = self.file.read(size)
-        if len(data) < size:
-            raise CodecError(TRUNCATED)
+        # In pieces: an altered length may promise more than there is memory.
+        pieces, left = [], size
+        while left:
+            pieces.append(self.file.read(min(left, PIECE)))
+            left -= len(pieces[-1])
+            if not pieces[-1]:
+                raise CodecError(TRUNCATED)
+        data = b"".join(pieces)
         self.seen += data
         return data
 

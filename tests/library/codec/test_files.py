@@ -67,6 +67,15 @@ def test_every_altered_byte_is_noticed(codec, data):
     assert kinds == {"foreign:", "format", "truncated:", "altered:"}
 
 
+def test_a_length_beyond_memory(codec, data, tmp_path):
+    """From a file on the disk, of which Python would make room for all that is asked."""
+    header = len(container.header_bytes(codec.engine.header))
+    path = tmp_path / "x"
+    path.write_bytes(data[: header + 1] + container.varint(2**62) + data[header + 2 :])
+    with open(path, "rb") as file, pytest.raises(CodecError, match="^truncated: "):
+        codec.count(file)
+
+
 def test_pixels_that_differ_are_not_given_out(codec, images):
     """As on a machine whose probabilities are others: the range decoder goes astray."""
     chunk = codec.engine.encode(images)
