@@ -8,7 +8,7 @@ import numpy as np
 
 from train.data.images import Image
 from train.files import whole
-from train.output.grid import to_uint8
+from pixelcnn_tf.grid import to_uint8
 
 COLOURS = "magma"
 DPI = 100

@@ -16,7 +16,8 @@ from train.data.dataset import Dataset
 from train.devices.replicas import on_all_replicas
 from train.devices.workers import Workers
 from train.errors import UserError, writing
-from train.output.grid import grid, picture_bytes, to_uint8, write_npz, write_png
+from pixelcnn_tf.grid import grid, to_uint8
+from train.output.grid import picture_bytes, write_npz, write_png
 from train.workdir.progress import duration
 
 BATCH_SIZE = 64  # images sampled at a time, whatever the number asked for

@@ -32,7 +32,7 @@ from train.config.presets import from_values
 from train.data.load import load
 from train.errors import UserError
 from train.main import train
-from train.output.grid import grid
+from pixelcnn_tf.grid import grid
 from train.training.evaluation import make_evaluate
 from train.training.trainer import Trainer
 from train.training.window import Window
