@@ -125,6 +125,8 @@ class KerasWays:
         """
         if str(filepath).endswith((".h5", ".hdf5")):
             raise ValueError(f"filepath={str(filepath)!r}: must end in .keras")
+        if self.compiled and not self.optimizer.built:  # else a warning when it is loaded
+            self.optimizer.build(self.trainable_variables)
         super().save(filepath, *args, **kwargs)
 
     def export(self, filepath: str | os.PathLike, *args, input_signature=None, **kwargs) -> None:

@@ -59,7 +59,7 @@ def test_losses_are_the_likelihoods():
         (OneStage((4, 4, 3), **SMALLEST, num_levels=5, energy_distance=True), EnergyDistanceLoss),
     ]:
         output = model(images)
-        each = model.likelihood.loss(images, output)
+        each = np.asarray(model.likelihood.loss(images, output))
         loss = loss_of(model.likelihood)
         assert type(loss) is kind and loss.num_levels == 5
         np.testing.assert_allclose(loss(images, output), np.sum(each), rtol=1e-6)
@@ -89,7 +89,7 @@ def test_bits_per_dim_is_exact_over_the_epoch(trained):
     metric = BitsPerDim(CategoricalLoss(num_levels=4))
     logits, levels = tf.random.normal([5, 2, 2, 4]), random_levels(5, 2, 2, 1, num_levels=4)
     images = levels_to_input(levels, 4)
-    nats = Categorical(1, 4).loss(images, logits)
+    nats = np.asarray(Categorical(1, 4).loss(images, logits))
     for begin, end in ((0, 2), (2, 5)):
         weights = np.arange(begin, end)
         metric.update_state(images[begin:end], logits[begin:end], weights)
@@ -115,7 +115,7 @@ def test_pair_dictionary_and_dataset_are_the_same(trained):
 
 def test_energy_distance_in_fit_and_predict():
     model = small(energy_distance=True)
-    model.compile(OfficialAdam(), loss_of(model.likelihood))
+    model.compile(OfficialAdam(), loss_of(model.likelihood), run_eagerly=True)
     assert np.isfinite(model.fit(IMAGES, IMAGES, **QUIET).history["loss"]).all()
     assert model.predict(IMAGES, **QUIET).shape == (10, 10, 4, 4, 1)  # [B, K, H, W, C]
 
@@ -125,7 +125,8 @@ def test_energy_distance_in_fit_and_predict():
 
 def test_saved_models_go_on(trained, tmp_path):
     trained.save(tmp_path / "model.keras")
-    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    with one_stage():
+        loaded = keras.saving.load_model(tmp_path / "model.keras")
     data = (IMAGES, LABELS), LEVELS
     np.testing.assert_allclose(loaded.evaluate(*data, **QUIET), trained.evaluate(*data, **QUIET))
     assert type(loaded.optimizer) is OfficialAdam and int(loaded.optimizer.iterations) == 3
@@ -221,7 +222,7 @@ def fit_like_the_trainer(tmp_path, **options):
     model.compile(OfficialAdam(config.learning_rate, lr_decay=config.lr_decay), from_levels())
     averaging = PolyakAveraging(averaged, config.polyak_decay)
     initialisation = DataDependentInit(first["images"], first["labels"], config.seed)
-    model.fit(batches.map(named), verbose=0, callbacks=[averaging, initialisation])
+    model.fit(batches.map(named), verbose=0, shuffle=False, callbacks=[averaging, initialisation])
     return trainer, model, averaged
 
 
@@ -246,7 +247,8 @@ def test_two_replicas_equal_one():
             model.set_weights(weights)
             model.compile(OfficialAdam(), from_levels(), metrics=[BitsPerDim(from_levels())])
         batches = tf.data.Dataset.from_tensor_slices((IMAGES, LEVELS)).batch(4, True).repeat(2)
-        history = model.fit(batches, verbose=0, callbacks=[PolyakAveraging(averaged, 0.9)]).history
+        averaging = PolyakAveraging(averaged, 0.9)
+        history = model.fit(batches, verbose=0, shuffle=False, callbacks=[averaging]).history
         results.append((history, model.get_weights(), averaged.get_weights()))
     one, two = results
     for name in ("loss", "bits_per_dim"):
@@ -264,15 +266,16 @@ def test_mixed_precision():
 
 
 def test_average_of_keras():
-    model = small()
-    model.compile(OfficialAdam(use_ema=True, ema_momentum=0.5), from_levels())
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)])
+    model.compile(OfficialAdam(use_ema=True, ema_momentum=0.5), "mse")
     seen = []
 
     class Watch(keras.callbacks.Callback):
         def on_train_batch_end(self, batch, logs=None):
             seen.append(model.get_weights())
 
-    model.fit(IMAGES, LEVELS, callbacks=[Watch()], **QUIET)
+    x = np.random.default_rng(0).normal(size=[10, 2])
+    model.fit(x, x, callbacks=[Watch()], **QUIET)
     expected = seen[0]  # Keras begins with the weights after the first step
     for later in seen[1:]:
         expected = [0.5 * e + 0.5 * w for e, w in zip(expected, later, strict=True)]
@@ -284,20 +287,19 @@ def test_average_of_keras():
 
 
 def test_initialisation_happens_once():
-    model = small()
-    model.compile(OfficialAdam(learning_rate=0.0), from_levels())
-    before = model.get_weights()
-    callback = DataDependentInit(LEVELS)
-    model.fit(IMAGES, LEVELS, callbacks=[callback], **QUIET)
-    initialised = model.get_weights()
-    assert any((a != b).any() for a, b in zip(before, initialised, strict=True))
-    twin = small()
-    twin.set_weights(before)
+    model, twin = small(), small()
+    model.compile(OfficialAdam(), from_levels())
+    twin.set_weights(model.get_weights())
     twin.initialize(IMAGES, seed=0)
-    for callbacks in ([callback], [DataDependentInit(LEVELS[:3])]):
-        model.fit(IMAGES, LEVELS, callbacks=callbacks, **QUIET)
-        for mine, theirs in zip(model.get_weights(), twin.get_weights(), strict=True):
-            np.testing.assert_allclose(mine, theirs, atol=1e-6)
+    callback, another = DataDependentInit(LEVELS), DataDependentInit(LEVELS[:3])
+    callback.set_model(model)
+    another.set_model(model)
+    callback.on_train_begin()
+    callback.on_train_begin()
+    model.optimizer.iterations.assign(1)
+    another.on_train_begin()
+    for mine, theirs in zip(model.get_weights(), twin.get_weights(), strict=True):
+        np.testing.assert_array_equal(mine, theirs)
 
 
 def test_average_refuses_what_it_cannot_see():
@@ -311,7 +313,9 @@ def test_sample_grid(trained, tmp_path):
     callback = SampleGrid(
         tmp_path / "a" / "b", tmp_path / "logs", num_samples=3, every=2, labels=[0, 1, 2]
     )
-    trained.fit((IMAGES, LABELS), LEVELS, epochs=2, callbacks=[callback], **QUIET)
+    callback.set_model(trained)
+    callback.on_epoch_end(0)
+    callback.on_epoch_end(1)
     (path,) = (tmp_path / "a" / "b").iterdir()
     assert path.name == "samples_0002.png"
     picture = tf.io.decode_png(path.read_bytes())
