@@ -99,6 +99,19 @@ class KerasWays:
 
         return tf.numpy_function(watch, [images[:64]], tf.int32)
 
+    def _symbolic_build(self, iterator=None, data_batch=None):
+        # With several replicas Keras takes every input for a float: it asks the replicas' values
+        # together for their dtype, which they do not have. Labels must stay integers.
+        strategy = self.distribute_strategy
+        if data_batch is None and strategy.num_replicas_in_sync > 1:
+            for _, _, batches in iterator:
+                batch = batches[0] if isinstance(batches, (list, tuple)) else next(batches)
+                data_batch = tf.nest.map_structure(
+                    lambda value: strategy.experimental_local_results(value)[0], batch
+                )
+                break
+        super()._symbolic_build(iterator, data_batch)
+
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """Keras' own.
 
