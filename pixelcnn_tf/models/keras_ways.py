@@ -99,18 +99,18 @@ class KerasWays:
 
         return tf.numpy_function(watch, [images[:64]], tf.int32)
 
-    def _symbolic_build(self, iterator=None, data_batch=None):
-        # With several replicas Keras takes every input for a float: it asks the replicas' values
-        # together for their dtype, which they do not have. Labels must stay integers.
+    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
+        # Under a strategy Keras takes the mean of the replicas' inputs for an example of them, which
+        # makes floats of labels. One replica's are as good.
         strategy = self.distribute_strategy
-        if data_batch is None and strategy.num_replicas_in_sync > 1:
+        if iterator is not None and strategy.num_replicas_in_sync > 1:
             for _, _, batches in iterator:
-                batch = batches[0] if isinstance(batches, (list, tuple)) else next(batches)
                 data_batch = tf.nest.map_structure(
-                    lambda value: strategy.experimental_local_results(value)[0], batch
+                    lambda value: strategy.experimental_local_results(value)[0], next(batches)
                 )
                 break
-        super()._symbolic_build(iterator, data_batch)
+            iterator = None
+        super()._maybe_symbolic_build(iterator, data_batch)
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """Keras' own.
