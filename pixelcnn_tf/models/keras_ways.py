@@ -100,8 +100,8 @@ class KerasWays:
         return tf.numpy_function(watch, [images[:64]], tf.int32)
 
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
-        # Under a strategy Keras takes the mean of the replicas' inputs for an example of them, which
-        # makes floats of labels. One replica's are as good.
+        # Under a strategy Keras takes the mean of the replicas' inputs for an example of them,
+        # which makes floats of labels. One replica's are as good.
         strategy = self.distribute_strategy
         if iterator is not None and strategy.num_replicas_in_sync > 1:
             for _, _, batches in iterator:

@@ -237,16 +237,17 @@ def test_fit_follows_the_trainer(tmp_path):
 def test_two_replicas_equal_one():
     """The shown loss, too, is that of the global batch; the metric counts every image once."""
     results = []
-    weights = small().get_weights()
+    weights = small(num_classes=3).get_weights()
     for strategy in (
         tf.distribute.OneDeviceStrategy("CPU:0"),
         tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]),
     ):
         with strategy.scope():
-            model, averaged = small(dropout_p=0.0), small(dropout_p=0.0)
+            model, averaged = (small(dropout_p=0.0, num_classes=3) for _ in range(2))
             model.set_weights(weights)
             model.compile(OfficialAdam(), from_levels(), metrics=[BitsPerDim(from_levels())])
-        batches = tf.data.Dataset.from_tensor_slices((IMAGES, LEVELS)).batch(4, True).repeat(2)
+        images = tf.data.Dataset.from_tensor_slices(((IMAGES, LABELS), LEVELS))
+        batches = images.batch(4, drop_remainder=True).repeat(2)
         averaging = PolyakAveraging(averaged, 0.9)
         history = model.fit(batches, verbose=0, shuffle=False, callbacks=[averaging]).history
         results.append((history, model.get_weights(), averaged.get_weights()))
