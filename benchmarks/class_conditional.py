@@ -17,9 +17,10 @@ import numpy as np
 from absl import app, flags
 
 from pixelcnn_tf import sampling
+from pixelcnn_tf.grid import grid, to_uint8
 from pixelcnn_tf.levels import input_to_levels, levels_to_input
 from train.data.load import load
-from train.output.grid import grid, to_uint8, write_npz, write_png
+from train.output.grid import write_npz, write_png
 from train.workdir.restore import load_run
 
 FLAGS = flags.FLAGS

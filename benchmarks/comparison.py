@@ -19,11 +19,12 @@ from absl import app, flags
 from matplotlib.figure import Figure
 
 from pixelcnn_tf import sampling
+from pixelcnn_tf.grid import grid, to_uint8
 from pixelcnn_tf.layers.masked_convolution import MaskedConv2D
 from pixelcnn_tf.levels import input_to_levels, levels_to_input
 from train.data.load import load
 from train.output import published_scores as published
-from train.output.grid import grid, to_uint8, write_npz
+from train.output.grid import write_npz
 from train.workdir.restore import load_run
 from train.workdir.rows import read
 

@@ -2,11 +2,14 @@
 
 Models map images to the parameters of every pixel's distribution, a likelihood scores and samples
 pixels given them, `sampling` draws whole images, `official` names the weights as the official
-code does. Not imported here, since they need packages or time that training does not:
-`pixelcnn_tf.export`, and `pixelcnn_tf.likelihoods.tfp_distribution`.
+code does. For Keras there are `losses`, `metrics` and `callbacks`. Not imported here, since they
+need packages or time that training does not: `pixelcnn_tf.export`,
+`pixelcnn_tf.likelihoods.tfp_distribution`, and what `pixelcnn_tf.PixelCNNDistribution` needs.
 """
 
-from pixelcnn_tf import levels, official, sampling
+import importlib
+
+from pixelcnn_tf import callbacks, levels, losses, metrics, official, sampling
 from pixelcnn_tf.likelihoods.base import Likelihood, bits_per_dim
 from pixelcnn_tf.likelihoods.categorical import Categorical
 from pixelcnn_tf.likelihoods.discretized_mix_logistic import (
@@ -42,11 +45,31 @@ __all__ = [
     "RowLSTM",
     "__version__",
     "bits_per_dim",
+    "callbacks",
     "data_dependent_init",
     "discretized_mix_logistic_loss",
     "energy_distance",
     "levels",
+    "losses",
+    "metrics",
     "official",
     "sample_from_discretized_mix_logistic",
     "sampling",
 ]
+
+
+def __getattr__(name):
+    """`PixelCNNDistribution`, which needs the extra `tfp`, when it is first asked for.
+
+    Raises:
+      ImportError: if TensorFlow Probability is not installed.
+    """
+    if name != "PixelCNNDistribution":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        module = importlib.import_module("pixelcnn_tf.distribution")
+    except ModuleNotFoundError as error:
+        raise ImportError(
+            f"PixelCNNDistribution: {error.name} is missing; pip install 'pixelcnn_tf[tfp]'"
+        ) from error
+    return module.PixelCNNDistribution

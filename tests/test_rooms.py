@@ -12,13 +12,13 @@ ROOT = Path(__file__).parents[1]
 
 # From the bottom to the top. Names on one line stand side by side.
 LIBRARY = [
-    ["levels", "random", "checks"],
+    ["levels", "random", "checks", "input_range", "grid"],
     ["layers"],
     ["likelihoods"],
-    ["optimization"],
+    ["optimization", "losses", "metrics"],
     ["sampling"],
     ["models"],
-    ["official", "export", "codec"],
+    ["official", "export", "codec", "callbacks", "distribution"],
     ["__init__"],
 ]
 COMMANDS = ["main", "evaluate", "sample", "score", "compress", "decompress"]

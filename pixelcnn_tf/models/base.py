@@ -1,6 +1,5 @@
 """What every model of the family offers to trainer, evaluation, samplers and export."""
 
-import os
 import types
 from collections.abc import Sequence
 
@@ -9,10 +8,11 @@ import tensorflow as tf
 
 from pixelcnn_tf import sampling
 from pixelcnn_tf.checks import require_image_shape, require_integer
+from pixelcnn_tf.models.keras_ways import KerasWays
 from pixelcnn_tf.random import Seed, noise_seeds
 
 
-class AutoregressiveModel(keras.Model):
+class AutoregressiveModel(KerasWays, keras.Model):
     """A network that maps images to the parameters of a distribution for every pixel, each
     pixel's computed from the pixels before it in raster order alone.
 
@@ -49,12 +49,6 @@ class AutoregressiveModel(keras.Model):
         # Namespaces, which Keras leaves alone.
         self.sampling_functions = types.SimpleNamespace()  # of pixelcnn_tf.sampling.compiled
         self.sizes = types.SimpleNamespace(models={self.image_shape[:2]: self})
-
-    def __call__(self, images, labels=None, training=False, **options):
-        # Keras takes only tensors as positional arguments; labels may be a list or an array.
-        if labels is not None:
-            labels = tf.convert_to_tensor(labels)
-        return super().__call__(images, labels, training=training, **options)
 
     def initialize(
         self, images: tf.Tensor, labels: tf.Tensor | None = None, seed: Seed = 0
@@ -243,24 +237,6 @@ class AutoregressiveModel(keras.Model):
     def make_cached_sampler(self):
         """The model's fast sampler (see `CachedSampler` for what it must offer), or None."""
         return None
-
-    def save(self, filepath: str | os.PathLike, *args, **kwargs) -> None:
-        """Keras' own, to a `.keras` file.
-
-        Raises:
-          ValueError: for the older HDF5 format, which could not be loaded again.
-        """
-        if str(filepath).endswith((".h5", ".hdf5")):
-            raise ValueError(f"filepath={str(filepath)!r}: must end in .keras")
-        super().save(filepath, *args, **kwargs)
-
-    def _export_to_saved_model_graph(self, *args, **kwargs):
-        # TensorFlow asks this of all that it writes into a SavedModel, in which a Keras model can
-        # neither be called nor served. (Keras' own export writes functions and variables alone.)
-        raise ValueError(
-            f"tf.saved_model.save cannot save a {type(self).__name__}: use "
-            "pixelcnn_tf.export.export_saved_model, or model.save('model.keras')"
-        )
 
     def get_config(self):
         return super().get_config() | {

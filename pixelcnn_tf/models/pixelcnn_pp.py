@@ -279,6 +279,11 @@ class PixelCNNPlusPlus(AutoregressiveModel):
         samples = self(images, labels, noise=noise[None])  # [1, B, H, W, C]
         return self.likelihood.sample(samples, None, quantize, temperature)
 
+    def predict_step(self, data):
+        """Keras' own; the energy distance's samples as `[B, K, H, W, C]`, the batch first."""
+        output = super().predict_step(data)
+        return tf.transpose(output, [1, 0, 2, 3, 4]) if self.energy_distance else output
+
     def make_cached_sampler(self):
         return CachedSampler(self)
 

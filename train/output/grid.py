@@ -1,55 +1,17 @@
 """Grids of images as PNG files."""
 
-import math
-
 import numpy as np
 import tensorflow as tf
 
+from pixelcnn_tf.grid import GAP, enlarge
 from train.files import whole
-
-MIN_SIDE = 64  # smaller images are enlarged by a whole factor, so that one can see them
-GAP = 2  # pixels between the images
-
-
-def to_uint8(levels: np.ndarray, num_levels: int) -> np.ndarray:
-    """Integer levels -> 8-bit intensities 0 ... 255."""
-    return np.round(np.asarray(levels) * (255.0 / (num_levels - 1))).astype(np.uint8)
-
-
-def _enlarge(height, width):
-    """The factor by which small images are enlarged."""
-    return max(1, math.ceil(MIN_SIDE / max(height, width)))
 
 
 def picture_bytes(image_shape: tuple) -> int:
     """Bytes that an image takes in a grid."""
     height, width, channels = image_shape
-    scale = _enlarge(height, width)
+    scale = enlarge(height, width)
     return (height * scale + GAP) * (width * scale + GAP) * channels
-
-
-def grid(images: np.ndarray, columns: int | None = None, rows: int | None = None) -> np.ndarray:
-    """Arranges uint8 images `[N, H, W, C]` on white; returns uint8 `[H', W', C]`.
-
-    Row by row with `columns` images in each (default: about a square), or, given `rows`, column by
-    column: image i in row `i % rows`.
-    """
-    num, height, width, channels = images.shape
-    scale = _enlarge(height, width)
-    images = images.repeat(scale, axis=1).repeat(scale, axis=2)
-    if rows:
-        columns = math.ceil(num / rows)
-        places = [(i % rows, i // rows) for i in range(num)]
-    else:
-        columns = columns or math.ceil(math.sqrt(num))
-        rows = math.ceil(num / columns)
-        places = [(i // columns, i % columns) for i in range(num)]
-    height, width = height * scale + GAP, width * scale + GAP
-    canvas = np.full((rows * height + GAP, columns * width + GAP, channels), 255, np.uint8)
-    for image, (row, column) in zip(images, places, strict=True):
-        top, left = GAP + row * height, GAP + column * width
-        canvas[top : top + height - GAP, left : left + width - GAP] = image
-    return canvas
 
 
 def write_png(path: str, image: np.ndarray) -> None:

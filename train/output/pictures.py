@@ -6,9 +6,9 @@ import os
 
 import numpy as np
 
+from pixelcnn_tf.grid import to_uint8
 from train.data.images import Image
 from train.files import whole
-from train.output.grid import to_uint8
 
 COLOURS = "magma"
 DPI = 100

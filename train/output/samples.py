@@ -9,6 +9,7 @@ from collections.abc import Callable
 import numpy as np
 
 from pixelcnn_tf import sampling
+from pixelcnn_tf.grid import grid, to_uint8
 from pixelcnn_tf.levels import input_to_levels, levels_to_input
 from pixelcnn_tf.models.base import AutoregressiveModel
 from pixelcnn_tf.random import example_seeds
@@ -16,7 +17,7 @@ from train.data.dataset import Dataset
 from train.devices.replicas import on_all_replicas
 from train.devices.workers import Workers
 from train.errors import UserError, writing
-from train.output.grid import grid, picture_bytes, to_uint8, write_npz, write_png
+from train.output.grid import picture_bytes, write_npz, write_png
 from train.workdir.progress import duration
 
 BATCH_SIZE = 64  # images sampled at a time, whatever the number asked for

@@ -26,13 +26,13 @@ from pixelcnn_tf import (
     discretized_mix_logistic_loss,
     energy_distance,
 )
+from pixelcnn_tf.grid import grid
 from pixelcnn_tf.levels import input_to_levels, levels_to_input
 from train import evaluate, sample
 from train.config.presets import from_values
 from train.data.load import load
 from train.errors import UserError
 from train.main import train
-from train.output.grid import grid
 from train.training.evaluation import make_evaluate
 from train.training.trainer import Trainer
 from train.training.window import Window

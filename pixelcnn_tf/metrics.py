@@ -1,0 +1,73 @@
+"""Bits a dimension as a Keras metric."""
+
+import keras
+import tensorflow as tf
+
+from pixelcnn_tf.likelihoods.base import nats_to_bits
+from pixelcnn_tf.losses import DiscretizedMixLogisticLoss, EnergyDistanceLoss, PixelLoss
+
+
+@keras.saving.register_keras_serializable("pixelcnn_tf")
+class BitsPerDim(keras.metrics.Metric):
+    """Bits a dimension (sub-pixel) of all images seen: exact over the epoch, since nats and
+    sub-pixels are added up (in float64), and a smaller last batch counts for what it holds.
+
+    Weights of images (`weighted_metrics=`) weigh them in the mean.
+
+    Args:
+      loss: the `PixelLoss` that scores an image; its reduction does not matter.
+      name: of the metric.
+      dtype: Keras' own; the sums are float64 always.
+
+    Raises:
+      ValueError: for another loss, or the energy distance, which is no likelihood.
+
+    Example:
+      >>> metric = BitsPerDim(DiscretizedMixLogisticLoss(num_levels=2))
+      >>> metric.update_state(tf.ones([2, 4, 4, 1]), tf.zeros([2, 4, 4, 3]))
+      >>> round(float(metric.result()), 3)
+      1.0
+    """
+
+    def __init__(
+        self,
+        loss: PixelLoss | None = None,
+        name: str = "bits_per_dim",
+        dtype: str | None = None,
+    ):
+        super().__init__(name=name, dtype=dtype)
+        self.loss = DiscretizedMixLogisticLoss() if loss is None else loss
+        if not isinstance(self.loss, PixelLoss) or isinstance(self.loss, EnergyDistanceLoss):
+            raise ValueError(f"loss={loss!r}: must be a PixelLoss with a likelihood")
+        self.nats = self.add_variable((), "zeros", dtype="float64", name="nats")
+        self.sub_pixels = self.add_variable((), "zeros", dtype="float64", name="sub_pixels")
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        nats = tf.cast(self._each(y_true, y_pred), tf.float64)  # [B]
+        weights = tf.ones_like(nats)
+        if sample_weight is not None:
+            weights = tf.reshape(tf.cast(sample_weight, tf.float64), [-1])
+        sub_pixels = tf.reduce_prod(tf.cast(tf.shape(y_true)[1:], tf.float64))
+        self.nats.assign_add(tf.reduce_sum(nats * weights))
+        self.sub_pixels.assign_add(tf.reduce_sum(weights) * sub_pixels)
+
+    def _each(self, y_true, y_pred):
+        """Nats of each image: the loss without its reduction."""
+        each = type(self.loss).from_config(self.loss.get_config() | {"reduction": None})
+        return each(y_true, y_pred)
+
+    def result(self):
+        return nats_to_bits(tf.math.divide_no_nan(self.nats.value, self.sub_pixels.value))
+
+    def reset_state(self):
+        self.nats.assign(0.0)
+        self.sub_pixels.assign(0.0)
+
+    def get_config(self):
+        loss = keras.saving.serialize_keras_object(self.loss)
+        return super().get_config() | {"loss": loss}
+
+    @classmethod
+    def from_config(cls, config):
+        loss = keras.saving.deserialize_keras_object(config["loss"])
+        return cls(**(config | {"loss": loss}))

@@ -1,0 +1,174 @@
+"""What makes a model at home in Keras: its inputs as one argument, compile, fit, save, export."""
+
+import os
+import types
+import warnings
+from collections.abc import Mapping
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from pixelcnn_tf.input_range import range_fault
+from pixelcnn_tf.likelihoods.base import Likelihood
+from pixelcnn_tf.losses import NO_TARGETS, loss_of
+
+INPUTS = ("images", "labels", "seed")  # names in a dictionary of inputs
+CHECKED_CALLS = 10  # eager calls whose images are looked at
+
+
+def split_inputs(images, labels, options):
+    """Images, labels and further options of a call to a model.
+
+    Keras' `fit`, `evaluate` and `predict` give all inputs as one argument: images, or a pair
+    (images, labels), or a dictionary of `images`, `labels` and `seed`.
+
+    Raises:
+      ValueError: for a dictionary without images or with other names.
+    """
+    if isinstance(images, Mapping):
+        if "images" not in images or not set(images) <= set(INPUTS):
+            raise ValueError(
+                f"inputs named {', '.join(images)}: must be images, and besides may be labels, seed"
+            )
+        options = {"seed": images["seed"]} | options if "seed" in images else options
+        return images["images"], images.get("labels", labels), options
+    if isinstance(images, (tuple, list)) and len(images) in (1, 2):
+        if len(getattr(images[0], "shape", ())) == 4:
+            return images[0], images[1] if len(images) == 2 else labels, options
+    return images, labels, options
+
+
+class KerasWays:
+    """The part of `AutoregressiveModel` that Keras users meet."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        # A namespace, which Keras leaves alone.
+        self.range_watch = types.SimpleNamespace(calls=0, warned=False)
+
+    def __call__(self, images, labels=None, training=None, **options):
+        images, labels, options = split_inputs(images, labels, options)
+        # Keras takes only tensors as positional arguments; labels may be a list or an array.
+        if labels is not None and not keras.backend.is_keras_tensor(labels):
+            labels = tf.convert_to_tensor(labels)
+        if self.range_watch.calls < CHECKED_CALLS and tf.executing_eagerly():
+            self.range_watch.calls += 1
+            self._watch_range(images)
+        if training is not None:  # else Keras knows: an outer model may be in training
+            options["training"] = training
+        return super().__call__(images, labels, **options)
+
+    def _watch_range(self, images):
+        """Warns once, of a model, if images are in [0, 1] or [0, 255]."""
+        known = isinstance(images, (np.ndarray, tf.Tensor)) and len(images.shape) == 4
+        if self.range_watch.warned or not known or not tf.as_dtype(images.dtype).is_floating:
+            return
+        fault = range_fault(images, self.num_levels)
+        if fault:
+            self.range_watch.warned = True
+            warnings.warn(fault, stacklevel=3)
+
+    def compile(self, optimizer="rmsprop", loss=None, *args, jit_compile="auto", **kwargs):
+        """Keras' own. "auto" is no XLA, which takes minutes to compile the network and fails with
+        several replicas. `model.likelihood.loss` is taken as the mean over images of the
+        registered loss, since Keras could not save a method."""
+        if isinstance(getattr(loss, "__self__", None), Likelihood):
+            loss = loss_of(loss.__self__, reduction="sum_over_batch_size")
+        jit_compile = False if jit_compile == "auto" else jit_compile
+        super().compile(optimizer, loss, *args, jit_compile=jit_compile, **kwargs)
+
+    def compile_from_config(self, config):
+        # Keras' own does nothing where `compile` is overridden.
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        self.optimizer.build(self.trainable_variables)
+
+    def train_step(self, data):
+        """Keras' own, after a look at the images of the first step."""
+        if self.optimizer is not None and not self.jit_compile and not self.range_watch.warned:
+            x, _, _ = keras.utils.unpack_x_y_sample_weight(data)
+            images, _, _ = split_inputs(x, None, {})
+            first = tf.equal(tf.convert_to_tensor(self.optimizer.iterations), 0)
+            tf.cond(first, lambda: self._watch_in_graph(images), lambda: tf.constant(0))
+        return super().train_step(data)
+
+    def _watch_in_graph(self, images):
+        def watch(images):
+            self._watch_range(images)
+            return np.int32(0)
+
+        return tf.numpy_function(watch, [images[:64]], tf.int32)
+
+    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
+        # Under a strategy Keras takes the mean of the replicas' inputs for an example of them,
+        # which makes floats of labels. One replica's are as good.
+        strategy = self.distribute_strategy
+        if iterator is not None and strategy.num_replicas_in_sync > 1:
+            for _, _, batches in iterator:
+                data_batch = tf.nest.map_structure(
+                    lambda value: strategy.experimental_local_results(value)[0], next(batches)
+                )
+                break
+            iterator = None
+        super()._maybe_symbolic_build(iterator, data_batch)
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        """Keras' own.
+
+        Raises:
+          ValueError: if there are no targets.
+        """
+        if y is None and self.loss is not None:
+            raise ValueError(NO_TARGETS)
+        return super().compute_loss(x, y, y_pred, sample_weight, training)
+
+    def evaluate(self, x=None, *args, **kwargs):
+        self._watch_range(split_inputs(x, None, {})[0])
+        return super().evaluate(x, *args, **kwargs)
+
+    def predict(self, x, *args, **kwargs):
+        self._watch_range(split_inputs(x, None, {})[0])
+        return super().predict(x, *args, **kwargs)
+
+    def save(self, filepath: str | os.PathLike, *args, **kwargs) -> None:
+        """Keras' own, to a `.keras` file.
+
+        Raises:
+          ValueError: for the older HDF5 format, which could not be loaded again.
+        """
+        if str(filepath).endswith((".h5", ".hdf5")):
+            raise ValueError(f"filepath={str(filepath)!r}: must end in .keras")
+        if self.compiled and not self.optimizer.built:  # else a warning when it is loaded
+            self.optimizer.build(self.trainable_variables)
+        super().save(filepath, *args, **kwargs)
+
+    def export(self, filepath: str | os.PathLike, *args, input_signature=None, **kwargs) -> None:
+        """Keras' own: a SavedModel that gives the parameters of every pixel's distribution. For one
+        that scores and samples images see `pixelcnn_tf.export.export_saved_model`.
+
+        Args:
+          filepath: folder to write.
+          input_signature: Keras' own; default: images of any batch size, and labels.
+        """
+        if input_signature is None:
+            input_signature = self.input_signature()
+        super().export(filepath, *args, input_signature=input_signature, **kwargs)
+
+    def input_signature(self) -> list:
+        """What the model takes, as `keras.InputSpec`s: images, and the condition if it has one."""
+        signature = [keras.InputSpec(shape=(None, *self.image_shape), dtype=self.input_dtype)]
+        spatial = getattr(self, "spatial_channels", None)
+        if spatial is not None:
+            shape = (None, *self.image_shape[:2], spatial)
+            signature.append(keras.InputSpec(shape=shape, dtype=self.input_dtype))
+        elif self.num_classes is not None:
+            signature.append(keras.InputSpec(shape=(None,), dtype="int32"))
+        return signature
+
+    def _export_to_saved_model_graph(self, *args, **kwargs):
+        # TensorFlow asks this of all that it writes into a SavedModel, in which a Keras model can
+        # neither be called nor served. (Keras' own export writes functions and variables alone.)
+        raise ValueError(
+            f"tf.saved_model.save cannot save a {type(self).__name__}: use model.export, "
+            "pixelcnn_tf.export.export_saved_model, or model.save('model.keras')"
+        )
