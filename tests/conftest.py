@@ -34,6 +34,7 @@ def fixed_seed():
 LONGEST = (
     "test_sampling",
     "test_training",
+    "test_keras_fit",
     "test_export",
     "test_import_official",
     "test_graphs",

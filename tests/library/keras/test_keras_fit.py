@@ -240,7 +240,8 @@ def test_two_replicas_equal_one():
     weights = small(num_classes=3).get_weights()
     for strategy in (
         tf.distribute.OneDeviceStrategy("CPU:0"),
-        tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]),
+        # No collectives, whose numbers would clash with those of another strategy in the process.
+        tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"], tf.distribute.ReductionToOneDevice()),
     ):
         with strategy.scope():
             model, averaged = (small(dropout_p=0.0, num_classes=3) for _ in range(2))
