@@ -174,8 +174,8 @@ def test_digits_at_another_size(digits, tmp_path):
 def test_signatures_name_their_inputs_and_outputs(session):
     inputs = session.signatures["complete"].inputs
     for name, dtype, shape in [
-        ("images", tf.uint8, [None, 8, 12, 3]),
-        ("mask", tf.uint8, [None, 8, 12]),
+        ("images", tf.uint8, [None, 7, 10, 3]),
+        ("mask", tf.uint8, [None, 7, 10]),
         ("seeds", tf.int32, [None, 2]),
         ("labels", tf.int32, [None]),
     ]:
@@ -187,17 +187,17 @@ def test_signatures_name_their_inputs_and_outputs(session):
 @pytest.mark.parametrize(
     ("signature", "changes", "message"),
     [
-        ("score", {"images": np.zeros([3, 16, 12, 3], np.uint8)}, r"\[batch 8 12 3\]"),
-        ("score", {"images": np.zeros([8, 12, 3], np.uint8)}, r"\[batch 8 12 3\]"),
-        ("score", {"images": np.zeros([3, 8, 12, 3], np.float32)}, "uint8"),
-        ("score", {"images": np.zeros([2, 8, 12, 3], np.uint8)}, "as many .* as images.*3 2"),
-        ("score", {"images": np.zeros([0, 8, 12, 3], np.uint8)}, "must not be empty"),
+        ("score", {"images": np.zeros([3, 16, 10, 3], np.uint8)}, r"\[batch 7 10 3\]"),
+        ("score", {"images": np.zeros([7, 10, 3], np.uint8)}, r"\[batch 7 10 3\]"),
+        ("score", {"images": np.zeros([3, 7, 10, 3], np.float32)}, "uint8"),
+        ("score", {"images": np.zeros([2, 7, 10, 3], np.uint8)}, "as many .* as images.*3 2"),
+        ("score", {"images": np.zeros([0, 7, 10, 3], np.uint8)}, "must not be empty"),
         ("score", {"labels": np.array([0, 4, 1], np.int32)}, "labels: must lie in 0 ... 3"),
         ("score", {"labels": np.array([0, -1, 1], np.int32)}, "labels: must lie in 0 ... 3"),
         ("score_map", {"labels": np.array([[0], [1], [2]], np.int32)}, r"labels.*\[batch\]"),
         ("sample", {"seeds": np.zeros([3, 3], np.int32)}, r"seeds.*\[batch 2\]"),
-        ("complete", {"mask": np.zeros([3, 8, 8], np.uint8)}, r"mask.*\[batch 8 12\]"),
-        ("complete", {"mask": np.full([3, 8, 12], 2, np.uint8)}, "mask: must lie in 0 ... 1"),
+        ("complete", {"mask": np.zeros([3, 7, 8], np.uint8)}, r"mask.*\[batch 7 10\]"),
+        ("complete", {"mask": np.full([3, 7, 10], 2, np.uint8)}, "mask: must lie in 0 ... 1"),
     ],
 )
 def test_bad_requests_say_what_was_expected(conditional, session, signature, changes, message):
