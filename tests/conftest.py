@@ -32,11 +32,13 @@ def fixed_seed():
 
 # With a file to a process, those that take longest begin first, so that both end together.
 LONGEST = (
-    "test_sampling",
     "test_training",
+    "test_sampling",
     "test_keras_fit",
     "test_export",
     "test_import_official",
+    "test_keras_fit",
+    "test_examples",
     "test_graphs",
     "test_family_models",
     "test_parity",

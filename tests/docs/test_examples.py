@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import tensorflow as tf
+from small import one_stage
 
 import pixelcnn_tf
 from train.config.fields import Config
@@ -35,11 +36,13 @@ def python_of(path):
 
 @pytest.mark.parametrize("page", [page for page in PAGES if python_of(PAGES[page])])
 def test_python(page, tmp_path, monkeypatch):
-    """The blocks of a page, one after the other in one namespace."""
+    """The blocks of a page, one after the other in one namespace; PixelCNN++ at one resolution,
+    which is traced sooner."""
     monkeypatch.chdir(tmp_path)
     names = {"__name__": "__main__"}
-    for number, block in enumerate(python_of(PAGES[page])):
-        exec(compile(block, f"{page}, python block {number}", "exec"), names)
+    with one_stage():
+        for number, block in enumerate(python_of(PAGES[page])):
+            exec(compile(block, f"{page}, python block {number}", "exec"), names)
 
 
 def commands(path):
