@@ -375,7 +375,8 @@ def test_paper_size_by_every_loader(tmp_path):
 
 @pytest.mark.slow
 def test_an_export_killed_at_any_moment_leaves_no_half_version(digits, tmp_path):
-    workdir = str(Path(digits.folder).parents[2] / "run")
+    workdir = str(tmp_path / "run")  # of three stages, as the program of the process has
+    train(config_of(workdir, SMALLEST_RUN, max_steps=1, num_samples=0))
     output = tmp_path / "pixelcnn"
     command = [sys.executable, "-m", "train.export", "--workdir", workdir, "--output", str(output)]
     environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "2"}
