@@ -86,11 +86,20 @@ class Fit:
         label = label if self.label is None else self.label
         if self.num_classes is None:  # it is left to a background model, perhaps
             return label
-        if label is None:
-            raise UserError(
-                f"{where} has no label, and {self.run} is class-conditional; give --label, or an "
-                ".npz with labels"
-            )
-        if not 0 <= label < self.num_classes:
-            raise UserError(f"{where} has label {label}, must be from 0 to {self.num_classes - 1}")
-        return label
+        return require_label(where, label, self.num_classes, self.run)
+
+
+def require_label(where: str, label: int | None, num_classes: int, run: str) -> int:
+    """The label of an image for a class-conditional run.
+
+    Raises:
+      UserError: beginning with `where`, if there is none, or no such class.
+    """
+    if label is None:
+        raise UserError(
+            f"{where} has no label, and {run} is class-conditional; give --label, or an .npz with "
+            "labels"
+        )
+    if not 0 <= label < num_classes:
+        raise UserError(f"{where} has label {label}, must be from 0 to {num_classes - 1}")
+    return label

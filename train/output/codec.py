@@ -13,6 +13,7 @@ from PIL import Image as Pillow
 
 from pixelcnn_tf.codec import Codec, CodecError, Decoded
 from train.config.saved import Saved
+from train.data.fit import require_label
 from train.data.images import Images
 from train.errors import UserError
 from train.output.grid import write_npz
@@ -67,14 +68,7 @@ def _fitted(image, images: Images, saved: Saved, label):
     if not saved.config.class_conditional:
         return None
     label = image.label if label is None else label
-    if label is None:
-        raise UserError(
-            f"{where} has no label, and the run is class-conditional; give --label, or an .npz "
-            "with labels"
-        )
-    if not 0 <= label < data.num_classes:
-        raise UserError(f"{where} has label {label}, must be from 0 to {data.num_classes - 1}")
-    return label
+    return require_label(where, label, data.num_classes, "the run")
 
 
 def parts_of(
