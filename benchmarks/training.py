@@ -3,6 +3,7 @@
     python benchmarks/training.py                        # the table of docs/performance.md
     python benchmarks/training.py --only=paper --batch=4 --steps=3
     python benchmarks/training.py --ratio                # bfloat16 against float32, 160 filters
+    python benchmarks/training.py --peers --only=small   # tfp's PixelCNN beside ours
 
 Each row is measured in a process of its own, whose peak memory (resident) is that of importing,
 tracing and running. Beside the times stands what a large convolution reaches on this machine.
@@ -64,7 +65,7 @@ def make_trainer(size, batch_size, dtype, remat, jit_compile, devices):
         dtype=dtype,
         remat=remat,
         jit_compile=jit_compile,
-        **SIZES[size],
+        **(SIZES[size] if isinstance(size, str) else size),
     )
     return Trainer(config, images_dataset(batch_size * 32), strategy)
 
@@ -157,6 +158,50 @@ def ratio(batch, repeats):
     print(f"ratio of the medians: {medians['float32'] / medians['mixed_bfloat16']:.2f}")
 
 
+def peers(sizes, batch, repeats):
+    """TensorFlow Probability's PixelCNN beside ours: steps and scores, alternated."""
+    import tensorflow as tf
+
+    for size in sizes:
+        # The mixture of the official small network, which their default is too.
+        values = SIZES[size] | dict(nr_logistic_mix=10)
+        command = [sys.executable, os.path.join(ROOT, "benchmarks", "tfp_pixelcnn.py")]
+        command += map(str, [*values.values(), batch])
+        trainer = make_trainer(values, batch, "float32", False, False, 1)
+        weights = sum(int(tf.size(v)) for v in trainer.model.trainable_variables)
+        batches = iter(trainer.dataset.train.epoch(0, batch, seed=1).repeat())
+        images = tf.random.stateless_uniform([batch, *IMAGE_SHAPE], [0, 0], -1.0, 1.0)
+        log_prob = tf.function(trainer.averaged_model.log_prob, autograph=False)
+        ours = {
+            "training": lambda t=trainer, b=batches: t.train_steps(b, 1).numpy(),
+            "log_prob": lambda f=log_prob, x=images: f(x).numpy(),
+        }
+        with subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            bufsize=1,
+        ) as peer:
+            print(f"{size}, batch {batch}: tfp {int(peer.stdout.readline()):,} weights, ", end="")
+            print(f"ours {weights:,}")
+            for what, function in ours.items():
+                function()
+                times = {"tfp": [], "ours": []}
+                for _ in range(repeats):
+                    peer.stdin.write(what + "\n")
+                    times["tfp"].append(float(peer.stdout.readline()))
+                    times["ours"].append(timed(function))
+                medians = {name: statistics.median(values) for name, values in times.items()}
+                for name, values in times.items():
+                    spread = f"{min(values):.3f} to {max(values):.3f}"
+                    print(f"  {what}, {name}: {medians[name]:.3f} s ({spread})")
+                ratio = medians["tfp"] / medians["ours"]
+                print(f"  {what}: ours {ratio:.2f} times as fast", flush=True)
+            peer.stdin.close()
+
+
 def profile(folder):
     """Writes a TensorBoard profile of three steps of the small network, batch 16."""
     import tensorflow as tf
@@ -177,6 +222,7 @@ def main():
     options.add_argument("--steps", type=int, default=0, help="default: 10, of paper 3")
     options.add_argument("--variants", default="float32,bfloat16,remat,bfloat16+remat,2 devices")
     options.add_argument("--ratio", action="store_true", help="only bfloat16 against float32")
+    options.add_argument("--peers", action="store_true", help="only tfp's PixelCNN beside ours")
     options.add_argument("--profile", default="", help="only write a profile into this folder")
     options.add_argument("--measure", default="", help=argparse.SUPPRESS)
     options = options.parse_args()
@@ -187,6 +233,8 @@ def main():
         return measure(**json.loads(options.measure))
     if options.ratio:
         return ratio(options.batch or 8, options.steps or 7)
+    if options.peers:
+        return peers(options.only.split(","), options.batch or 16, options.steps or 7)
     if options.profile:
         return profile(options.profile)
 

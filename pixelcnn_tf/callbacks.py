@@ -99,7 +99,7 @@ class PolyakAveraging(keras.callbacks.Callback):
                 model = network_of(self.model)
                 self.average = PolyakAverage(model, self.averaged_model, self.polyak_decay)
                 self.average.start()
-            self.update = tf.function(self.average.update)
+            self.update = tf.function(self.average.update, autograph=False)
 
     def on_train_batch_end(self, batch, logs=None):
         with self.model.distribute_strategy.scope():

@@ -89,7 +89,7 @@ def _uniform_per_example(seeds, shape, minval, maxval):
 def batch_places(seed: Seed, num: int | tf.Tensor) -> tf.Tensor:
     """The places of a batch's examples: int32 `[num, 3]`, rows of (seed, seed, place).
 
-    What `random_bits` draws for a place is a function of (seed, place) alone. So consecutive rows
+    What `RandomBits` draws for a place is a function of (seed, place) alone. So consecutive rows
     give a replica the noise that its examples have in the whole batch.
 
     Args:
@@ -101,10 +101,10 @@ def batch_places(seed: Seed, num: int | tf.Tensor) -> tf.Tensor:
 
 
 def noise_seeds(seed: Seed, num: int | tf.Tensor) -> tf.Tensor:
-    """The seeds of `random_bits` for a batch of `num` examples.
+    """The seeds of `RandomBits` for a batch of `num` examples.
 
     Args:
-      seed: int, or `[2]`: of the batch, see `batch_places`; or already seeds of `random_bits`.
+      seed: int, or `[2]`: of the batch, see `batch_places`; or already seeds of `RandomBits`.
 
     Raises:
       ValueError: if `seed` is none of these.
@@ -115,45 +115,64 @@ def noise_seeds(seed: Seed, num: int | tf.Tensor) -> tf.Tensor:
     return seeds if seeds.shape[1] == 3 else example_seeds(seeds, num)
 
 
-def random_bits(
-    seeds: tf.Tensor, shape: Sequence[int], number: int, dtype: tf.DType = tf.uint32
-) -> tf.Tensor:
-    """Random integers of all bits of `dtype`, `[B, *shape]`.
+class RandomBits:
+    """Random integers for a batch, as many times as one asks.
 
     Philox turns a key and a counter into 128 random bits. The key is the seed; the counter's upper
-    half is `number`, its lower half goes through the examples, each of which begins anew.
+    half is the number of the draw, its lower half goes through the examples, each of which begins
+    anew.
 
     Args:
       seeds: int32 `[B, 3]`, consecutive rows of `batch_places`: all examples are drawn in one
         operation. Or `[B, 2]`, a seed for each example: row i depends on `seeds[i]` alone, as if
         it were a batch of its own; one operation an example.
-      shape: of one example, static.
-      number: tells draws of the same seeds from each other, 0 ... 2**63 - 1.
-      dtype: `tf.uint32` or `tf.uint16`.
     """
-    size = math.prod(shape)
-    counters = -(-size * dtype.size // PHILOX_BYTES)  # an example
 
-    def draw(seed, first, num):
-        counter = tf.stack([tf.cast(first, tf.int64) * counters, number])
+    def __init__(self, seeds: tf.Tensor):
+        self.seeds = seeds
+        if seeds.shape[1] == 3:
+            self.first, self.num = tf.cast(seeds[0, 2], tf.int64), tf.shape(seeds)[0]
+            self.key = self._key(seeds[0, :2])
+
+    def __call__(self, shape: Sequence[int], number: int, dtype: tf.DType = tf.uint32) -> tf.Tensor:
+        """Random integers of all bits of `dtype`, `[B, *shape]`.
+
+        Args:
+          shape: of one example, static.
+          number: tells draws of the same seeds from each other, 0 ... 2**63 - 1.
+          dtype: `tf.uint32`, `tf.uint16` or `tf.uint8`.
+        """
+        if self.seeds.shape[1] == 3:
+            return self._draw(self.key, self.first, self.num, shape, number, dtype)
+
+        def of_one(seed):
+            first = tf.zeros([], tf.int64)
+            return self._draw(self._key(seed), first, 1, shape, number, dtype)[0]
+
+        return tf.map_fn(of_one, self.seeds, fn_output_signature=dtype)
+
+    @staticmethod
+    def _key(seed):
+        return tf.bitcast(seed, tf.uint64)[None]
+
+    @staticmethod
+    def _draw(key, first, num, shape, number, dtype):
+        size = math.prod(shape)
+        counters = -(-size * dtype.size // PHILOX_BYTES)  # an example
         bits = tf.raw_ops.StatelessRandomUniformFullIntV2(
             shape=tf.stack([num, counters * PHILOX_BYTES // tf.uint32.size]),
-            key=tf.bitcast(seed, tf.uint64)[None],
-            counter=tf.bitcast(counter, tf.uint64),
+            key=key,
+            counter=tf.bitcast(tf.stack([first * counters, number]), tf.uint64),
             dtype=tf.uint32,
             alg=tf.random.Algorithm.PHILOX.value,
         )
         if dtype != tf.uint32:
-            bits = tf.reshape(tf.bitcast(bits, dtype), [num, counters * PHILOX_BYTES // dtype.size])
-        return tf.reshape(bits if bits.shape[1] == size else bits[:, :size], [num, *shape])
-
-    if seeds.shape[1] == 2:
-        return tf.map_fn(lambda seed: draw(seed, 0, 1)[0], seeds, fn_output_signature=dtype)
-    return draw(seeds[0, :2], seeds[0, 2], tf.shape(seeds)[0])
+            bits = tf.reshape(tf.bitcast(bits, dtype), [-1, counters * PHILOX_BYTES // dtype.size])
+        return tf.reshape(bits if bits.shape[1] == size else bits[:, :size], [-1, *shape])
 
 
 def random_uniforms(seeds: tf.Tensor, shape: Sequence[int], number: int) -> tf.Tensor:
-    """Uniform float32 numbers in [0, 1), `[B, *shape]`; arguments as those of `random_bits`."""
-    bits = tf.bitcast(random_bits(seeds, shape, number), tf.int32)
+    """Uniform float32 numbers in [0, 1), `[B, *shape]`; arguments as those of `RandomBits`."""
+    bits = tf.bitcast(RandomBits(seeds)(shape, number), tf.int32)
     bits = tf.bitwise.bitwise_and(bits, 2**24 - 1)  # float32 holds 24 bits
     return tf.cast(bits, tf.float32) * 2.0**-24

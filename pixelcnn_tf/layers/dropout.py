@@ -7,9 +7,13 @@ resumed run and a run on more replicas drop the same units.
 
 import tensorflow as tf
 
-from pixelcnn_tf.random import random_bits
+from pixelcnn_tf.random import RandomBits
 
-NOISE = tf.uint16  # a unit is dropped if its 16 random bits are a number below dropout_p * 2**16
+
+def noise_dtype(dropout_p):
+    """A unit is dropped if its random bits are a number below `dropout_p * 2**bits`: 8 bits where
+    that is a whole number, as for 0.5, else 16."""
+    return tf.uint8 if dropout_p * 2**8 == int(dropout_p * 2**8) else tf.uint16
 
 
 class Dropout:
@@ -18,17 +22,20 @@ class Dropout:
     Args:
       dropout_p: share of units dropped, 0 <= dropout_p < 1, to 2**-16; the kept ones are
         multiplied by `1 / (1 - dropout_p)` (official `tf.nn.dropout(c1, keep_prob=1 - dropout_p)`).
-      seeds: those of `pixelcnn_tf.random.random_bits`, int32 `[B, 2]` or `[B, 3]`.
+      seeds: those of `pixelcnn_tf.random.RandomBits`, int32 `[B, 2]` or `[B, 3]`.
       masks: instead of `seeds`: a sequence of 0/1 arrays `[B, H, W, C]`, one for each gated
         residual block in call order.
     """
 
     def __init__(self, dropout_p, seeds=None, masks=None):
         self.dropout_p = dropout_p
-        self.seeds = seeds
+        self.random_bits = None if seeds is None else RandomBits(seeds)
         self.masks = masks
         self.num_blocks = 0
-        self.threshold = tf.constant(min(round(dropout_p * 2**16), 2**16 - 1), NOISE)
+        self.noise_dtype = noise_dtype(dropout_p)
+        self.threshold = min(
+            round(dropout_p * 2 ** (8 * self.noise_dtype.size)), self.noise_dtype.max
+        )
 
     def finish(self):
         """Raises ValueError if masks are left over."""
@@ -54,7 +61,7 @@ class Dropout:
             else:
                 # Not before x is there: TensorFlow would draw the noise of all blocks at once.
                 with tf.control_dependencies([x]):
-                    noise = random_bits(self.seeds, x.shape[1:], number, NOISE)
+                    noise = self.random_bits(x.shape[1:], number, self.noise_dtype)
                     keep = noise >= self.threshold
             # A product with a scaled mask: its gradient is another, where that of `tf.where` has
             # two of its kind.

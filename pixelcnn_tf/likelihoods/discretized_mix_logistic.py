@@ -8,6 +8,7 @@ level: `half_bin` to both sides of the level's value, the outermost bins reachin
 The probability of a level is the mass of its bin.
 """
 
+import math
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -151,8 +152,7 @@ def mixture_log_prob(
     log_bin_width = tf.math.log(tf.constant(2.0 * half, x.dtype))
     log_pdf_mid = mid_in - log_scales - 2.0 * tf.nn.softplus(mid_in) + log_bin_width
 
-    cdf_delta = tf.sigmoid(plus_in) - tf.sigmoid(min_in)
-    improbable = (cdf_delta <= DENSITY_BELOW) & between[..., None]
+    improbable = (log_mass <= math.log(DENSITY_BELOW)) & between[..., None]
     log_probs = tf.where(improbable, log_pdf_mid, log_mass)
 
     log_weights = tf.nn.log_softmax(parameters.logit_probs)

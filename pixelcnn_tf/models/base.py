@@ -199,7 +199,7 @@ class AutoregressiveModel(KerasWays, keras.Model):
         return sampling.complete(self, images, mask, seed, labels, **options)
 
     def seeds_for(self, images: tf.Tensor, seed: Seed | None) -> tf.Tensor:
-        """The seeds of `pixelcnn_tf.random.random_bits` for the images of a batch.
+        """The seeds of `pixelcnn_tf.random.RandomBits` for the images of a batch.
 
         Args:
           images: `[B, H, W, C]`.

@@ -71,8 +71,11 @@ class OfficialAdam(keras.optimizers.Optimizer):
         variables = (
             self._trainable_variables if trainable_variables is None else trainable_variables
         )
-        self.of_step = {
-            dtype: self._scalars(step, lr, dtype) for dtype in {v.dtype for v in variables}
+        dtypes = {v.dtype for v in variables}
+        self.of_step = {dtype: self._scalars(step, lr, dtype) for dtype in dtypes}
+        self.constants = {
+            dtype: [tf.constant(x, dtype) for x in (0.0, 1.0, self.beta_1, self.beta_2)]
+            for dtype in dtypes
         }
         self.previous = {}  # device -> the last update there
         super().apply(grads, trainable_variables)
@@ -105,7 +108,7 @@ class OfficialAdam(keras.optimizers.Optimizer):
     def _update_moments(self, gradient, variable, m, v):
         """Both moments in one operation: TensorFlow's own Adam, its learning rate 0. It leaves the
         variable alone, as epsilon is not where the official code has it."""
-        zero, one = tf.zeros([], gradient.dtype), tf.ones([], gradient.dtype)
+        zero, one, beta_1, beta_2 = self.constants[gradient.dtype.name]
         tf.raw_ops.ResourceApplyAdam(
             var=variable.handle,
             m=m.handle,
@@ -113,8 +116,8 @@ class OfficialAdam(keras.optimizers.Optimizer):
             beta1_power=zero,
             beta2_power=zero,
             lr=zero,
-            beta1=self.beta_1,
-            beta2=self.beta_2,
+            beta1=beta_1,
+            beta2=beta_2,
             epsilon=one,
             grad=gradient,
         )

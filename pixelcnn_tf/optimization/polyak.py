@@ -51,12 +51,14 @@ class PolyakAverage:
         """Feeds the model's current values into the average. May run inside a `tf.function`."""
         extended = tf.distribute.get_strategy().extended
 
+        dtypes = {shadow.dtype for shadow, _ in self.pairs}
+        shares = {dtype: tf.constant(1.0 - self.polyak_decay, dtype) for dtype in dtypes}
         previous = {}  # device -> the last change there: one after the other, see OfficialAdam
 
         def feed(shadow, variable):
             with tf.control_dependencies(previous.get(shadow.device, [])):
                 change = shadow - variable
-                subtract(shadow, tf.constant(1.0 - self.polyak_decay, change.dtype), change)
+                subtract(shadow, shares[shadow.dtype], change)
             previous[shadow.device] = [change]
 
         for shadow, variable in self.pairs:

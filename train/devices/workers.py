@@ -23,7 +23,7 @@ class Workers:
             self.count, self.number = read_cluster()
         self.several = self.count > 1
         self.is_chief = self.number == 0
-        self.sum_tensor = tf.function(self._sum_tensor)
+        self.sum_tensor = tf.function(self._sum_tensor, autograph=False)
 
     def _sum_tensor(self, value):
         """Sum of a tensor over all processes; each must call `sum_tensor`."""
@@ -54,4 +54,4 @@ class Workers:
                 mine = tf.where(here == 0, variable, tf.zeros_like(variable))
                 variable.assign(context.all_reduce(tf.distribute.ReduceOp.SUM, mine))
 
-        tf.function(lambda: self.strategy.run(copy))()
+        tf.function(lambda: self.strategy.run(copy), autograph=False)()

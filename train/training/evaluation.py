@@ -35,7 +35,7 @@ def make_evaluate(
         losses = model.likelihood.loss(images, parameters)
         return tf.reduce_sum(losses * batch["weights"])
 
-    @tf.function
+    @tf.function(autograph=False)
     def batch_loss(batch):
         losses = strategy.run(replica_loss, args=(batch,))
         return strategy.reduce(tf.distribute.ReduceOp.SUM, losses, axis=None)

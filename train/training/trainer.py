@@ -79,11 +79,11 @@ class Trainer:
             config.workdir, self.model, self.averaged_model, self.optimizer, extras
         )
         self.loop_function = tf.function(self._loop)
-        self.finite_function = tf.function(self._weights_are_finite)
+        self.finite_function = tf.function(self._weights_are_finite, autograph=False)
         # Without variables' updates and without communication, so that XLA can take it.
         self.gradients = self._gradients
         if config.jit_compile:
-            self.gradients = tf.function(self._gradients, jit_compile=True)
+            self.gradients = tf.function(self._gradients, autograph=False, jit_compile=True)
 
     def initialize(self) -> None:
         """The model's own initialisation on one batch, and the start of the average.
@@ -171,6 +171,7 @@ class Trainer:
             losses = losses.write(number, self._step(next(batches)))
         return losses.stack()
 
+    @tf.autograph.experimental.do_not_convert  # of the loop alone there is something to convert
     def _step(self, batch):
         sums = tf.distribute.ReduceOp.SUM
         if self.loss_scale is None:
@@ -179,8 +180,11 @@ class Trainer:
             # The update is left out, on every replica, if a gradient of any is not finite.
             losses, gradients, bad = self.strategy.run(self._scaled_gradients, args=(batch,))
             finite = self.strategy.reduce(sums, bad, axis=None) == 0.0
-            if finite:
-                self.strategy.run(self._apply, args=(gradients,))
+            tf.cond(
+                finite,
+                lambda: self.strategy.run(self._apply, args=(gradients,)),
+                lambda: None,
+            )
             with self.strategy.scope():
                 self.loss_scale.update(finite)
         with self.strategy.scope():

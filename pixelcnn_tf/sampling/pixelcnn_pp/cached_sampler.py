@@ -19,6 +19,7 @@ from pixelcnn_tf.sampling.pixelcnn_pp.passes import (
     RowPass,
     incremental_layers,
     pack,
+    row_above,
     unpack,
 )
 
@@ -135,22 +136,27 @@ class CachedSampler:
                 self.model.head.compute_dtype, height, element_shape=shape
             )
 
+        @partial(tf.function, autograph=False)  # traced once for the pixels of all phases
+        def draw(parameters, noise, given, image, temperature):
+            sample = self.model.likelihood.sample(parameters, noise, options[0], temperature)
+            sample = tf.reshape(tf.cast(sample, image.dtype), [-1, image.shape[-1]])
+            return tf.where(given > 0, image, sample)
+
+        draw = partial(draw, temperature=options[1])
+
         def one_row(phase, row, state):
             """Samples a row: `(images, parameters or None, state)`."""
-            cached = {}
-            for layers, tensor in zip(self.caching, state["cached"], strict=True):
-                cached |= unpack(tensor, layers, "cached_sizes")
             run = RowPass(
                 self.layers,
                 weights,
                 conditions,
                 dict(state["vertical"]),
-                cached,
+                *row_above(state["cached"], self.caching),
                 phase,
                 not_first=tf.cast(row > 0, dtype),
             )
             self.model.walk(state["image"], run)
-            sampled = self._row(run, images[row], mask[row], uniforms[row], options)
+            sampled = self._row(run, images[row], mask[row], uniforms[row], draw, options[2])
             state = {
                 "vertical": run.state,
                 "cached": [
@@ -190,18 +196,19 @@ class CachedSampler:
             return values
         return tf.pad(values, [*missing, [0, 0], [0, 0]], constant_values=fill)
 
-    def _row(self, row_pass, images, mask, uniforms, options):
+    def _row(self, row_pass, images, mask, uniforms, draw, keep):
         """Samples a row.
 
         Args:
           row_pass: the `RowPass` that has walked the network.
-          images, mask, uniforms, options: as those of `fill`, of this row.
+          images, mask, uniforms: as those of `fill`, of this row.
+          draw: `draw(parameters, uniforms, mask, image)` gives a pixel `[B, C]`.
+          keep: whether to keep the parameters.
 
         Returns:
           Dict of `images` `[W, B, C]`, `parameters` `[W, B, P]` if they are kept, and
           `cached <stage>` for every stage that this row has a row of its own at.
         """
-        quantize, temperature, keep = options
         model, dtype = self.model, self.model.compute_dtype
         width, batch, channels = images.shape[0], tf.shape(images)[1], images.shape[-1]
         stages = [stage for stage in range(model.num_stages) if row_pass.active(stage)]
@@ -222,9 +229,7 @@ class CachedSampler:
             noise = tf.gather(uniforms, column)
             run = PixelPass(self.layers, row_pass.weights, here, left, noise, row_pass.phase, phase)
             parameters = model.walk(left_pixel, run)
-            sample = model.likelihood.sample(parameters, noise, quantize, temperature)
-            sample = tf.reshape(tf.cast(sample, images.dtype), [-1, channels])
-            pixel = tf.where(tf.gather(mask, column) > 0, tf.gather(images, column), sample)
+            pixel = draw(parameters, noise, tf.gather(mask, column), tf.gather(images, column))
             values = {"images": (column, pixel), "parameters": (column, parameters)}
             for stage in place:
                 kept = pack(run.cached, self.caching[stage])

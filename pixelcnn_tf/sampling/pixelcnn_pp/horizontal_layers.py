@@ -7,11 +7,12 @@ from pixelcnn_tf.sampling.pixelcnn_pp.incremental_layer import (
     add_gated,
     all_taps,
     from_left,
-    from_right,
     interleave,
     product,
     stack_taps,
+    taps_of_rows,
     taps_of_transpose,
+    with_neighbours,
 )
 
 
@@ -23,19 +24,19 @@ class HorizontalInputLayer(IncrementalLayer):
         return (self.layer.filters,)
 
     def fold(self):
-        left = self.layer.left.kernel()
+        left_above, left_here = taps_of_rows(self.layer.left.kernel())
         return {
             "above": all_taps(self.layer.above),
             "above_bias": self.layer.above.bias(),
-            "left_above": left[0, 0],
-            "left_here": left[1, 0],
+            "left_above": left_above,
+            "left_here": left_here,
             "left_bias": self.layer.left.bias(),
         }
 
     def row(self, run, x, a):
         """Row 0 has no part from above, column 0 none from the left."""
         w, (row, _) = run.weights[self.name], x
-        above = product([from_left(row), row, from_right(row)], w["above"]) + w["above_bias"]
+        above = product([with_neighbours(row)], w["above"]) + w["above_bias"]
         left = from_left(product([row], w["left_above"]) + w["left_bias"])
         run.prepared[self.name] = (above * run.not_first + left,)
 
@@ -59,16 +60,17 @@ class HorizontalResnetLayer(IncrementalLayer):
 
     def fold(self):
         layer = self.layer
-        conv, gate = layer.conv_in.kernel(), layer.conv_gate.kernel()
+        above, here = taps_of_rows(layer.conv_in.kernel())
+        gate_above, gate_here = taps_of_rows(layer.conv_gate.kernel())
         # For f(u), and, on the way down, for f(shortcut).
         from_u, *from_skip = layer.nin.kernels(layer.nin.kernel())
         return {
-            "above": stack_taps(conv[0, 0], conv[0, 1], from_u),
+            "above": stack_taps(above, from_u),
             "bias": layer.conv_in.bias() + layer.nin.bias(),
-            "here": stack_taps(conv[1, 0], conv[1, 1], *from_skip),
-            "gate_above": stack_taps(gate[0, 0], gate[0, 1]),
+            "here": stack_taps(here, *from_skip),
+            "gate_above": gate_above,
             "gate_bias": layer.conv_gate.bias(),
-            "gate_here": stack_taps(gate[1, 0], gate[1, 1]),
+            "gate_here": gate_here,
         }
 
     def condition(self, h):
@@ -76,9 +78,10 @@ class HorizontalResnetLayer(IncrementalLayer):
 
     def row(self, run, x, a):
         w, (above, gate_above) = run.weights[self.name], run.cached[self.name]
+        left, gate_left = run.cached_left[self.name]
         condition, u = run.conditions.get(self.name), a[0].activated
-        conv = product([from_left(above), above, u], w["above"]) + w["bias"]
-        gate = product([from_left(gate_above), gate_above], w["gate_above"]) + w["gate_bias"]
+        conv = product([left, above, u], w["above"]) + w["bias"]
+        gate = product([gate_left, gate_above], w["gate_above"]) + w["gate_bias"]
         run.prepared[self.name] = conv, gate if condition is None else gate + condition
 
     def pixel(self, run, x, a):
@@ -103,17 +106,14 @@ class HorizontalHalveLayer(IncrementalLayer):
     cached_sizes = prepared_sizes
 
     def fold(self):
-        kernel = self.layer.kernel()
-        return {
-            "above": stack_taps(kernel[0, 0], kernel[0, 1]),
-            "here": stack_taps(kernel[1, 0], kernel[1, 1]),
-            "bias": self.layer.bias(),
-        }
+        above, here = taps_of_rows(self.layer.kernel())
+        return {"above": above, "here": here, "bias": self.layer.bias()}
 
     def row(self, run, x, a):
         if run.active(self.stage):
             w, (above,) = run.weights[self.name], run.cached[self.name]
-            taps = [from_left(above)[::2], above[::2]]
+            (left,) = run.cached_left[self.name]
+            taps = [left[::2], above[::2]]
             run.prepared[self.name] = (product(taps, w["above"]) + w["bias"],)
 
     def pixel(self, run, x, a):

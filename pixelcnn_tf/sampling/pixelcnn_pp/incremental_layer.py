@@ -27,6 +27,12 @@ def from_right(row):
     return tf.pad(row[1:], [[0, 1], [0, 0], [0, 0]])
 
 
+def with_neighbours(row):
+    """`[row[x - 1], row[x], row[x + 1]]` over channels: `[W, B, C]` -> `[W, B, 3 C]`."""
+    padded = tf.pad(row, [[1, 1], [0, 0], [0, 0]])
+    return tf.concat([padded[:-2], row, padded[2:]], axis=-1)
+
+
 def product(parts, matrix):
     """Concatenates rows or pixels over channels and multiplies them by `[C, C']`."""
     x = tf.concat(parts, axis=-1) if len(parts) > 1 else parts[0]
@@ -45,6 +51,12 @@ def all_taps(layer):
     """All taps of a convolution in row order, `[rows * columns * C, C']`."""
     kernel = layer.kernel()
     return tf.reshape(kernel, [-1, kernel.shape[-1]])
+
+
+def taps_of_rows(kernel):
+    """The taps of each row of a kernel `[rows, columns, C, C']`: a list of `[columns * C, C']`."""
+    rows, _, _, filters = kernel.shape
+    return tf.unstack(tf.reshape(kernel, [rows, -1, filters]))
 
 
 def taps_of_transpose(layer):

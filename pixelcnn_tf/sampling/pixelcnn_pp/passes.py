@@ -20,6 +20,7 @@ from pixelcnn_tf.layers.shifted_convolutions import (
 )
 from pixelcnn_tf.sampling.pixelcnn_pp import horizontal_layers as horizontal
 from pixelcnn_tf.sampling.pixelcnn_pp import vertical_layers as vertical
+from pixelcnn_tf.sampling.pixelcnn_pp.incremental_layer import from_left
 
 INCREMENTAL = {
     VerticalInput: vertical.VerticalInputLayer,
@@ -77,6 +78,24 @@ def unpack(tensor, layers, kind):
     }
 
 
+def row_above(tensors, caching):
+    """What the horizontal layers see of the row above.
+
+    Args:
+      tensors: by stage, `[W, B, size]`, the packed values of its layers.
+      caching: by stage, the layers.
+
+    Returns:
+      `(cached, cached_left)`, name -> tuple of `[W, B, C]`: the values, and those of the pixel to
+      the left.
+    """
+    cached, cached_left = {}, {}
+    for layers, tensor in zip(caching, tensors, strict=True):
+        cached |= unpack(tensor, layers, "cached_sizes")
+        cached_left |= unpack(from_left(tensor), layers, "cached_sizes")
+    return cached, cached_left
+
+
 @dataclasses.dataclass
 class RowPass:
     """The `run` that does a row's part of every layer; walks the image's two rows above.
@@ -86,7 +105,7 @@ class RowPass:
       weights: name -> folded weights.
       conditions: name of a gated block -> `[B, 2 * F]`; empty for an unconditional model.
       state: name of a vertical layer -> its state, updated.
-      cached: name of a horizontal layer -> its values in the row above, `[W, B, C]`.
+      cached, cached_left: those of `row_above`.
       phase: row number modulo the period.
       not_first: 0.0 in row 0, else 1.0.
       prepared: name of a horizontal layer -> tuple of `[W, B, C]`, for `PixelPass`.
@@ -97,6 +116,7 @@ class RowPass:
     conditions: dict
     state: dict
     cached: dict
+    cached_left: dict
     phase: int
     not_first: tf.Tensor
     prepared: dict = dataclasses.field(default_factory=dict)

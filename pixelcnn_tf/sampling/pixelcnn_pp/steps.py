@@ -5,7 +5,7 @@ The same layers as in `cached_sampler.py`, with the loops over rows and columns 
 
 import tensorflow as tf
 
-from pixelcnn_tf.sampling.pixelcnn_pp.passes import PixelPass, RowPass, pack, unpack
+from pixelcnn_tf.sampling.pixelcnn_pp.passes import PixelPass, RowPass, pack, row_above, unpack
 
 
 def with_one(pixels, dtype):
@@ -24,7 +24,7 @@ class Functions:
 
     def __init__(self, sampler, jit_compile=False):
         self.sampler = sampler
-        self.weights = tf.function(sampler.fold, autograph=False)()
+        self.weights = sampler.fold()
         self.jit_compile = jit_compile
         self.compiled = {}
         self.preparing = {}  # (row phase, stage) -> layers, noted when the row is traced
@@ -57,15 +57,13 @@ class Functions:
         phase = 1 if phase % 2 else phase  # all odd rows are alike
 
         def run(conditions, vertical, cached, image, not_first):
-            sampler, values = self.sampler, {}
-            for layers, tensor in zip(sampler.caching, cached, strict=True):
-                values |= unpack(tensor, layers, "cached_sizes")
+            sampler = self.sampler
             row = RowPass(
                 sampler.layers,
                 self.weights,
                 conditions,
                 dict(vertical),
-                values,
+                *row_above(cached, sampler.caching),
                 phase,
                 not_first,
             )

@@ -10,6 +10,7 @@ from pixelcnn_tf.sampling.pixelcnn_pp.incremental_layer import (
     product,
     stack_taps,
     taps_of_transpose,
+    with_neighbours,
 )
 
 
@@ -21,7 +22,7 @@ class VerticalInputLayer(IncrementalLayer):
 
     def row(self, run, x, a):
         w, (above, before) = run.weights[self.name], x
-        taps = [tap for row in (before, above) for tap in (from_left(row), row, from_right(row))]
+        taps = [with_neighbours(before), with_neighbours(above)]
         # The shift leaves row 0 exactly zero.
         return self.value((product(taps, w["conv"]) + w["bias"]) * run.not_first)
 
@@ -46,21 +47,18 @@ class VerticalResnetLayer(IncrementalLayer):
         return self.layer.condition(h)
 
     def start(self, zeros):
-        """The two convolutions' inputs in the row above."""
+        """The two convolutions' inputs in the row above, each `with_neighbours`."""
         layers = self.layer.conv_in, self.layer.conv_gate
-        return tuple(zeros(self.stage, layer.V.shape[2]) for layer in layers)
+        return tuple(zeros(self.stage, 3 * layer.V.shape[2]) for layer in layers)
 
     def row(self, run, x, a):
         w, (above, gate_above) = run.weights[self.name], run.state[self.name]
-        here = x.activated
-        taps = [from_left(above), above, from_right(above)]
-        taps += [from_left(here), here, from_right(here)]
-        taps += [skip.activated for skip in a]
+        here = with_neighbours(x.activated)
+        taps = [above, here, *(skip.activated for skip in a)]
         inner = self.nonlinearity(product(taps, w["conv"]) + w["bias"])
-        taps = [from_left(gate_above), gate_above, from_right(gate_above)]
-        taps += [from_left(inner), inner, from_right(inner)]
-        gated = product(taps, w["gate"]) + w["gate_bias"]
-        run.state[self.name] = here, inner
+        gate_here = with_neighbours(inner)
+        gated = product([gate_above, gate_here], w["gate"]) + w["gate_bias"]
+        run.state[self.name] = here, gate_here
         return self.value(add_gated(x.raw, gated, run.conditions.get(self.name)))
 
 
