@@ -84,13 +84,15 @@ class GatedResnet(keras.layers.Layer):
         self.nonlinearity = get_nonlinearity(resnet_nonlinearity)
         conv, dtype = STREAM_CONVOLUTIONS[stream], self.dtype_policy
         self.conv_in = conv(filters, dtype=dtype, name="conv_in")
-        widening = self.nonlinearity(tf.zeros([1, 1])).shape[-1]
-        self.nin = AuxiliaryNin(filters, widening, dtype=dtype, name="nin") if auxiliary else None
+        self.widening = self.nonlinearity(tf.zeros([1, 1])).shape[-1]
+        self.nin = None
+        if auxiliary:
+            self.nin = AuxiliaryNin(filters, self.widening, dtype=dtype, name="nin")
         self.conv_gate = conv(
             2 * filters, init_scale=GATE_INIT_SCALE, dtype=dtype, name="conv_gate"
         )
 
-    def build(self, *_):
+    def build(self, x_shape, a_shape=()):
         self.hw = None
         if self.num_conditions is not None:
             self.hw = self.add_weight(
@@ -98,6 +100,14 @@ class GatedResnet(keras.layers.Layer):
                 initializer=keras.initializers.RandomNormal(0.0, V_STDDEV),
                 name="hw",
             )
+
+        def activated(shape):
+            return (*shape[:-1], self.widening * shape[-1])
+
+        self.conv_in.build(activated(x_shape))
+        if self.nin is not None:
+            self.nin.build([activated(shape) for shape in a_shape])
+        self.conv_gate.build(activated((*x_shape[:-1], self.filters)))
 
     def call(self, x, a=None, h=None, dropout=None, init=False, weights=None, activated=None):
         """Runs the block.

@@ -20,8 +20,11 @@ class MixtureHead(keras.layers.Layer):
 
     def __init__(self, num_parameters, **kwargs):
         super().__init__(**kwargs)
-        self.num_parameters = num_parameters
+        self.num_parameters = self.filters = num_parameters
         self.nin = Nin(num_parameters, dtype=self.dtype_policy, name="nin")
+
+    def build(self, ul_shape):
+        self.nin.build(ul_shape)
 
     def call(self, ul, init=False):
         return self.nin(tf.nn.elu(ul), init=init)
@@ -40,12 +43,19 @@ class EnergyHead(keras.layers.Layer):
 
     def __init__(self, channels=3, **kwargs):
         super().__init__(**kwargs)
-        self.channels = channels
+        self.channels = self.filters = channels
         dtype = self.dtype_policy
         self.nin_features = Nin(NUM_HIDDEN, dtype=dtype, name="nin_features")
         self.nin_noise = Nin(NUM_HIDDEN, dtype=dtype, name="nin_noise")
         self.nin_hidden = Nin(NUM_HIDDEN, dtype=dtype, name="nin_hidden")
         self.nin_out = Nin(channels, OUTPUT_INIT_SCALE, dtype=dtype, name="nin_out")
+
+    def build(self, ul_shape):
+        around = ul_shape[:-1]
+        self.nin_features.build(ul_shape)
+        self.nin_noise.build((*around, NUM_NOISE))
+        for nin in (self.nin_hidden, self.nin_out):
+            nin.build((*around, 2 * NUM_HIDDEN))  # of concat_elu
 
     def call(self, ul, noise, init=False):
         """Maps `ul` `[B, H, W, F]` and noise `[K, B, H, W, 4]` in [-1, 1], or `[K * B, H, W, 4]`

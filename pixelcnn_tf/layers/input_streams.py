@@ -23,6 +23,9 @@ class VerticalInput(keras.layers.Layer):
         self.filters = filters
         self.above = DownShiftedConv2D(filters, dtype=self.dtype_policy, name="above")
 
+    def build(self, x_shape):
+        self.above.build(x_shape)
+
     def call(self, x, init=False):
         return down_shift(self.above(x, init=init))
 
@@ -44,6 +47,10 @@ class HorizontalInput(keras.layers.Layer):
         dtype = self.dtype_policy
         self.above = DownShiftedConv2D(filters, (1, 3), dtype=dtype, name="above")
         self.left = DownRightShiftedConv2D(filters, (2, 1), dtype=dtype, name="left")
+
+    def build(self, x_shape):
+        self.above.build(x_shape)
+        self.left.build(x_shape)
 
     def call(self, x, init=False):
         return down_shift(self.above(x, init=init)) + right_shift(self.left(x, init=init))

@@ -147,12 +147,14 @@ class PixelCNNPlusPlus(AutoregressiveModel):
             self.head = MixtureHead(self.likelihood.num_parameters, dtype=dtype)
 
     def build(self, *_):
-        """Creates every variable, by one pass over the smallest image the network takes."""
-        side, dtype = self.multiple, self.compute_dtype
-        image = tf.zeros([1, side, side, self.image_shape[-1] + 1], dtype)
-        h = None if self.num_classes is None else tf.zeros([1, self.num_classes], dtype)
-        run = ImagePass(self.nonlinearity, h, noise=tf.zeros([1, side, side, NUM_NOISE], dtype))
-        self.walk(run.value(image), run)
+        """Creates every variable, by a walk that hands on numbers of channels."""
+
+        def run(layer, channels, a=()):
+            shape, *a_shape = ((None, None, None, number) for number in (channels, *a))
+            layer.build(shape, a_shape) if a else layer.build(shape)
+            return layer.filters
+
+        self.walk(self.image_shape[-1] + 1, run)
         self.built = True
 
     def walk(self, image, run: Callable):

@@ -34,7 +34,14 @@ def python_of(path):
     return [text for text in blocks(path, "python") if not text.startswith(NEEDS_A_SERVER)]
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if python_of(PAGES[page])])
+WITH_PYTHON = [page for page in PAGES if python_of(PAGES[page])]
+LONG = {"docs/library.md"}  # every way of Keras, each compiled
+
+
+@pytest.mark.parametrize(
+    "page",
+    [pytest.param(page, marks=pytest.mark.slow) if page in LONG else page for page in WITH_PYTHON],
+)
 def test_python(page, tmp_path, monkeypatch):
     """The blocks of a page, one after the other in one namespace; PixelCNN++ at one resolution,
     which is traced sooner."""

@@ -93,7 +93,7 @@ SETTINGS = dict(
 )
 
 
-@settings(max_examples=5, **SETTINGS)
+@settings(max_examples=3, **SETTINGS)
 @given(cases())
 def test_random_configurations(case):
     round_trip(case)

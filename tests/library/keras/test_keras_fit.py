@@ -145,6 +145,7 @@ def test_a_method_as_loss_can_be_saved(tmp_path):
         np.testing.assert_allclose(loaded.evaluate(IMAGES, IMAGES, verbose=0), mean)
 
 
+@pytest.mark.slow
 def test_export_of_a_model_that_was_never_called(tmp_path):
     for model, inputs in ((small(), [IMAGES]), (small(num_classes=3), [IMAGES, LABELS])):
         path = str(tmp_path / f"{len(inputs)}")
@@ -166,6 +167,7 @@ def test_weights_summary_and_clones(trained, tmp_path):
     assert f"{trained.count_params():,}" in "\n".join(lines)
 
 
+@pytest.mark.slow
 def test_as_a_layer_of_a_functional_model(tmp_path):
     with one_stage():
         inner = PixelCNNPlusPlus((4, 4, 1), **SMALLEST, num_classes=3)
@@ -226,6 +228,7 @@ def fit_like_the_trainer(tmp_path, **options):
     return trainer, model, averaged
 
 
+@pytest.mark.slow
 def test_fit_follows_the_trainer(tmp_path):
     trainer, model, averaged = fit_like_the_trainer(tmp_path)
     assert int(model.optimizer.iterations) == 20
@@ -234,6 +237,7 @@ def test_fit_follows_the_trainer(tmp_path):
             assert np.abs(a - b).max() <= 1e-5 * max(1.0, np.abs(b).max())
 
 
+@pytest.mark.slow
 def test_two_replicas_equal_one():
     """The shown loss, too, is that of the global batch; the metric counts every image once."""
     results = []
@@ -259,6 +263,7 @@ def test_two_replicas_equal_one():
         assert np.abs(mine - theirs).max() <= 1e-4
 
 
+@pytest.mark.slow
 def test_mixed_precision():
     model = small(dtype="mixed_bfloat16")
     model.compile(OfficialAdam(), from_levels(), metrics=[BitsPerDim(from_levels())])

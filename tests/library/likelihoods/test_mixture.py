@@ -80,7 +80,7 @@ def test_probabilities_sum_to_one_for_three_channels_of_256_levels():
     split, values = split_parameters(l, K), level_values(256)
     green, blue = np.meshgrid(values, values)
 
-    @tf.function
+    @tf.function(autograph=False)
     def plane(red):
         x = tf.stack([tf.fill(green.shape, red), green, blue], axis=-1)
         return tf.reduce_logsumexp(mixture_log_prob(x, split))

@@ -427,7 +427,7 @@ def test_overfits_sixteen_images(name):
     optimizer = keras.optimizers.Adam(0.01)
     optimizer.build(model.trainable_variables)
 
-    @tf.function
+    @tf.function(autograph=False)
     def step():
         with tf.GradientTape() as tape:
             nats = tf.reduce_mean(model.likelihood.loss(images, model(images)))

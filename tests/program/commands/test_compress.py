@@ -97,7 +97,7 @@ def test_labels_and_levels_come_back_as_npz(conditional, tmp_path):
     assert not (tmp_path / "folder").exists()
 
 
-@pytest.mark.parametrize("num_levels", [2, 65536])
+@pytest.mark.parametrize("num_levels", [pytest.param(2, marks=pytest.mark.slow), 65536])
 def test_png_of_other_levels(num_levels, tmp_path):
     with one_stage():
         _png_round_trip(num_levels, tmp_path)

@@ -161,6 +161,7 @@ def test_digits_by_every_loader(digits, tmp_path):
     check_loaders(digits, tmp_path, python=["score"], session=["score", "sample"], cli=[])
 
 
+@pytest.mark.slow
 def test_digits_at_another_size(digits, tmp_path):
     with one_stage():
         folder = export(digits.workdir, str(tmp_path / "models" / "wide"), height=5, width=12)
