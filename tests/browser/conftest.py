@@ -113,6 +113,8 @@ class Served:
             return self.process.wait(30)
         finally:
             self.process.kill()
+            self.reader.join()
+            self.process.stdout.close()
 
 
 @pytest.fixture(scope="session")
