@@ -30,11 +30,11 @@ GAP = 24  # between telephones
 GREY = (150, 156, 165)  # behind them
 
 
-def save(name, png, colours=256):
-    """Writes a picture with few colours, which keeps it small."""
-    image = Image.open(io.BytesIO(png)) if isinstance(png, bytes) else png
+def save(name, picture):
+    """Writes a picture: the bytes of a PNG file, or an image of Pillow."""
+    image = Image.open(io.BytesIO(picture)) if isinstance(picture, bytes) else picture
     path = os.path.join(FLAGS.output, name)
-    image.convert("RGB").quantize(colours, dither=Image.Dither.NONE).save(path, optimize=True)
+    image.convert("RGB").save(path, optimize=True)
     print(f"wrote {path}, {os.path.getsize(path):,} bytes", flush=True)
 
 

@@ -148,7 +148,10 @@ def make_app(demo: Demo, title: str, about: str):
         return told
 
     with gradio.Blocks(
-        title=title, analytics_enabled=False, delete_cache=(FILES_LIVE // 2, FILES_LIVE)
+        title=title,
+        analytics_enabled=False,
+        delete_cache=(FILES_LIVE // 2, FILES_LIVE),
+        fill_width=True,
     ) as app:
         gradio.HTML(_html(element("h1", title), element("p", about)), elem_classes="about")
         with gradio.Row():
