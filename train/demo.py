@@ -6,6 +6,7 @@ Draw or erase a part of an image, and see several completions, where they cost b
 import contextlib
 import importlib.util
 import os
+import signal
 import socket
 import tempfile
 import threading
@@ -111,8 +112,10 @@ def main(_) -> None:
         if FLAGS.host not in LOCAL:
             print(f"--host={FLAGS.host}: whoever reaches this machine can use the page", flush=True)
         print(f"serving at {address} (Ctrl-C ends it)", flush=True)
+        stop = threading.Event()
+        signal.signal(signal.SIGTERM, lambda *_: stop.set())
         with contextlib.suppress(KeyboardInterrupt):
-            threading.Event().wait()
+            stop.wait()
         app.close()
 
 

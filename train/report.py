@@ -15,7 +15,7 @@ from train.files import make_writable_folder, write_text
 from train.quiet import start_tensorflow
 
 FLAGS = flags.FLAGS
-MAX_RUNS = 5  # side by side
+MAX_RUNS = 5  # side by side: as many as the page has colours
 
 
 def define() -> None:
@@ -102,7 +102,8 @@ def main(_) -> None:
             config, raw, averaged, step = load_run(workdir)
             dataset = load_data(config, FLAGS.data_dir) if FLAGS.num_images else None
             model = averaged if FLAGS.averaged else raw
-            opened.append((read_folder(saved, model, step, dataset), model))
+            known = read_folder(saved, model, step, dataset)
+            opened.append((known._replace(averaged=FLAGS.averaged), model))
     findings = []
     for known, model in opened:
         say(f"{known.workdir}, step {known.step}")

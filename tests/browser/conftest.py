@@ -1,25 +1,14 @@
 """What the tests in a browser share: runs, a demo that is served, Chromium."""
 
 import contextlib
-import importlib.util
 import os
-import re
 import shutil
-import subprocess
-import sys
-import threading
-import time
 
 import pytest
+from served_demo import Served, require
 from small import SMALLEST_RUN, config_of, run_training
 
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-START_SECONDS = 180
-
-
-def require(package):
-    if importlib.util.find_spec(package) is None:
-        pytest.fail(f"{package} is missing: pip install -e '.[browser]'", pytrace=False)
 
 
 @pytest.fixture(scope="session")
@@ -70,51 +59,6 @@ def digits_run(tmp_path_factory):
     values = SMALLEST_RUN | dict(class_conditional=True, num_samples=0, log_interval=5)
     run_training(config_of(folder, values, max_steps=20, eval_interval=0, save_interval=0))
     return folder
-
-
-class Served:
-    """A demo in a process of its own."""
-
-    def __init__(self, *flags):
-        require("gradio")
-        command = [sys.executable, "-m", "train.demo", "--port=0", *flags]
-        environment = os.environ | {"TF_NUM_INTRAOP_THREADS": "2"}
-        self.process = subprocess.Popen(
-            command,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            env=environment,
-        )
-        self.lines, self.address = [], None
-        self.reader = threading.Thread(target=self._read, daemon=True)
-        self.reader.start()
-        end = time.monotonic() + START_SECONDS
-        while self.address is None:
-            assert self.process.poll() is None and time.monotonic() < end, "".join(self.lines)
-            time.sleep(0.1)
-
-    def _read(self):
-        for line in self.process.stdout:
-            self.lines.append(line)
-            found = re.search(r"serving at (\S+)", line)
-            if found:
-                self.address = found[1]
-
-    def memory(self):
-        """Bytes of memory that the process holds."""
-        with open(f"/proc/{self.process.pid}/status") as file:
-            return 1024 * int(re.search(r"VmRSS:\s+(\d+)", file.read())[1])
-
-    def stop(self):
-        """Ends it as Ctrl-C does; returns its exit code."""
-        self.process.send_signal(2)
-        try:
-            return self.process.wait(30)
-        finally:
-            self.process.kill()
-            self.reader.join()
-            self.process.stdout.close()
 
 
 @pytest.fixture(scope="session")

@@ -8,10 +8,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from conftest import Served, require
 from PIL import Image
+from served_demo import Served, require
+from small import random_run, run_program
 
+from train.config.saved import DataDescription
 from train.output.demo.answers import COMPLETIONS
+from train.output.demo.app import MAX_FILE, MAX_WAITING
 
 # gradio's client leaves sockets to the garbage collection.
 pytestmark = [pytest.mark.browser, pytest.mark.filterwarnings("default")]
@@ -123,14 +126,37 @@ def test_narrow_and_dark(open_page, demo, dark):
 
 
 def test_a_port_that_is_taken_and_the_end(demo, digits_run):
-    from small import run_program
-
     port = demo.address.rstrip("/").rpartition(":")[2]
     done = run_program("demo", f"--workdir={digits_run}", f"--port={port}")
     assert done.returncode == 2
     assert done.stderr == (
         f"error: --host=127.0.0.1 --port={port}: cannot be served at (Address already in use); "
         "--port=0 takes any free port\n"
+    )
+
+
+def test_more_than_can_wait_is_told_so(demo):
+    require("gradio_client")
+    from gradio_client import Client
+
+    client = Client(demo.address, verbose=False)
+    canvas = json.dumps({"levels": [0] * 64, "known": [0] * 64})
+    jobs = [client.submit(canvas, 1.0, 0, n, api_name="/complete") for n in range(3 * MAX_WAITING)]
+    errors = [job.exception() for job in jobs]
+    refused = [str(error) for error in errors if error is not None]
+    assert refused and set(refused) == {"Queue is full! Please try again."}
+    assert len(refused) < 2 * MAX_WAITING
+
+
+def test_a_file_that_is_too_large_is_not_taken(demo):
+    require("gradio_client")
+    import httpx
+
+    files = {"files": ("big.png", bytes(MAX_FILE + 1))}
+    answer = httpx.post(f"{demo.address}gradio_api/upload", files=files)
+    assert answer.status_code == 413
+    assert (
+        answer.json()["detail"] == f"File size exceeded maximum allowed size of {MAX_FILE} bytes."
     )
 
 
@@ -213,10 +239,6 @@ def test_fifty_requests(mnist_like_run, tmp_path):
 @pytest.fixture(scope="module")
 def mnist_like_run(tmp_path_factory):
     """A run of the preset `tiny` on 28x28 images, with random weights: speed knows no training."""
-    from small import random_run
-
-    from train.config.saved import DataDescription
-
     folder = tmp_path_factory.mktemp("mnist_like")
     images = np.random.default_rng(0).integers(0, 256, [8, 28, 28, 1]).astype(np.uint8)
     np.savez(folder / "data.npz", x_train=images, x_test=images)

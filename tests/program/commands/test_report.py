@@ -205,7 +205,10 @@ def test_runs_of_other_data_stand_apart(run, tmp_path):
 def test_without_images_no_data_set_is_needed(tmp_path):
     run = random_run(tmp_path / "run", DIGITS, seed=1, dataset="folder:/gone")
     call(train.report, f"--workdir={run}", *NOTHING)
-    assert Page(run / "report.html").sections() == ["training"]
+    page = Page(run / "report.html")
+    assert page.sections() == ["training"] and "raw weights" not in page.text
+    call(train.report, f"--workdir={run}", *NOTHING, "--averaged=false")
+    assert "are of the raw weights" in Page(run / "report.html").text
     assert "--dataset=folder:/gone" in refusal(train.report, f"--workdir={run}")
 
 

@@ -117,6 +117,8 @@ class Demo:
         """
         if not path:
             raise UserError("no file was given")
+        if self.saved.config.input_embedding:
+            raise UserError("uploads: the levels of this run are codes, which no picture has")
         name = os.path.basename(path)
         try:
             levels, changes = read_upload(path, name, self.saved.data)

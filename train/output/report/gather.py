@@ -4,7 +4,7 @@ import heapq
 import math
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import islice
 from typing import NamedTuple
 
@@ -74,6 +74,7 @@ class Findings(NamedTuple):
     Attributes:
       saved: its `config.json`.
       step: of the checkpoint.
+      averaged: whether its averaged weights were taken, not the raw ones.
       num_weights: number of trainable weights.
       metric: see `Likelihood.metric`.
       curves: of its `metrics.jsonl`.
@@ -91,11 +92,12 @@ class Findings(NamedTuple):
     num_weights: int
     metric: str
     curves: Curves
+    averaged: bool = True
     dataset: Dataset | None = None
-    scores: list[Score] = []
-    first: list[Scored] = []
-    best: list[Scored] = []
-    worst: list[Scored] = []
+    scores: Sequence[Score] = ()
+    first: Sequence[Scored] = ()
+    best: Sequence[Scored] = ()
+    worst: Sequence[Scored] = ()
     samples: np.ndarray | None = None
     completions: Completions | None = None
     coverage: dict[str, Coverage] = {}

@@ -1,14 +1,13 @@
 """The runs of a report: what they are called, and whether their scores can be compared."""
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from xml.etree.ElementTree import Element
 
 from train.output.published_scores import Published, published
 from train.output.report.gather import Findings
 from train.output.report.markup import element
 
-MAX_RUNS = 5  # as many as there are colours
 SAME_DATA = ("dataset", "resize", "crop", "binarize", "eval_split")  # fields of `Config`
 UNITS = {"bits_per_dim": "bits/dim", "energy_distance": "energy distance"}
 
@@ -37,7 +36,7 @@ class Runs:
         fields = tuple(getattr(config, name) for name in SAME_DATA)
         return fields + findings.saved.data[:2] + (findings.metric,)
 
-    def __iter__(self) -> Iterable[tuple[int, str, Findings]]:
+    def __iter__(self) -> Iterator[tuple[int, str, Findings]]:
         """Number, name, findings of each."""
         return iter(zip(range(len(self.names)), self.names, self.findings, strict=True))
 
