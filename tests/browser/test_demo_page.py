@@ -155,9 +155,7 @@ def test_a_file_that_is_too_large_is_not_taken(demo):
     files = {"files": ("big.png", bytes(MAX_FILE + 1))}
     answer = httpx.post(f"{demo.address}gradio_api/upload", files=files)
     assert answer.status_code == 413
-    assert (
-        answer.json()["detail"] == f"File size exceeded maximum allowed size of {MAX_FILE} bytes."
-    )
+    assert answer.text == f"File size exceeded maximum allowed size of {MAX_FILE} bytes."
 
 
 def odd_files(folder):
