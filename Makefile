@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 RUN = $(VENV)/bin/python
 
-.PHONY: demo test slow faults lint format docs clean
+.PHONY: demo test slow browser screenshots faults lint format docs clean
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -29,6 +29,18 @@ test: $(VENV)/installed
 # The checks that take minutes each.
 slow: $(VENV)/installed
 	$(RUN) -m pytest -m slow
+
+# The page of train.report and train.demo in Chromium (Debian: apt-get install chromium).
+browser: $(VENV)/installed-browser
+	$(RUN) -m pytest -m browser -s tests/browser
+
+# Pictures of both for the docs.
+screenshots: $(VENV)/installed-browser
+	$(RUN) benchmarks/screenshots.py
+
+$(VENV)/installed-browser: $(VENV)/installed
+	$(RUN) -m pip install --quiet -c constraints.txt -e '.[browser]'
+	touch $@
 
 # Kills, full disks, lost workers and the like, on whole processes; ends with a table.
 faults: $(VENV)/installed

@@ -1,6 +1,7 @@
 """Small models, images and runs that several tests share."""
 
 import contextlib
+import math
 import shutil
 import subprocess
 import sys
@@ -11,12 +12,19 @@ import pytest
 import tensorflow as tf
 
 from pixelcnn_tf import PixelCNNPlusPlus
+from train.config import saved as configuration
+from train.config.models import make_model
 from train.config.presets import from_values
 from train.main import train
+from train.workdir.checkpoints import Checkpoints
 
 SMALLEST = dict(nr_resnet=1, nr_filters=4, nr_logistic_mix=2)
 # A run of the smallest network; a test adds how long it is and what is written when.
 SMALLEST_RUN = dict(config="tiny", nr_filters=4, nr_logistic_mix=2, init_batch_size=20)
+# The same of Gated PixelCNN, whose sampler is traced in a second.
+GATED_RUN = dict(
+    config="tiny", model="gated_pixelcnn", nr_resnet=1, nr_filters=4, nr_output_filters=8
+)
 
 
 class OneStage(PixelCNNPlusPlus):
@@ -80,3 +88,17 @@ def run_program(name, *arguments):
     """`python -m train.<name>` with arguments; its result, with output and errors as text."""
     command = [sys.executable, "-m", f"train.{name}", *arguments]
     return subprocess.run(command, capture_output=True, text=True)
+
+
+def random_run(workdir, data, seed, values=GATED_RUN, **changes):
+    """A run at step 0 of a network with random weights, all drawn here."""
+    workdir.mkdir(exist_ok=True)
+    config = from_values(values | {"workdir": str(workdir)} | changes)
+    configuration.save(config, data)
+    models = [make_model(config, data) for _ in range(2)]
+    for number, model in enumerate(models):
+        for place, variable in enumerate(model.trainable_variables):
+            noise = tf.random.stateless_normal(variable.shape, [place, seed + number])
+            variable.assign(noise / math.sqrt(math.prod(variable.shape[:-1]) or 1) * 2)
+    Checkpoints(str(workdir), *models).save(0)
+    return workdir

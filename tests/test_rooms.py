@@ -22,7 +22,7 @@ LIBRARY = [
     ["__init__"],
 ]
 COMMANDS = ["main", "evaluate", "sample", "score", "compress", "decompress"]
-COMMANDS += ["export", "import_official", "plot"]
+COMMANDS += ["export", "import_official", "plot", "report", "demo"]
 PROGRAM = [
     ["__init__", "errors", "files", "quiet"],
     ["config"],
@@ -38,6 +38,7 @@ ROOMS = {"pixelcnn_tf": LIBRARY, "train": PROGRAM}
 # Imports inside functions only delay what takes seconds or may be missing.
 DELAYED_PACKAGES = {  # package -> why
     "constriction": "extra codec",
+    "gradio": "extra demo",
     "matplotlib": "a second; only for pictures",
     "requests": "only to ask whether a download can work",
     "sklearn": "seconds; only for the digits and AUROC",

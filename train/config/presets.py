@@ -72,6 +72,26 @@ def from_values(values: dict) -> Config:
     return config
 
 
+def command_of(config: Config) -> list[str]:
+    """The arguments with which `python -m train.main` gives this configuration: what differs from
+    its preset, `--config` and `--model` if they are not the defaults, and the data set."""
+    chosen = {"config": config.config, "model": config.model, "dataset": config.dataset}
+    preset = from_values(chosen)
+    shown = {name: value for name, value in chosen.items() if value != getattr(Config, name)}
+    shown |= {"dataset": config.dataset}
+    shown |= {
+        field.name: getattr(config, field.name)
+        for field in dataclasses.fields(Config)
+        if getattr(config, field.name) != getattr(preset, field.name)
+    }
+    names = [field.name for field in dataclasses.fields(Config) if field.name in shown]
+    return [f"--{name}={_flag_text(shown[name])}" for name in names]
+
+
+def _flag_text(value):
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
 def _refuse_foreign_fields(model, values):
     """Raises UserError if `values`, given by hand, set a field that the model does not have."""
     fields = MODELS[model].fields()

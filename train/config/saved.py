@@ -6,6 +6,7 @@ import os
 from typing import NamedTuple
 
 from train.config.fields import Config, check
+from train.config.versions import versions
 from train.errors import UserError, writing
 from train.files import write_json
 
@@ -19,11 +20,17 @@ class DataDescription(NamedTuple):
 
 
 class Saved(NamedTuple):
-    """What `config.json` holds."""
+    """What `config.json` holds.
+
+    Attributes:
+      versions: those of the last start of the run, see `train.config.versions`; {} if it is older
+        than they.
+    """
 
     config: Config
     data: DataDescription
     global_batch_size: int
+    versions: dict = {}
 
 
 def path_in(workdir: str) -> str:
@@ -32,8 +39,8 @@ def path_in(workdir: str) -> str:
 
 def save(config: Config, dataset, global_batch_size: int | None = None) -> None:
     """Writes `config.json` in the run's folder, whole or not at all: the fields of the
-    configuration, as `data` those of `DataDescription`, and the batch size of all replicas
-    together (default: of one replica).
+    configuration, as `data` those of `DataDescription`, the batch size of all replicas together
+    (default: of one replica), and the versions of now.
 
     Raises:
       UserError: if it cannot be written.
@@ -46,6 +53,7 @@ def save(config: Config, dataset, global_batch_size: int | None = None) -> None:
             | {
                 "data": {field: getattr(dataset, field) for field in DataDescription._fields},
                 "global_batch_size": global_batch_size or config.batch_size,
+                "versions": versions(),
             },
         )
 
@@ -65,11 +73,12 @@ def load(workdir: str) -> Saved:
             raise ValueError("no object")
         data = _description(fields.pop("data"))
         global_batch_size = fields.pop("global_batch_size", None)
+        computed_with = _versions(fields.pop("versions", {}))
         config = Config(**fields).replace(workdir=workdir)
         check(config)
         global_batch_size = config.batch_size if global_batch_size is None else global_batch_size
         _require_integer("global_batch_size", global_batch_size, least=1)
-        return Saved(config, data, global_batch_size)
+        return Saved(config, data, global_batch_size, computed_with)
     except FileNotFoundError:
         raise UserError(f"--workdir={workdir}: no run here (config.json is missing)") from None
     except KeyError as error:
@@ -91,6 +100,13 @@ def _description(data) -> DataDescription:
     if data["num_classes"] is not None:
         _require_integer("data.num_classes", data["num_classes"], least=1)
     return DataDescription(tuple(shape), data["num_levels"], data["num_classes"])
+
+
+def _versions(value):
+    """The `versions` of a `config.json`. Raises ValueError if they are none."""
+    if not isinstance(value, dict) or not all(type(version) is str for version in value.values()):
+        raise ValueError(f"versions is {value!r}, must be an object of strings")
+    return value
 
 
 def _require_integer(name, value, least):

@@ -48,23 +48,24 @@ class Picture(NamedTuple):
     frames: int = 1
 
 
-def read_image(path: str, alpha: str = "") -> Picture:
+def read_image(path: str, alpha: str = "", max_pixels: int = MAX_PIXELS) -> Picture:
     """Reads one file; EXIF's orientation is applied.
 
     Args:
       path: the file; what it holds decides, not its ending.
       alpha: what to do with transparency: "" refuse it (unless it is opaque throughout), "drop"
         leave it out, "white" or "black" lay the image on that ground.
+      max_pixels: of the image; one of more is refused before it is unpacked.
 
     Raises:
       UserError: in one sentence that begins with the path, if it cannot be read whole.
     """
     try:
-        return _read(path, alpha)
+        return _read(path, alpha, max_pixels)
     except UserError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise UserError(_too_large(path, "has too many pixels")) from None
+        raise UserError(_too_large(path, "has too many pixels", max_pixels)) from None
     except Image.UnidentifiedImageError:
         why = f"by its content it is none of {', '.join(EXTENSIONS)}, or of an unknown kind"
     except OSError as error:
@@ -74,11 +75,11 @@ def read_image(path: str, alpha: str = "") -> Picture:
     raise UserError(f"{path}: not a readable image ({why})") from None
 
 
-def _too_large(path, what):
-    return f"{path}: {what}; at most {MAX_PIXELS:,} are read, resize it beforehand"
+def _too_large(path, what, max_pixels):
+    return f"{path}: {what}; at most {max_pixels:,} are read, resize it beforehand"
 
 
-def _read(path, alpha):
+def _read(path, alpha, max_pixels):
     status = os.stat(path)
     if not stat.S_ISREG(status.st_mode):
         raise UserError(f"{path}: not a file")
@@ -90,8 +91,9 @@ def _read(path, alpha):
         raise UserError(f"{path}: not a readable image ({'only zeros' if content else 'empty'})")
     with Image.open(io.BytesIO(content), formats=FORMATS) as image:
         width, height = image.size
-        if width * height > MAX_PIXELS:
-            raise UserError(_too_large(path, f"has {width} x {height} pixels"))
+        if width * height > max_pixels:
+            what = f"has {width} x {height} pixels"
+            raise UserError(_too_large(path, what, max_pixels))
         if image.mode in OTHER_MODES and not (image.mode == "I" and image.format == "PNG"):
             raise UserError(f"{path}: is {OTHER_MODES[image.mode]}")
         bits = _bits(image, content)

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from train.data.dataset import Dataset
 from train.data.image_file import EXTENSIONS, read_image
 from train.data.image_files import list_images
 from train.data.load import load
@@ -157,15 +158,17 @@ def _of_split(flag, what, data_dir):
     except UserError as error:
         text = str(error).replace(f"--dataset={name}: ", "").replace("--eval_split=", "split ")
         raise UserError(f"{flag}: no file or folder, and as a data set: {text}") from None
-    examples, split = dataset.test, dataset.scored
+    about = f"{name}:{dataset.scored}"
+    return Images(flag, about, dataset.test.num_examples, lambda: scored_images(dataset))
 
-    def read():
-        number = 0
-        for batch in examples.in_order(min(CHUNK, examples.num_examples)):
-            batch = {key: value.numpy() for key, value in batch.items()}
-            for place in np.flatnonzero(batch["weights"]):
-                label = int(batch["labels"][place]) if "labels" in batch else None
-                yield Image(f"{split}/{number}", batch["images"][place], dataset.num_levels, label)
-                number += 1
 
-    return Images(flag, f"{name}:{split}", examples.num_examples, read)
+def scored_images(dataset: Dataset) -> Iterator[Image]:
+    """The images of the split that is scored, in order, named `test/0` and so on."""
+    number, examples = 0, dataset.test
+    for batch in examples.in_order(min(CHUNK, examples.num_examples)):
+        batch = {key: value.numpy() for key, value in batch.items()}
+        for place in np.flatnonzero(batch["weights"]):
+            label = int(batch["labels"][place]) if "labels" in batch else None
+            name = f"{dataset.scored}/{number}"
+            yield Image(name, batch["images"][place], dataset.num_levels, label)
+            number += 1

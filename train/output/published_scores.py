@@ -65,6 +65,38 @@ OTHER_IMAGENET = (
 )
 
 
+class Published(NamedTuple):
+    """The published results that a data set's scores stand beside.
+
+    Attributes:
+      unit: of the scores: "bits/dim" or "nats" (an image).
+      factor: bits/dim times this is in that unit.
+      decimals: of a score of one's own in that unit.
+      results: those of the very images and levels of the data set; () if there are none.
+    """
+
+    unit: str
+    factor: float
+    decimals: int
+    results: tuple[Result, ...]
+
+
+def published(benchmark: str, image_shape: tuple) -> Published:
+    """What there is for a `Dataset.benchmark`."""
+    if benchmark in IN_NATS:
+        factor = math.log(2.0) * math.prod(image_shape)
+        return Published("nats", factor, 2, IN_NATS[benchmark])
+    return Published("bits/dim", 1.0, 4, RESULTS.get(benchmark, ()))
+
+
+def notes(dataset) -> list[str]:
+    """What a reader of a `Dataset`'s scores should know, in sentences."""
+    found = [dataset.note] if dataset.note else []
+    if dataset.name.startswith("imagenet_resized"):
+        found.append(OTHER_IMAGENET)
+    return found
+
+
 def table(dataset, rows: list[tuple[str, float]]) -> str:
     """The closing table of an evaluation.
 
@@ -78,20 +110,13 @@ def table(dataset, rows: list[tuple[str, float]]) -> str:
     Returns:
       Text of several lines.
     """
-    nats = dataset.benchmark in IN_NATS
-    published = (IN_NATS if nats else RESULTS).get(dataset.benchmark, ())
-    unit, factor = "bits/dim", 1.0
-    if nats:
-        unit, factor = "nats", math.log(2.0) * math.prod(dataset.image_shape)
+    unit, factor, decimals, results = published(dataset.benchmark, dataset.image_shape)
     lines = [f"  {unit:>8}  {dataset.name}, {dataset.scored}"]
     for name, score in rows:
-        other = f" ({score:.4f} bits/dim)" if nats else ""
-        lines.append(f"  {score * factor:8.{2 if nats else 4}f}  this run, {name}{other}")
-    lines += [f"  {each.score:8.2f}  {each.model} - {each.paper}" for each in published]
-    if not published:
+        other = f" ({score:.4f} bits/dim)" if unit == "nats" else ""
+        lines.append(f"  {score * factor:8.{decimals}f}  this run, {name}{other}")
+    lines += [f"  {each.score:8.2f}  {each.model} - {each.paper}" for each in results]
+    if not results:
         lines.append("  (no published results are of these images and levels, or none is listed)")
-    notes = [dataset.note] if dataset.note else []
-    if dataset.name.startswith("imagenet_resized"):
-        notes.append(OTHER_IMAGENET)
-    lines += [f"  note: {text}" for text in notes]
+    lines += [f"  note: {text}" for text in notes(dataset)]
     return "\n".join(lines)

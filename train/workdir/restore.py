@@ -24,7 +24,7 @@ def load_run(workdir: str) -> tuple:
     Raises:
       UserError: if there is no run or no readable checkpoint.
     """
-    config, description, _ = configuration.require_run(workdir)
+    config, description, *_ = configuration.require_run(workdir)
     model, averaged_model = make_model(config, description), make_model(config, description)
     step = Checkpoints(workdir, model, averaged_model).restore_latest()
     if step is None:

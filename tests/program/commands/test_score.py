@@ -12,41 +12,23 @@ import pytest
 import tensorflow as tf
 from calls import call, refusal
 from PIL import Image as Pillow
-from small import one_stage
+from small import one_stage, random_run
 
 import train.evaluate
 import train.score
 from pixelcnn_tf.levels import levels_to_input, quantize_levels
 from train.config import saved as configuration
-from train.config.models import make_model
-from train.config.presets import from_values
 from train.data.images import Image
 from train.data.load import load
 from train.output.complexity import complexity_bits
 from train.output.detection import detect
 from train.output.scores import Scorer, batches_by_size, score
 from train.training.evaluation import make_evaluate
-from train.workdir.checkpoints import Checkpoints
 from train.workdir.progress import Counter
 from train.workdir.restore import load_run
 
-GATED = dict(config="tiny", model="gated_pixelcnn", nr_resnet=1, nr_filters=4, nr_output_filters=8)
 DIGITS = configuration.DataDescription((8, 8, 1), 17, 10)
 COLOURS = configuration.DataDescription((8, 8, 3), 4, 3)
-
-
-def make_run(workdir, data, seed, values=GATED, **changes):
-    """A run at step 0 of a network with random weights, all drawn here."""
-    workdir.mkdir(exist_ok=True)
-    config = from_values(values | {"workdir": str(workdir)} | changes)
-    configuration.save(config, data)
-    models = [make_model(config, data) for _ in range(2)]
-    for number, model in enumerate(models):
-        for place, variable in enumerate(model.trainable_variables):
-            noise = tf.random.stateless_normal(variable.shape, [place, seed + number])
-            variable.assign(noise / math.sqrt(math.prod(variable.shape[:-1]) or 1) * 2)
-    Checkpoints(str(workdir), *models).save(0)
-    return workdir
 
 
 @pytest.fixture(scope="module")
@@ -57,19 +39,19 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def run(folder):
     """A run on the digits."""
-    return make_run(folder / "run", DIGITS, seed=1)
+    return random_run(folder / "run", DIGITS, seed=1)
 
 
 @pytest.fixture(scope="module")
 def background(folder):
-    return make_run(folder / "background", DIGITS, seed=5)
+    return random_run(folder / "background", DIGITS, seed=5)
 
 
 @pytest.fixture(scope="module")
 def colour_run(folder):
     """A class-conditional run on RGB images, quantised to 4 levels."""
     changes = dict(num_levels=4, class_conditional=True)
-    return make_run(folder / "colour_run", COLOURS, seed=3, **changes)
+    return random_run(folder / "colour_run", COLOURS, seed=3, **changes)
 
 
 @pytest.fixture(scope="module")
@@ -373,7 +355,7 @@ def test_labels_are_asked_for(colour_run, tmp_path):
 def test_a_run_without_a_likelihood_is_refused_by_name(tmp_path):
     values = dict(config="tiny", nr_filters=4, energy_distance=True)
     with one_stage():
-        make_run(tmp_path / "run", DIGITS._replace(image_shape=(8, 8, 3)), 1, values)
+        random_run(tmp_path / "run", DIGITS._replace(image_shape=(8, 8, 3)), 1, values)
         message = refusal(train.score, f"--workdir={tmp_path}/run", "--images=digits")
     assert "was trained for the energy_distance, which gives no likelihood" in message
 

@@ -6,7 +6,7 @@ import pytest
 
 from train.config import saved as configuration
 from train.config.fields import Config
-from train.config.presets import PRESETS, from_values
+from train.config.presets import PRESETS, command_of, from_values
 from train.errors import UserError
 
 
@@ -45,6 +45,26 @@ def test_every_field_has_help_and_every_preset_valid_fields():
 
 
 @pytest.mark.parametrize(
+    "values",
+    [
+        {},
+        {"dataset": "cifar10", "config": "tiny", "max_steps": 7, "workdir": "x y"},
+        {"model": "gated_pixelcnn", "nr_filters": 3, "class_conditional": True},
+        {"config": "small", "remat": True, "learning_rate": 1e-5, "train_split": "train[:90%]"},
+    ],
+)
+def test_the_command_of_a_configuration_gives_it_again(values):
+    config = from_values(values)
+    kinds = {field.name: field.type for field in dataclasses.fields(Config)}
+    given = {}
+    for argument in command_of(config):
+        name, value = argument.removeprefix("--").split("=", 1)
+        given[name] = value == "true" if kinds[name] is bool else kinds[name](value)
+    assert from_values(given) == config
+    assert set(values) <= set(given) and len(given) <= len(values) + 2  # dataset, workdir
+
+
+@pytest.mark.parametrize(
     "values, message",
     [
         ({"config": "huge"}, "--config=huge"),
@@ -66,7 +86,7 @@ def test_saved_and_loaded(tmp_path):
     data = configuration.DataDescription((8, 8, 1), 17, None)
     configuration.save(config, data)
     saved = configuration.load(str(tmp_path))
-    assert saved == (config, data, config.batch_size)
+    assert saved[:3] == (config, data, config.batch_size)
     configuration.refuse_another(saved, config.replace(max_epochs=7, data_dir="elsewhere"))
     with pytest.raises(UserError, match=r"nr_filters \(there 3, here 4\)"):
         configuration.refuse_another(saved, config.replace(nr_filters=4))

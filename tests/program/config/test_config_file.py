@@ -1,8 +1,10 @@
 """`config.json` as anything may have left it: told by the field, never a traceback."""
 
 import json
+import platform
 
 import pytest
+import tensorflow as tf
 
 from train.config import saved as configuration
 from train.config.presets import from_values
@@ -50,6 +52,8 @@ def test_a_wrong_value_is_told_by_its_field(tmp_path, field, value):
         (setting("data", {"image_shape": [8, 8, 1], "num_levels": None}), "num_levels"),
         (setting("data", {"image_shape": [8, 8, 1], "num_levels": 2}), "'num_classes' is missing"),
         (lambda fields: fields.pop("data"), "'data' is missing"),
+        (setting("versions", ["3.11"]), "versions is ['3.11']"),
+        (setting("versions", {"python": 3}), "versions is {'python': 3}"),
     ],
 )
 def test_other_damage(tmp_path, change, message):
@@ -73,3 +77,12 @@ def test_batch_advice_is_one_that_can_be_followed():
         configuration.refuse_another_batch(saved, config, 32)
     with pytest.raises(UserError, match="use --batch_size=16"):
         configuration.refuse_another_batch(saved, config, 1)
+
+
+def test_versions_are_kept(tmp_path):
+    write_config(tmp_path, lambda fields: None)
+    versions = configuration.load(str(tmp_path)).versions
+    assert versions["python"] == platform.python_version()
+    assert versions["tensorflow"] == tf.__version__
+    write_config(tmp_path, lambda fields: fields.pop("versions"))  # of an older run
+    assert configuration.load(str(tmp_path)).versions == {}

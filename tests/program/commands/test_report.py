@@ -1,0 +1,247 @@
+"""`train.report`: what its page holds, and what is refused."""
+
+import base64
+import html.parser
+import io
+import json
+import math
+import os
+import re
+
+import numpy as np
+import pytest
+from calls import call, refusal
+from PIL import Image
+from small import one_stage, random_run
+
+import train.report
+from pixelcnn_tf.levels import levels_to_input
+from train.config import saved as configuration
+from train.data.load import load
+from train.workdir.restore import load_run
+
+DIGITS = configuration.DataDescription((8, 8, 1), 17, 10)
+ROWS = [
+    {"step": 50, "train/bits_per_dim": 3.0, "images_per_sec": 10.0},
+    {"step": 60, "test/bits_per_dim": 2.75, "test/bits_per_dim_raw": 2.9},
+    {"step": 60, "test/loss_per_image": 122.0, "train/bits_per_dim": math.nan},
+    {"step": 100, "train/bits_per_dim": 2.5, "images_per_sec": 20.0},
+]
+QUICK = ("--num_images=12", "--num_samples=0")
+NOTHING = ("--num_images=0", "--num_samples=0")
+
+
+class Page(html.parser.HTMLParser):
+    """What a browser would see: every element, all pictures, the text."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.elements, self.words = [], []
+        with open(path, encoding="utf-8") as file:
+            self.source = file.read()
+        self.feed(self.source)
+        self.text = " ".join(self.words)
+
+    def handle_starttag(self, tag, attributes):
+        self.elements.append((tag, dict(attributes)))
+
+    def handle_data(self, data):
+        if data.strip() and self.elements[-1][0] not in ("style", "title"):
+            self.words.append(" ".join(data.split()))
+
+    def all(self, tag):
+        return [attributes for name, attributes in self.elements if name == tag]
+
+    def sections(self):
+        return [each["id"] for each in self.all("section")]
+
+    def pictures(self):
+        """alt -> pixels."""
+        found = {}
+        for each in self.all("img"):
+            kind, _, content = each["src"].partition(",")
+            assert kind == "data:image/png;base64"
+            found[each["alt"]] = np.asarray(Image.open(io.BytesIO(base64.b64decode(content))))
+        return found
+
+
+def with_rows(workdir, rows=ROWS):
+    (workdir / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return workdir
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("report")
+
+
+@pytest.fixture(scope="module")
+def run(folder):
+    """A run on the digits, in a folder whose name is to be escaped."""
+    return with_rows(random_run(folder / '<b>&amp;"run"', DIGITS, seed=1))
+
+
+@pytest.fixture(scope="module")
+def conditional(folder):
+    return random_run(folder / "conditional", DIGITS, seed=2, class_conditional=True)
+
+
+@pytest.fixture(scope="module")
+def whole(run, folder):
+    """The page with everything."""
+    flags = [f"--workdir={run}", f"--output={folder}/whole.html"]
+    text = call(train.report, *flags, "--num_images=20", "--num_samples=3")
+    assert text.splitlines()[-1].startswith(f"wrote {folder}/whole.html, ")
+    assert sorted(os.listdir(run)) == ["checkpoints", "config.json", "metrics.jsonl"]
+    return Page(folder / "whole.html")
+
+
+def test_the_page_needs_nothing_from_elsewhere(whole):
+    anchors = {f"#{section}" for section in whole.sections()}
+    for tag, attributes in whole.elements:
+        assert tag not in ("script", "link", "iframe", "object")
+        for name in ("src", "href", "xlink:href", "action", "data", "srcset"):
+            value = attributes.get(name)
+            assert value is None or value in anchors or value.startswith("data:image/png;base64,")
+    assert not re.search(r"url\(|@import|https?:", whole.source.split("</style>")[0])
+    policy = next(each for each in whole.all("meta") if "http-equiv" in each)
+    assert policy["content"].startswith("default-src 'none'; img-src data:")
+
+
+def test_the_page_has_every_section_and_words_for_every_picture(whole):
+    assert whole.sections() == [
+        "training",
+        "curve",
+        "results",
+        "samples",
+        "completions",
+        "maps",
+        "extremes",
+        "histogram",
+        "calibration",
+        "field",
+    ]
+    assert [each["href"] for each in whole.all("a")] == [f"#{s}" for s in whole.sections()]
+    assert all(len(each["alt"]) > 20 for each in whole.all("img"))
+    charts = [each["aria-label"] for each in whole.all("svg") if each.get("role") == "img"]
+    assert len(charts) == 4 and all(len(alt) > 20 for alt in charts)
+    assert whole.all("html")[0]["lang"] == "en"
+    assert "prefers-color-scheme: dark" in whole.source and "width=device-width" in whole.source
+
+
+def test_whatever_a_name_holds_is_text(whole):
+    assert '<b>&amp;"run"' in whole.text and not whole.all("b")
+    assert whole.source.count('<title>&lt;b&gt;&amp;amp;"run": pixelcnn_tf</title>') == 1
+
+
+def test_the_numbers_of_the_run(whole, run):
+    images = load("digits").test.images[:20]
+    nats = load_run(str(run))[2].log_prob(levels_to_input(images, 17)).numpy()
+    bits = -nats / (64 * math.log(2))
+    assert f"mean {bits.mean():.3f}" in whole.text
+    order = np.argsort(bits)
+    told = re.findall(r"([\d.]+) bits/dim test/(\d+)", whole.text)
+    assert [int(number) for _, number in told] == [*range(6), *order[:6], *order[:-7:-1]]
+    for score, number in told:
+        assert float(score) == pytest.approx(bits[int(number)], abs=6e-4)
+    # 50 steps of 32 images at 10 a second, 50 at 20: 160 s and 80 s.
+    assert "bits/dim, test 2.7500" in whole.text and "training 4m 0s" in whole.text
+    assert "2.7500 step 60, all 300 images" in whole.text
+    alts = [each["aria-label"] for each in whole.all("svg") if "aria-label" in each]
+    assert "train, with dropout from 3.000 at 50 to 2.500 at 100" in alts[0]
+    assert "test, averaged weights 2.750 at 0.0489" in alts[1]
+    versions = configuration.load(str(run)).versions
+    assert f"Last started with python {versions['python']}," in whole.text
+    assert "--config=tiny \\ --model=gated_pixelcnn" in whole.text
+
+
+def test_the_pictures_show_the_images(whole):
+    pictures = whole.pictures()
+    samples = next(pixels for alt, pixels in pictures.items() if alt.startswith("3 images sampled"))
+    assert samples.shape == (2 * 112 + 6, 2 * 112 + 6, 4)  # 8x8 enlarged 14 times
+    assert (samples[:112, 112:118, 3] == 0).all() and (samples[118:, 118:, 3] == 0).all()
+    rows = next(pixels for alt, pixels in pictures.items() if alt.startswith("4 rows"))
+    first = load("digits").test.images[0, ..., 0]
+    original = rows[:112:14, :112:14, 0]
+    np.testing.assert_array_equal(original, np.round(first * 255.0 / 16))
+    completed = rows[:112:14, 2 * 118 : 2 * 118 + 112 : 14, 0]
+    np.testing.assert_array_equal(completed[:4], original[:4])
+    given = rows[:112:14, 118 : 118 + 112 : 14]
+    np.testing.assert_array_equal(given[:4, :, 0], original[:4])
+    assert (given[4:, :, :3] == (128, 140, 160)).all()
+
+
+def test_runs_of_the_same_data_share_a_chart(run, conditional, tmp_path):
+    with_rows(conditional, [{"step": 100, "test/bits_per_dim": 2.25}])
+    flags = [f"--workdir={run}", f"--compare={conditional}", f"--output={tmp_path}/"]
+    call(train.report, *flags, *QUICK)
+    page = Page(tmp_path / "report.html")
+    charts = [each["aria-label"] for each in page.all("svg") if "aria-label" in each]
+    assert len(charts) == 2 + 2 + 2  # curve; histograms and calibrations, one a run
+    assert "conditional: test, averaged weights 2.250" in charts[0]
+    assert '<b>&amp;"run": test, averaged weights 2.750' in charts[0]
+    assert "cannot be compared" not in page.text and "Nothing to show" not in page.text
+    assert page.text.index("2.7500 step 60") < page.text.index("2.2500 step 100")
+    row = re.search(r'<tr class="differs"><td[^>]*>class_conditional</td>(.*?)</tr>', page.source)
+    assert re.findall("False|True", row[1]) == ["False", "True"]
+
+
+def test_runs_of_other_data_stand_apart(run, tmp_path):
+    data = configuration.DataDescription((6, 5, 3), 4, None)
+    images = np.random.default_rng(0).integers(0, 256, [40, 6, 5, 3]).astype(np.uint8)
+    np.savez(tmp_path / "data.npz", x_train=images, x_test=images)
+    changes = dict(dataset=str(tmp_path / "data.npz"), num_levels=4)
+    other = random_run(tmp_path / "other", data, seed=3, **changes)
+    with_rows(other)
+    output = tmp_path / "page.html"
+    call(train.report, f"--workdir={run}", f"--compare={other}", f"--output={output}", *QUICK)
+    page = Page(output)
+    assert "cannot be compared" in page.text
+    charts = [each for each in page.all("svg") if "aria-label" in each]
+    assert len(charts) == 4 + 2 + 2  # of each run the curves
+    assert "colour images of 6 x 5 pixels, 4 levels" in page.text
+
+
+def test_without_images_no_data_set_is_needed(tmp_path):
+    run = random_run(tmp_path / "run", DIGITS, seed=1, dataset="folder:/gone")
+    call(train.report, f"--workdir={run}", *NOTHING)
+    page = Page(run / "report.html")
+    assert page.sections() == ["training"] and "raw weights" not in page.text
+    call(train.report, f"--workdir={run}", *NOTHING, "--averaged=false")
+    assert "are of the raw weights" in Page(run / "report.html").text
+    assert "--dataset=folder:/gone" in refusal(train.report, f"--workdir={run}")
+
+
+def test_a_run_without_a_likelihood(tmp_path):
+    values = dict(config="tiny", nr_filters=4, energy_distance=True)
+    with one_stage():
+        run = random_run(tmp_path / "run", DIGITS, 1, values)
+        with_rows(run, [{"step": 3, "test/energy_distance": 5.5}])
+        call(train.report, f"--workdir={run}", *QUICK)
+    page = Page(run / "report.html")
+    assert page.sections() == ["training", "curve"]
+    assert "energy distance, test 5.5000" in page.text
+
+
+def test_what_is_refused(run, conditional, folder, tmp_path):
+    def told(*flags):
+        return refusal(train.report, f"--workdir={run}", *flags)
+
+    assert "--workdir is missing" in refusal(train.report)
+    gone = refusal(train.report, f"--workdir={tmp_path}")
+    assert gone == f"--workdir={tmp_path}: no run here (config.json is missing)"
+    assert told(f"--compare={conditional},{tmp_path}").startswith(f"--compare={tmp_path}: no run")
+    assert "the run is there already" in told(f"--compare={run}/../{run.name}")
+    assert "--num_images=-1: must be" in told("--num_images=-1")
+    assert "--seed=-1: must be" in told("--seed=-1")
+    assert "--num_samples=99999999: takes" in told("--num_samples=99999999", "--num_images=0")
+    for output in (f"{tmp_path}/report.pdf", f"{tmp_path}/report"):
+        assert told(f"--output={output}") == f"--output={output}: must end in .html, or be a folder"
+    (tmp_path / "file").touch()
+    assert "cannot write --output=" in told(f"--output={tmp_path}/file/report.html")
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    configuration.save(configuration.load(str(run)).config.replace(workdir=str(empty)), DIGITS)
+    assert told(f"--compare={empty}") == f"--compare={empty}: the run has no checkpoint yet"
+    assert refusal(train.report, f"--workdir={empty}").startswith(f"--workdir={empty}: the run has")
+    assert os.listdir(tmp_path) and not [n for n in os.listdir(tmp_path) if "report" in n]
