@@ -114,11 +114,21 @@ def main(_) -> None:
     from train.devices.strategy import make_strategy
     from train.devices.workers import Workers
     from train.output.samples import write_completions, write_samples
-    from train.workdir.restore import at_size, load_data, load_run
+    from train.workdir.codes import load_vq_vae
+    from train.workdir.data import load_data
+    from train.workdir.restore import at_size, load_run, require_samples
 
     strategy = make_strategy(FLAGS.strategy, FLAGS.nr_gpu)
     config, raw, averaged, step = load_run(FLAGS.workdir)
-    model = at_size(averaged if FLAGS.averaged else raw, FLAGS.height, FLAGS.width)
+    model = averaged if FLAGS.averaged else raw
+    require_samples(model, FLAGS.workdir)
+    vq_vae = load_vq_vae(config)
+    if vq_vae is None:
+        model = at_size(model, FLAGS.height, FLAGS.width)
+    else:
+        decoder = at_size(vq_vae.model, FLAGS.height, FLAGS.width)
+        vq_vae = vq_vae._replace(model=decoder)
+        model = model.at_size(*decoder.codes_shape[:2])
     labels = None
     if FLAGS.label is not None:
         if model.num_classes is None:
@@ -133,11 +143,12 @@ def main(_) -> None:
         make_writable_folder(os.path.dirname(path))
     tell_of_another_request(path, request)
     options = dict(seed=FLAGS.seed, path=path, temperature=FLAGS.temperature, request=request)
+    options |= dict(vq_vae=vq_vae)
     try:
         if FLAGS.complete:
             write_completions(
                 model,
-                load_data(config, FLAGS.data_dir),
+                load_data(config, FLAGS.data_dir, vq_vae=vq_vae),
                 FLAGS.complete,
                 FLAGS.num_samples,
                 FLAGS.num_completions,

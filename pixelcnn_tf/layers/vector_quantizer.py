@@ -81,9 +81,7 @@ class VectorQuantizer(keras.layers.Layer):
         )
 
         def state(name, shape, initializer="zeros"):
-            return self.add_weight(
-                shape=shape, initializer=initializer, name=name, trainable=False
-            )
+            return self.add_weight(shape=shape, initializer=initializer, name=name, trainable=False)
 
         # Steps since each code was last chosen.
         self.idle = state("idle", shape[:1]) if restart_codes else None
@@ -120,7 +118,7 @@ class VectorQuantizer(keras.layers.Layer):
 
     def lookup(self, codes: tf.Tensor) -> tf.Tensor:
         """The vectors `[..., D]` of codes `[...]`, integers."""
-        return tf.gather(tf.convert_to_tensor(self.embeddings), codes)
+        return tf.gather(tf.convert_to_tensor(self.embeddings), tf.cast(codes, tf.int32))
 
     def start(self, vectors: tf.Tensor, seed: int) -> None:
         """Puts the codebook onto vectors of a first batch, far from each other: each code's is
@@ -202,9 +200,7 @@ class VectorQuantizer(keras.layers.Layer):
             averages["sums"] = self.ema_decay * self.sums + new * statistics["sums"]
             alive = averages["counts"] > LEAST_COUNT
             divisor = tf.where(alive, averages["counts"], tf.ones_like(counts))
-            embeddings = tf.where(
-                alive[:, None], averages["sums"] / divisor[:, None], embeddings
-            )
+            embeddings = tf.where(alive[:, None], averages["sums"] / divisor[:, None], embeddings)
         if self.restart_codes:
             idle = tf.where(counts > 0, tf.zeros_like(counts), self.idle + 1.0)
             dead = idle >= self.restart_codes

@@ -34,7 +34,7 @@ class ResidualBlock(keras.layers.Layer):
         self.outer = keras.layers.Conv2D(filters, 1, dtype=dtype, name="outer")
 
     def call(self, x):
-        return x + self.outer(tf.nn.relu(self.inner(tf.nn.relu(x))))
+        return self.outer(tf.nn.relu(self.inner(tf.nn.relu(x)))) + x
 
     def get_config(self):
         return super().get_config() | {"filters": self.filters}
@@ -227,9 +227,7 @@ class VQVAE(ImageModel):
         """`decode`, as integer levels int32 `[B, H, W, C]`."""
         return input_to_levels(self.decode(codes), self.num_levels)
 
-    def initialize(
-        self, images: tf.Tensor, labels: tf.Tensor | None = None, seed: int = 0
-    ) -> None:
+    def initialize(self, images: tf.Tensor, labels: tf.Tensor | None = None, seed: int = 0) -> None:
         """Puts the codebook onto latents of a first batch, and notes the variance of its values.
 
         Args:

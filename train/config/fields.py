@@ -8,6 +8,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import NamedTuple
 
+from train.config.codes import run_of_codes
 from train.config.models import MODELS
 from train.config.sizes import TEXT as SIZE_TEXT
 from train.config.sizes import is_size
@@ -32,8 +33,10 @@ def one_of(*names) -> Allowed:
 
 ANY = Allowed("", lambda value: True)
 SHARE = Allowed("at least 0 and below 1", lambda value: 0 <= value < 1)
+NOT_NEGATIVE = Allowed("a number of at least 0", lambda value: 0 <= value < float("inf"))
 FACTOR = Allowed("above 0 and at most 1", lambda value: 0 < value <= 1)
 SEED = Allowed("from 0 to 2147483647", lambda value: 0 <= value < 2**31)
+CODES = Allowed("from 2 to 65536", lambda value: 2 <= value <= 65536)
 LEVELS = Allowed("0, or 2 to 65536", lambda value: value == 0 or 2 <= value <= 65536)
 PROBABILITY = Allowed("from 0 to 1", lambda value: 0 <= value <= 1)
 SIZE = Allowed(SIZE_TEXT, is_size)
@@ -61,7 +64,9 @@ class Config:
 
     # data
     dataset: str = field(
-        "digits", "digits (built in), a tfds name such as cifar10, folder:/path, or a .npz file"
+        "digits",
+        "digits (built in), a tfds name such as cifar10, folder:/path, a .npz file, or "
+        "codes:<workdir of a vq_vae run>",
     )
     data_dir: str = field(
         "", "where tfds data sets are or go; default: tfds' own folder", may_change=True
@@ -129,7 +134,24 @@ class Config:
     class_conditional: bool = field(False, "condition the model on the labels")
     energy_distance: bool = field(False, "train with the energy distance instead of the likelihood")
     input_embedding: bool = field(
-        False, "the levels are codes: the network gets an embedding of each"
+        False,
+        "the levels are codes: the network gets an embedding of each; on by default for "
+        "--dataset=codes:...",
+    )
+    nr_embeddings: int = field(512, "codes of the codebook, 2 to 65536", CODES)
+    embedding_dim: int = field(64, "length of the vector of a code", at_least(1))
+    commitment: float = field(0.25, "beta, weight of the commitment loss", NOT_NEGATIVE)
+    codebook: str = field(
+        "loss",
+        "how it is learnt: loss (by gradient, as in the paper) or ema (by moving averages)",
+        one_of("loss", "ema"),
+    )
+    ema_decay: float = field(0.99, "gamma of the codebook's moving averages", SHARE)
+    restart_codes: int = field(
+        0,
+        "move a code that no training image of so many steps has to a vector of the batch; 0: "
+        "never",
+        at_least(0),
     )
     # optimisation
     learning_rate: float = field(0.001, "base learning rate", FACTOR)
@@ -227,6 +249,13 @@ def check(config: Config) -> None:
             f"--num_levels={config.num_levels}: with --input_embedding the levels are codes, "
             "which have no order and cannot be quantised; leave it out"
         )
+    if run_of_codes(config.dataset) is not None:
+        for name in ("num_levels", "resize", "binarize", "random_flip"):
+            if getattr(config, name):
+                raise UserError(
+                    f"--{name}={getattr(config, name)}: --dataset={config.dataset} gives codes, "
+                    "not intensities; give it to the VQ-VAE's own run"
+                )
     for name in ("resize", "binarize"):
         if getattr(config, name) and config.input_embedding:
             raise UserError(

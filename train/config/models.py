@@ -1,7 +1,8 @@
 """The models of the program, by the name of `--model`. Imports no TensorFlow.
 
-To add one, write it as a subclass of `pixelcnn_tf.models.base.AutoregressiveModel` in a file
-of its own, and enter it in `MODELS`.
+To add one, write it as a subclass of `pixelcnn_tf.models.base.AutoregressiveModel` (or, if it has
+no likelihood of images, of `pixelcnn_tf.models.image_model.ImageModel`) in a file of its own, and
+enter it in `MODELS`.
 """
 
 import importlib
@@ -33,9 +34,9 @@ class Entry(NamedTuple):
         return {field for size in self.sizes.values() for field in size} | set(self.options)
 
 
-def _sizes(tiny, small, paper, third="nr_output_filters"):
-    """The sizes of each preset: `(nr_resnet, nr_filters, third)`, as dicts."""
-    names = ("nr_resnet", "nr_filters", third)
+def _sizes(tiny, small, paper, *others):
+    """The sizes of each preset: `(nr_resnet, nr_filters, *others)`, as dicts."""
+    names = ("nr_resnet", "nr_filters", *(others or ("nr_output_filters",)))
     every = {"tiny": tiny, "small": small, "paper": paper}
     return {name: dict(zip(names, size, strict=True)) for name, size in every.items()}
 
@@ -68,6 +69,15 @@ MODELS = {
         "PixelRNN; nr_resnet Diagonal BiLSTM layers of h = nr_filters",
         _sizes((3, 24, 32), (6, 48, 128), (12, 128, 1024)),
     ),
+    "vq_vae": Entry(
+        "pixelcnn_tf.models.vq_vae:VQVAE",
+        "VQ-VAE, whose codes another run models (--dataset=codes:...); nr_resnet residual blocks "
+        "of nr_filters maps",
+        _sizes(
+            (2, 64, 32, 32), (2, 128, 512, 64), (2, 256, 512, 64), "nr_embeddings", "embedding_dim"
+        ),
+        ("commitment", "codebook", "ema_decay", "restart_codes"),
+    ),
 }
 
 
@@ -83,7 +93,7 @@ def make_model(config, dataset):
       dataset: a `Dataset` or `DataDescription`.
 
     Returns:
-      An `AutoregressiveModel`.
+      An `ImageModel`.
 
     Raises:
       UserError: if the two do not fit.

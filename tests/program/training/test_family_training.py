@@ -19,7 +19,8 @@ from train.errors import UserError
 from train.main import train
 from train.output.samples import write_completions, write_samples
 from train.training.trainer import Trainer
-from train.workdir.restore import load_data, load_run
+from train.workdir.data import load_data
+from train.workdir.restore import load_run
 
 EVERY = pytest.mark.parametrize("name", FAMILY)
 MINI = dict(

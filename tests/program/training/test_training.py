@@ -37,9 +37,10 @@ from train.training.evaluation import make_evaluate
 from train.training.trainer import Trainer
 from train.training.window import Window
 from train.workdir.checkpoints import Checkpoints
+from train.workdir.data import load_data
 from train.workdir.metrics import MetricsLog, read
 from train.workdir.progress import duration
-from train.workdir.restore import load_data, load_run
+from train.workdir.restore import load_run
 
 MINI = SMALLEST_RUN | dict(
     batch_size=50,  # 29 steps an epoch
