@@ -114,21 +114,15 @@ def main(_) -> None:
     from train.devices.strategy import make_strategy
     from train.devices.workers import Workers
     from train.output.samples import write_completions, write_samples
-    from train.workdir.codes import load_vq_vae
+    from train.workdir.codes import load_vq_vae, to_size
     from train.workdir.data import load_data
-    from train.workdir.restore import at_size, load_run, require_samples
+    from train.workdir.restore import load_run, require_samples
 
     strategy = make_strategy(FLAGS.strategy, FLAGS.nr_gpu)
     config, raw, averaged, step = load_run(FLAGS.workdir)
     model = averaged if FLAGS.averaged else raw
     require_samples(model, FLAGS.workdir)
-    vq_vae = load_vq_vae(config)
-    if vq_vae is None:
-        model = at_size(model, FLAGS.height, FLAGS.width)
-    else:
-        decoder = at_size(vq_vae.model, FLAGS.height, FLAGS.width)
-        vq_vae = vq_vae._replace(model=decoder)
-        model = model.at_size(*decoder.codes_shape[:2])
+    model, vq_vae = to_size(model, load_vq_vae(config), FLAGS.height, FLAGS.width)
     labels = None
     if FLAGS.label is not None:
         if model.num_classes is None:

@@ -31,10 +31,12 @@ class ResidualBlock(keras.layers.Layer):
         self.filters = filters
         dtype = self.dtype_policy
         self.inner = keras.layers.Conv2D(filters, 3, padding="same", dtype=dtype, name="inner")
-        self.outer = keras.layers.Conv2D(filters, 1, dtype=dtype, name="outer")
+        # Without a bias: TensorFlow 2.21 would try to fuse it with the sums of two blocks, and log
+        # an error as it fails.
+        self.outer = keras.layers.Conv2D(filters, 1, use_bias=False, dtype=dtype, name="outer")
 
     def call(self, x):
-        return self.outer(tf.nn.relu(self.inner(tf.nn.relu(x)))) + x
+        return x + self.outer(tf.nn.relu(self.inner(tf.nn.relu(x))))
 
     def get_config(self):
         return super().get_config() | {"filters": self.filters}

@@ -23,7 +23,7 @@ from train.devices.workers import Workers
 from train.errors import UserError, writing
 from train.files import whole
 from train.workdir.progress import Counter
-from train.workdir.restore import load_run
+from train.workdir.restore import at_size, load_run
 
 BATCH_SIZE = 64  # images encoded or decoded at a time
 
@@ -87,6 +87,19 @@ def load_vq_vae(config: Config) -> VQVAERun | None:
         data = saved.data._replace(fingerprint=found.fingerprint)
         configuration.refuse_other_data(saved, config, data)
     return found
+
+
+def to_size(model, vq_vae: VQVAERun | None, height: int, width: int) -> tuple:
+    """A model, and its VQ-VAE if there is one, at the size of images that `--height` and `--width`
+    ask for; see `at_size`.
+
+    Returns:
+      `(model, vq_vae)`.
+    """
+    if vq_vae is None:
+        return at_size(model, height, width), None
+    decoder = at_size(vq_vae.model, height, width)
+    return model.at_size(*decoder.codes_shape[:2]), vq_vae._replace(model=decoder)
 
 
 def prepare_codes(
