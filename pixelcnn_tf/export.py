@@ -52,13 +52,17 @@ class _Requests:
             "labels": [],
         }
         self.allowed = {"images": shown.num_levels, "mask": 2, "labels": model.num_classes}
+        if model.condition is not None:
+            self.shapes["condition"] = list(model.condition.shape(model.image_shape))
+            self.allowed["condition"] = model.num_levels
         if isinstance(model, VQVAE):
             self.shapes["codes"] = list(model.codes_shape[:2])
             self.allowed["codes"] = model.likelihood.nr_embeddings
 
     def spec(self, name):
         """The `tf.TensorSpec` of an input."""
-        dtypes = {"images": levels_dtype(self.num_levels), "mask": tf.uint8}
+        levels = levels_dtype(self.num_levels)
+        dtypes = {"images": levels, "condition": levels, "mask": tf.uint8}
         return tf.TensorSpec([None, *self.shapes[name]], dtypes.get(name, tf.int32), name)
 
     def check(self, **inputs):
@@ -113,6 +117,9 @@ def signatures(model: ImageModel, vq_vae: VQVAE | None = None) -> dict:
     `labels[i]` alone. A prior, given with its VQ-VAE, takes and gives images; the mask and the map
     of bits are those of their codes `[B, h, w]`, which `sample` and `complete` give too (`codes`).
 
+    With a `condition`, `sample` and `complete` also take `condition` `[B, h, w, D]`, levels of grey
+    or small images; `score` takes that of the images.
+
     Of a `VQVAE`:
 
     | name | inputs | outputs |
@@ -152,6 +159,9 @@ def signatures(model: ImageModel, vq_vae: VQVAE | None = None) -> dict:
     dtype = levels_dtype(requests.num_levels)
 
     def fill(values, mask, seeds, labels):
+        if model.condition is not None:
+            given = levels_to_input(labels[0], model.num_levels)
+            labels = [model.condition.to_map(given, model.image_shape)]
         noise = sampling.pixel_uniforms(model, seeds)
         values = sampling.fill(model, values, mask > 0, noise, *labels)
         levels = input_to_levels(values, model.num_levels)
@@ -160,15 +170,15 @@ def signatures(model: ImageModel, vq_vae: VQVAE | None = None) -> dict:
         codes = levels[..., 0]
         return {"images": tf.cast(vq_vae.decode_to_levels(codes), dtype), "codes": codes}
 
-    def sample(seeds, labels=None):
-        seeds, *labels = requests.check(seeds=seeds, labels=labels)
+    def sample(seeds, labels=None, condition=None):
+        seeds, *labels = requests.check(seeds=seeds, labels=labels, condition=condition)
         shape = [tf.shape(seeds)[0], *model.image_shape]
         blank = levels_to_input(tf.zeros(shape, tf.int32), model.num_levels)
         return fill(blank, tf.zeros(shape[:3], tf.uint8), seeds, labels)
 
-    def complete(images, mask, seeds, labels=None):
+    def complete(images, mask, seeds, labels=None, condition=None):
         images, mask, seeds, *labels = requests.check(
-            images=images, mask=mask, seeds=seeds, labels=labels
+            images=images, mask=mask, seeds=seeds, labels=labels, condition=condition
         )
         return fill(to_values(images), mask, seeds, labels)
 
@@ -176,8 +186,9 @@ def signatures(model: ImageModel, vq_vae: VQVAE | None = None) -> dict:
     if model.likelihood.has_log_prob:
         wanted |= {"score": (score, ["images"]), "score_map": (score_map, ["images"])}
     labels = ["labels"] if model.num_classes else []
+    given = ["condition"] if model.condition is not None else []
     return {
-        name: _traced(function, inputs + labels, requests)
+        name: _traced(function, inputs + labels + (given if "seeds" in inputs else []), requests)
         for name, (function, inputs) in wanted.items()
     }
 

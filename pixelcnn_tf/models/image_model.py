@@ -7,6 +7,7 @@ import keras
 import tensorflow as tf
 
 from pixelcnn_tf.checks import require_image_shape, require_integer
+from pixelcnn_tf.conditions import Condition
 from pixelcnn_tf.models.keras_ways import KerasWays
 from pixelcnn_tf.random import Seed, noise_seeds
 
@@ -21,11 +22,15 @@ class ImageModel(KerasWays, keras.Model):
 
     Attributes:
       likelihood: a `pixelcnn_tf.likelihoods.base.Likelihood`, set by the subclass.
+      spatial_channels: channels D of a map `[B, H, W, D]` that it is conditioned on, or None.
+      condition: the `pixelcnn_tf.conditions.Condition` that such a map is of, or None.
       remat: True saves memory in training at the price of time (gradient checkpointing), where
         the model offers it.
     """
 
     remat = False
+    spatial_channels = None
+    condition = None
 
     def __init__(
         self,
@@ -129,12 +134,50 @@ class ImageModel(KerasWays, keras.Model):
             raise ValueError("images: none given, at least 1 needed")
         return images
 
+    def set_condition(self, name: str | None, spatial_channels: int | None) -> None:
+        """Makes the model one of maps: those of a condition by name, or any of so many channels.
+
+        Raises:
+          ValueError: for an unknown condition, one that does not fit the images, or also classes.
+        """
+        if name is not None:
+            condition = Condition(name, self.image_shape[-1], self.num_levels)
+            if spatial_channels not in (None, condition.channels):
+                raise ValueError(
+                    f"spatial_channels={spatial_channels!r}: condition={name!r} has "
+                    f"{condition.channels}; leave it out"
+                )
+            self.condition, spatial_channels = condition, condition.channels
+        if spatial_channels is None:
+            return
+        require_integer("spatial_channels", spatial_channels, 1, ", or None")
+        if self.num_classes is not None:
+            other = (
+                f"spatial_channels={spatial_channels}" if name is None else f"condition={name!r}"
+            )
+            raise ValueError(
+                f"num_classes={self.num_classes} and {other}: the condition is a vector or a map, "
+                "give one of them"
+            )
+        self.spatial_channels = spatial_channels
+
+    def own_condition(self, images: tf.Tensor) -> tf.Tensor | None:
+        """The map `[B, H, W, D]` of the images' own condition; None of a model without one.
+
+        Args:
+          images: `[B, H, W, C]`, values of levels in [-1, 1].
+        """
+        if self.condition is None:
+            return None
+        return self.condition.to_map(self.condition.of(images), self.image_shape)
+
     def conditioning(self, labels: tf.Tensor | None, num: int | None = None) -> tf.Tensor | None:
         """The conditioning vector h `[B, num_classes]` of labels, or None.
 
         Args:
           labels: integer classes `[B]`, 0 ... num_classes - 1, or already vectors
-            `[B, num_classes]` (floats); None for an unconditional model.
+            `[B, num_classes]` (floats); None for an unconditional model. With
+            `spatial_channels`, maps `[B, H, W, spatial_channels]`, floats.
           num: how many images they belong to, if that is known.
 
         Raises:
@@ -143,6 +186,8 @@ class ImageModel(KerasWays, keras.Model):
             is out of range.
           InvalidArgumentError: inside a `tf.function`, when it runs, if a label is out of range.
         """
+        if self.spatial_channels is not None:
+            return self._map_conditioning(labels, num)
         if self.num_classes is None:
             if labels is not None:
                 raise ValueError("labels given, but the model was built with num_classes=None")
@@ -172,6 +217,17 @@ class ImageModel(KerasWays, keras.Model):
                 labels = tf.identity(labels)
         return tf.one_hot(labels, self.num_classes, dtype=self.compute_dtype)
 
+    def _map_conditioning(self, labels, num):
+        expected = [*self.image_shape[:2], self.spatial_channels]
+        shape = None if labels is None else tf.convert_to_tensor(labels).shape
+        if labels is None or shape.rank != 4 or list(shape[1:]) != expected:
+            raise ValueError(
+                f"labels of shape {shape}: the model is conditioned on maps [B, "
+                f"{', '.join(map(str, expected))}]"
+            )
+        self._check_number(tf.convert_to_tensor(labels), num)
+        return tf.cast(labels, self.compute_dtype)
+
     @staticmethod
     def _check_number(labels, num):
         """Raises ValueError if there are known to be more or fewer labels than images."""
@@ -193,8 +249,10 @@ class ImageModel(KerasWays, keras.Model):
         return noise_seeds(seed, tf.shape(images)[0])
 
     def get_config(self):
+        condition = {} if self.condition is None else {"condition": self.condition.name}
         return super().get_config() | {
             "image_shape": self.image_shape,
             "num_classes": self.num_classes,
             "num_levels": self.num_levels,
+            **condition,
         }

@@ -5,6 +5,7 @@ when a run is continued; the flag of the same name is made from that.
 """
 
 import dataclasses
+import re
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -36,6 +37,10 @@ SHARE = Allowed("at least 0 and below 1", lambda value: 0 <= value < 1)
 NOT_NEGATIVE = Allowed("a number of at least 0", lambda value: 0 <= value < float("inf"))
 FACTOR = Allowed("above 0 and at most 1", lambda value: 0 < value <= 1)
 SEED = Allowed("from 0 to 2147483647", lambda value: 0 <= value < 2**31)
+MAP_NAMES = re.compile("(grey|small:([2-9]|[1-5][0-9]|6[0-4]))?")
+CONDITION = Allowed(
+    "grey, or small:N with N from 2 to 64", lambda value: bool(MAP_NAMES.fullmatch(value))
+)
 CODES = Allowed("from 2 to 65536", lambda value: 2 <= value <= 65536)
 LEVELS = Allowed("0, or 2 to 65536", lambda value: value == 0 or 2 <= value <= 65536)
 PROBABILITY = Allowed("from 0 to 1", lambda value: 0 <= value <= 1)
@@ -132,6 +137,12 @@ class Config:
         "concat_elu", "concat_elu, elu or relu", one_of("concat_elu", "elu", "relu")
     )
     class_conditional: bool = field(False, "condition the model on the labels")
+    condition: str = field(
+        "",
+        "condition the model on a map of the image: grey (luminance: colourisation), or small:4 "
+        "(the image reduced 4 times: super-resolution; 2 to 64)",
+        CONDITION,
+    )
     energy_distance: bool = field(False, "train with the energy distance instead of the likelihood")
     input_embedding: bool = field(
         False,
@@ -262,6 +273,8 @@ def check(config: Config) -> None:
                 f"--{name}={getattr(config, name)}: with --input_embedding the levels are codes, "
                 "which have no order; leave it out"
             )
+    if config.condition:
+        _check_condition(config)
     if config.binarize and config.num_levels:
         raise UserError(
             f"--num_levels={config.num_levels}: --binarize={config.binarize} gives 2 levels; use "
@@ -269,3 +282,17 @@ def check(config: Config) -> None:
         )
     if config.strategy == "one_device" and config.nr_gpu > 1:
         raise UserError(f"--nr_gpu={config.nr_gpu}: --strategy=one_device uses one device")
+
+
+def _check_condition(config):
+    """Raises UserError for what `--condition` does not go with."""
+    flag = f"--condition={config.condition}"
+    if config.class_conditional:
+        raise UserError(
+            f"{flag}: a model is conditioned on a map or on classes (--class_conditional), not on "
+            "both; use only one"
+        )
+    if config.energy_distance:
+        raise UserError(f"{flag}: not with --energy_distance; use only one")
+    if config.input_embedding or run_of_codes(config.dataset) is not None:
+        raise UserError(f"{flag}: is made of intensities, not of codes; leave it out")

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from train.errors import UserError
 
 CONDITIONAL = "class_conditional"  # becomes the argument num_classes
+MAP = "condition"  # no text becomes None
 REMAT = "remat"  # becomes the attribute
 
 
@@ -46,7 +47,7 @@ MODELS = {
         "pixelcnn_tf.models.pixelcnn_pp:PixelCNNPlusPlus",
         "PixelCNN++; nr_resnet blocks in each of 3 stages, up and down, of nr_filters maps",
         _sizes((1, 24, 5), (2, 32, 5), (5, 160, 10), "nr_logistic_mix"),
-        ("resnet_nonlinearity", "dropout_p", "energy_distance", CONDITIONAL, REMAT),
+        ("resnet_nonlinearity", "dropout_p", "energy_distance", MAP, CONDITIONAL, REMAT),
     ),
     "pixelcnn": Entry(
         "pixelcnn_tf.models.pixelcnn:PixelCNN",
@@ -57,7 +58,7 @@ MODELS = {
         "pixelcnn_tf.models.gated_pixelcnn:GatedPixelCNN",
         "Gated PixelCNN; nr_resnet layers after the first, stacks of p = nr_filters maps",
         _sizes((5, 24, 32), (8, 48, 128), (20, 384, 1024)),
-        ("input_embedding", CONDITIONAL),
+        ("input_embedding", MAP, CONDITIONAL),
     ),
     "row_lstm": Entry(
         "pixelcnn_tf.models.pixel_rnn.row_lstm:RowLSTM",
@@ -81,7 +82,7 @@ MODELS = {
 }
 
 
-# Fields of `Config` that only some models have: arguments of the same name, but for the two above.
+# Fields of `Config` that only some models have: arguments of the same name, but for those above.
 MODEL_FIELDS = sorted(set().union(*(entry.fields() for entry in MODELS.values())))
 
 
@@ -106,6 +107,8 @@ def make_model(config, dataset):
     module, name = entry.path.split(":")
     fields = entry.fields()
     arguments = {field: getattr(config, field) for field in fields - {CONDITIONAL, REMAT}}
+    if MAP in fields:
+        arguments[MAP] = config.condition or None
     if CONDITIONAL in fields:
         arguments["num_classes"] = dataset.num_classes if config.class_conditional else None
     model = getattr(importlib.import_module(module), name)

@@ -66,8 +66,13 @@ def load(
 
 def load_configured(config: Config, data_dir: str = "") -> Dataset:
     """`load` with all that a checked configuration says; `data_dir` wins over its own."""
-    return load(
+    dataset = load(
         config.dataset, data_dir or config.data_dir, config.num_levels, DataOptions.of(config)
+    )
+    if not config.condition:
+        return dataset
+    return dataset._replace(benchmark="").add_note(
+        f"bits/dim given the condition {config.condition}: not comparable with results without it"
     )
 
 

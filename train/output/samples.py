@@ -97,8 +97,18 @@ def _shown(model, levels, vq_vae):
     return to_uint8(vq_vae.decode(levels), vq_vae.model.num_levels)
 
 
-def _finish(model, images, begin, path, arrays, make_picture, say, advice="", vq_vae=None):
-    """Writes `<path>.npz` and `<path>.png`; returns the picture."""
+def finish(model, images, begin, path, arrays, make_picture, say, advice="", vq_vae=None):
+    """Writes `<path>.npz` and `<path>.png`; returns the picture.
+
+    Args:
+      model: the model.
+      images: what it drew, values in [-1, 1].
+      begin: when that began, of `time.monotonic`.
+      path: without extension.
+      arrays: what the `.npz` holds besides `images` and `num_levels`.
+      make_picture: function of the images, uint8 `[N, H, W, C]`.
+      say, advice, vq_vae: as for `write_samples`.
+    """
     levels = _levels(model, images)
     arrays = {"images": levels, "num_levels": model.num_levels} | arrays
     if vq_vae is not None:
@@ -192,7 +202,7 @@ def write_samples(
         return make_picture(_shown(model, _levels(model, images), vq_vae))
     if request:
         arrays["request"] = request
-    return _finish(model, images, begin, path, arrays, make_picture, say, advice, vq_vae)
+    return finish(model, images, begin, path, arrays, make_picture, say, advice, vq_vae)
 
 
 def given_mask(part: str, image_shape: tuple) -> np.ndarray:
@@ -245,11 +255,14 @@ def write_completions(
     )
     batch = next(iter(dataset.test.in_order(num_images)))
     originals = np.repeat(batch["images"].numpy(), num_completions, axis=0)
+    values = levels_to_input(originals, model.num_levels)
     labels = np.repeat(batch["labels"].numpy(), num_completions) if model.num_classes else None
+    if model.condition is not None:
+        labels = model.own_condition(values)
     mask = given_mask(part, model.image_shape)
     completed = sampling.complete(
         model,
-        levels_to_input(originals, model.num_levels),
+        values,
         mask,
         seed,
         labels,
@@ -269,4 +282,4 @@ def write_completions(
     arrays = {"seed": seed, "originals": originals, "mask": mask}
     if request:
         arrays["request"] = request
-    return _finish(model, completed, begin, path, arrays, make_picture, say, vq_vae=vq_vae)
+    return finish(model, completed, begin, path, arrays, make_picture, say, vq_vae=vq_vae)

@@ -8,6 +8,7 @@ import time
 from pixelcnn_tf.models.base import AutoregressiveModel
 from train.devices.signals import StopRequest
 from train.errors import Interrupted, NotFinite, Stopped
+from train.output.conditioned import write_conditioned
 from train.output.reconstructions import write_reconstructions
 from train.output.samples import write_samples
 from train.training.evaluation import Evaluation, make_evaluate, others
@@ -18,6 +19,8 @@ from train.workdir.codes import VQVAERun
 from train.workdir.metrics import GOES_ON, MetricsLog, NoLog
 from train.workdir.progress import Progress, duration
 from train.workdir.restarts import MAX_RESTARTS, Restarts
+
+VERSIONS = 4  # images drawn given each condition, in the pictures of a training
 
 
 class Loop:
@@ -165,7 +168,7 @@ class Loop:
             if EVALUATE in due:
                 self.results = self._evaluate_and_log(step)
             if self.pictures in due and self.config.num_samples:
-                self._sample(step) if self.has_samples else self._reconstruct(step)
+                self._make_pictures(step)
             return True
         except Interrupted:
             return False
@@ -217,11 +220,15 @@ class Loop:
     def _samples_path(self, step):
         return os.path.join(self.config.workdir, "samples", f"step_{step:07d}")
 
-    def _sample(self, step):
-        def between_rows():
-            if self.stop.name is not None:
-                raise Interrupted
+    def _make_pictures(self, step):
+        if not self.has_samples:
+            self._reconstruct(step)
+        elif self.trainer.model.condition is not None:
+            self._sample_conditioned(step)
+        else:
+            self._sample(step)
 
+    def _sample(self, step):
         picture = write_samples(
             self.trainer.averaged_model,
             self.config.num_samples,
@@ -229,11 +236,33 @@ class Loop:
             self._samples_path(step),
             say=self._say,
             workers=self.workers,
-            between_rows=between_rows,
+            between_rows=self._between_rows,
             advice=GOES_ON,
             vq_vae=self.vq_vae,
         )
         self.log.image(step, "samples", picture)
+
+    def _between_rows(self):
+        if self.stop.name is not None:
+            raise Interrupted
+
+    def _sample_conditioned(self, step):
+        """A few versions of test images, by the chief alone."""
+        if self.workers.is_chief:
+            num = -(-self.config.num_samples // VERSIONS)
+            picture = write_conditioned(
+                self.trainer.averaged_model,
+                self.dataset,
+                num,
+                min(VERSIONS, self.config.num_samples),
+                self.config.seed,
+                self._samples_path(step),
+                say=self._say,
+                # The others would wait for a chief that was interrupted.
+                between_rows=None if self.workers.several else self._between_rows,
+                advice=GOES_ON,
+            )
+            self.log.image(step, "samples", picture)
 
     def _reconstruct(self, step):
         if self.workers.is_chief:

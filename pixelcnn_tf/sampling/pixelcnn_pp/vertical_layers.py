@@ -61,7 +61,7 @@ class VerticalResnetLayer(IncrementalLayer):
         taps += [from_left(inner), inner, from_right(inner)]
         gated = product(taps, w["gate"]) + w["gate_bias"]
         run.state[self.name] = here, inner
-        return self.value(add_gated(x.raw, gated, run.conditions.get(self.name)))
+        return self.value(add_gated(x.raw, gated, run.condition(self)))
 
 
 class VerticalHalveLayer(IncrementalLayer):

@@ -24,9 +24,11 @@ from train.workdir.data import load_data
 from train.workdir.restore import load_run
 
 EVERY = pytest.mark.parametrize("name", FAMILY)
-# Beside them: a VQ-VAE with either codebook, and its prior, a Gated PixelCNN on its codes.
+# Beside them: models of maps, a VQ-VAE with either codebook, and its prior, a Gated PixelCNN.
 VQ_VAE = dict(nr_embeddings=12, embedding_dim=4, restart_codes=2)
-OTHERS = {"vq_vae": VQ_VAE, "vq_vae, ema": VQ_VAE | dict(codebook="ema"), "prior": {}}
+SMALL = dict(condition="small:2")
+OTHERS = {"gated_pixelcnn, small": SMALL, "pixelcnn_pp, small": SMALL}
+OTHERS |= {"vq_vae": VQ_VAE, "vq_vae, ema": VQ_VAE | dict(codebook="ema"), "prior": {}}
 EVERY_RUN = pytest.mark.parametrize("name", [*FAMILY, *OTHERS])
 MINI = dict(
     config="tiny",
@@ -197,6 +199,14 @@ def test_every_model_has_every_preset_and_builds():
         ({"model": "diagonal_bilstm", "input_embedding": True}, "--input_embedding=True"),
         ({"model": "pixelcnn", "nr_embeddings": 9}, "--nr_embeddings=9: --model=pixelcnn has none"),
         ({"model": "vq_vae", "nr_embeddings": 10**6}, "--nr_embeddings=1000000: must be from 2 to"),
+        ({"model": "pixelcnn", "condition": "grey"}, "--condition=grey: --model=pixelcnn has none"),
+        ({"condition": "small:1"}, "--condition=small:1: must be grey, or small:N with N from 2"),
+        ({"condition": "small:2", "class_conditional": True}, "--condition=small:2: a model is"),
+        ({"condition": "grey", "energy_distance": True}, "--condition=grey: not with --energy"),
+        (
+            {"dataset": "codes:run", "model": "gated_pixelcnn", "condition": "small:2"},
+            "--condition=small:2: is made of intensities",
+        ),
         ({"dataset": "codes:run", "random_flip": True}, "--random_flip=True: --dataset=codes:run"),
         ({"num_levels": 1}, "--num_levels=1: must be 0, or 2 to 65536"),
         ({"num_levels": 65537}, "--num_levels=65537"),
