@@ -103,7 +103,7 @@ class VQVAE(ImageModel):
         )
         self.likelihood = ReconstructionError(num_levels, nr_embeddings, commitment)
         self.variance = self.add_weight(
-            shape=(), initializer="ones", trainable=False, name="variance"
+            shape=(), initializer="ones", trainable=False, autocast=False, name="variance"
         )
 
         def conv(filters, kernel, name, **options):

@@ -166,6 +166,22 @@ def test_config_round_trip_and_keras_file(tmp_path):
     assert len(model.state) == 5  # the variance; embeddings, counts, sums, idle
 
 
+@pytest.mark.parametrize("dtype", ["mixed_bfloat16", "mixed_float16"])
+def test_mixed_precision(dtype):
+    """Codebook, images and loss are in float32; what lies between is near that of float32."""
+    model, exact = (VQVAE((8, 8, 1), **SIZES, dtype=name) for name in (dtype, "float32"))
+    for variable, source in zip(model.variables, exact.variables, strict=True):
+        variable.assign(source)
+    images = random_values(3, 8, 8, 1)
+    result = model(images)
+    assert (
+        result.images.dtype == result.latents.vectors.dtype == result.variance.dtype == tf.float32
+    )
+    close = dict(atol=0.1 * np.abs(exact(images).images).max())
+    np.testing.assert_allclose(model.decode(exact.encode(images)), exact(images).images, **close)
+    assert np.isfinite(model.likelihood.loss(images, result)).all()
+
+
 @pytest.mark.parametrize(
     "arguments, message",
     [
