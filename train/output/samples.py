@@ -110,11 +110,12 @@ def finish(model, images, begin, path, arrays, make_picture, say, advice="", vq_
       say, advice, vq_vae: as for `write_samples`.
     """
     levels = _levels(model, images)
-    arrays = {"images": levels, "num_levels": model.num_levels} | arrays
+    num_levels = model.num_levels
     if vq_vae is not None:
-        decoded, num_levels = vq_vae.decode(levels), vq_vae.model.num_levels
-        arrays |= {"images": decoded, "num_levels": num_levels, "codes": levels[..., 0]}
-    picture = make_picture(_shown(model, levels, vq_vae))
+        arrays = arrays | {"codes": levels[..., 0]}
+        levels, num_levels = vq_vae.decode(levels), vq_vae.model.num_levels
+    arrays = {"images": levels, "num_levels": num_levels} | arrays
+    picture = make_picture(to_uint8(levels, num_levels))
     with writing(path, advice):
         os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
         write_npz(path + ".npz", **arrays)
@@ -228,8 +229,9 @@ def write_completions(
 ) -> np.ndarray:
     """Completes test images; writes `<path>.png` and `<path>.npz`.
 
-    A row of the picture: the original, what was given (the rest grey), the completions. With
-    `vq_vae` all are decoded from codes, the original too.
+    A row of the picture: the original, what was given (the rest grey), the completions; the `.npz`
+    has `images`, `originals`, `mask` `[H, W]`, `num_levels` and `seed`. With `vq_vae` all images
+    are decoded from codes, the originals too, and `codes` and `mask` are those of the codes.
 
     Args:
       model: an `AutoregressiveModel`.
@@ -279,7 +281,8 @@ def write_completions(
         rows = np.concatenate([first[:, None], given[:, None], completions.reshape(shape)], axis=1)
         return grid(rows.reshape(-1, *first.shape[1:]), columns=num_completions + 2)
 
-    arrays = {"seed": seed, "originals": originals, "mask": mask}
+    shown = originals if vq_vae is None else vq_vae.decode(originals)
+    arrays = {"seed": seed, "originals": shown, "mask": mask}
     if request:
         arrays["request"] = request
     return finish(model, completed, begin, path, arrays, make_picture, say, vq_vae=vq_vae)

@@ -93,7 +93,7 @@ def test_completions_are_those_of_codes(runs):
     call(train.sample, f"--workdir={runs}/prior", *flags, f"--output={runs}/completed")
     codes = load(f"codes:{runs}/vq_vae").test.images[:2, ..., 0]
     with np.load(runs / "completed.npz") as file:
-        assert file["images"].shape == (6, 8, 8, 1)
+        assert file["images"].shape == file["originals"].shape == (6, 8, 8, 1)
         np.testing.assert_array_equal(file["codes"][:, :1], codes.repeat(3, axis=0)[:, :1])
 
 
