@@ -25,6 +25,7 @@ from pixelcnn_tf.models.pixel_rnn.diagonal_bilstm import DiagonalBiLSTM
 from pixelcnn_tf.models.pixel_rnn.row_lstm import RowLSTM
 from pixelcnn_tf.models.pixelcnn import PixelCNN
 from pixelcnn_tf.models.pixelcnn_pp import PixelCNNPlusPlus
+from pixelcnn_tf.models.vq_vae import VQVAE
 from pixelcnn_tf.optimization.adam import OfficialAdam
 from pixelcnn_tf.optimization.polyak import PolyakAverage
 
@@ -43,6 +44,7 @@ __all__ = [
     "PixelCNNPlusPlus",
     "PolyakAverage",
     "RowLSTM",
+    "VQVAE",
     "__version__",
     "bits_per_dim",
     "callbacks",

@@ -1,4 +1,5 @@
-"""Export for TF Serving: a SavedModel whose signatures score, sample and complete images.
+"""Export for TF Serving: a SavedModel whose signatures score, sample and complete images, or, of a
+VQ-VAE, encode and decode them.
 
 Every signature has a free batch dimension, and each image of a batch is answered as if it were
 alone: TF Serving may put the requests of several clients together.
@@ -14,10 +15,14 @@ import tensorflow as tf
 from pixelcnn_tf import sampling
 from pixelcnn_tf.levels import input_to_levels, levels_to_input
 from pixelcnn_tf.likelihoods.base import bits_per_dim, nats_to_bits
+from pixelcnn_tf.models.image_model import ImageModel
+from pixelcnn_tf.models.vq_vae import VQVAE
 
 # Whatever a server tries out at its start: these cost one pass of the network.
-CHEAP_SIGNATURES = ("score", "score_map")
-DEFAULT_SIGNATURE = tf.saved_model.DEFAULT_SERVING_SIGNATURE_DEF_KEY  # the same as `score`
+CHEAP_SIGNATURES = ("score", "score_map", "encode", "decode")
+# The same as the first of these that there is.
+DEFAULT_SIGNATURE = tf.saved_model.DEFAULT_SERVING_SIGNATURE_DEF_KEY
+DEFAULTS = ("score", "encode")
 
 
 def levels_dtype(num_levels: int) -> tf.DType:
@@ -37,19 +42,27 @@ class _Requests:
     network would answer an image of another size with a wrong number.
     """
 
-    def __init__(self, model):
-        self.model = model
+    def __init__(self, model, vq_vae=None):
+        shown = vq_vae or model
+        self.num_levels = shown.num_levels
         self.shapes = {
-            "images": list(model.image_shape),
+            "images": list(shown.image_shape),
             "mask": list(model.image_shape[:2]),
             "seeds": [2],
             "labels": [],
         }
-        self.allowed = {"images": model.num_levels, "mask": 2, "labels": model.num_classes}
+        self.allowed = {"images": shown.num_levels, "mask": 2, "labels": model.num_classes}
+        if model.condition is not None:
+            self.shapes["condition"] = list(model.condition.shape(model.image_shape))
+            self.allowed["condition"] = model.num_levels
+        if isinstance(model, VQVAE):
+            self.shapes["codes"] = list(model.codes_shape[:2])
+            self.allowed["codes"] = model.likelihood.nr_embeddings
 
     def spec(self, name):
         """The `tf.TensorSpec` of an input."""
-        dtypes = {"images": levels_dtype(self.model.num_levels), "mask": tf.uint8}
+        levels = levels_dtype(self.num_levels)
+        dtypes = {"images": levels, "condition": levels, "mask": tf.uint8}
         return tf.TensorSpec([None, *self.shapes[name]], dtypes.get(name, tf.int32), name)
 
     def check(self, **inputs):
@@ -89,7 +102,7 @@ class _Requests:
             return [tf.identity(tensor) for tensor in checked]
 
 
-def signatures(model) -> dict:
+def signatures(model: ImageModel, vq_vae: VQVAE | None = None) -> dict:
     """The functions that a SavedModel of `model` offers.
 
     | name | inputs | outputs |
@@ -101,19 +114,39 @@ def signatures(model) -> dict:
 
     Images are integer levels, uint8 (int32 above 256 levels). A class-conditional model also
     takes `labels` int32 `[B]` in all of them. Image i of a sample depends on `seeds[i]` and
-    `labels[i]` alone.
+    `labels[i]` alone. A prior, given with its VQ-VAE, takes and gives images; the mask and the map
+    of bits are those of their codes `[B, h, w]`, which `sample` and `complete` give too (`codes`).
+
+    With a `condition`, `sample` and `complete` also take `condition` `[B, h, w, D]`, levels of grey
+    or small images; `score` takes that of the images.
+
+    Of a `VQVAE`:
+
+    | name | inputs | outputs |
+    |---|---|---|
+    | `encode` | `images` | `codes` int32 `[B, h, w]` |
+    | `decode` | `codes` | `images` |
 
     Args:
-      model: an `AutoregressiveModel`.
+      model: an `AutoregressiveModel`, or a `VQVAE`.
+      vq_vae: the `VQVAE` whose codes `model` gives, or None.
 
     Returns:
       `{name: concrete function}`; `score` and `score_map` only for a model with a likelihood.
     """
-    requests = _Requests(model)
+    requests = _Requests(model, vq_vae)
+    if isinstance(model, VQVAE):
+        return _codes_signatures(model, requests)
+
+    def to_values(images):
+        if vq_vae is None:
+            return levels_to_input(images, model.num_levels)
+        codes = vq_vae.encode(levels_to_input(images, vq_vae.num_levels))
+        return levels_to_input(codes[..., None], model.num_levels)
 
     def pixel_log_prob(images, labels):
         images, *labels = requests.check(images=images, labels=labels)
-        values = levels_to_input(images, model.num_levels)
+        values = to_values(images)
         return model.likelihood.log_prob(values, model(values, *labels))
 
     def score(images, labels=None):
@@ -123,43 +156,82 @@ def signatures(model) -> dict:
     def score_map(images, labels=None):
         return {"bits": nats_to_bits(-pixel_log_prob(images, labels))}
 
-    def fill(levels, mask, seeds, labels):
-        values = levels_to_input(levels, model.num_levels)
+    dtype = levels_dtype(requests.num_levels)
+
+    def fill(values, mask, seeds, labels):
+        if model.condition is not None:
+            given = levels_to_input(labels[0], model.num_levels)
+            labels = [model.condition.to_map(given, model.image_shape)]
         noise = sampling.pixel_uniforms(model, seeds)
         values = sampling.fill(model, values, mask > 0, noise, *labels)
-        return {"images": tf.cast(input_to_levels(values, model.num_levels), levels.dtype)}
+        levels = input_to_levels(values, model.num_levels)
+        if vq_vae is None:
+            return {"images": tf.cast(levels, dtype)}
+        codes = levels[..., 0]
+        return {"images": tf.cast(vq_vae.decode_to_levels(codes), dtype), "codes": codes}
 
-    def sample(seeds, labels=None):
-        seeds, *labels = requests.check(seeds=seeds, labels=labels)
+    def sample(seeds, labels=None, condition=None):
+        seeds, *labels = requests.check(seeds=seeds, labels=labels, condition=condition)
         shape = [tf.shape(seeds)[0], *model.image_shape]
-        blank = tf.zeros(shape, requests.spec("images").dtype)
+        blank = levels_to_input(tf.zeros(shape, tf.int32), model.num_levels)
         return fill(blank, tf.zeros(shape[:3], tf.uint8), seeds, labels)
 
-    def complete(images, mask, seeds, labels=None):
-        given = requests.check(images=images, mask=mask, seeds=seeds, labels=labels)
-        return fill(*given[:3], given[3:])
+    def complete(images, mask, seeds, labels=None, condition=None):
+        images, mask, seeds, *labels = requests.check(
+            images=images, mask=mask, seeds=seeds, labels=labels, condition=condition
+        )
+        return fill(to_values(images), mask, seeds, labels)
 
     wanted = {"sample": (sample, ["seeds"]), "complete": (complete, ["images", "mask", "seeds"])}
     if model.likelihood.has_log_prob:
         wanted |= {"score": (score, ["images"]), "score_map": (score_map, ["images"])}
-    functions = {}
-    for name, (function, inputs) in wanted.items():
-        inputs = inputs + (["labels"] if model.num_classes else [])
-        specs = {name: requests.spec(name) for name in inputs}
-        functions[name] = tf.function(function, autograph=False).get_concrete_function(**specs)
-    return functions
+    labels = ["labels"] if model.num_classes else []
+    given = ["condition"] if model.condition is not None else []
+    return {
+        name: _traced(function, inputs + labels + (given if "seeds" in inputs else []), requests)
+        for name, (function, inputs) in wanted.items()
+    }
 
 
-def export_saved_model(model, path: str, names: Sequence[str] | None = None) -> list[str]:
+def _codes_signatures(model, requests):
+    """Those of a `VQVAE`."""
+
+    def encode(images):
+        (images,) = requests.check(images=images)
+        return {"codes": model.encode(levels_to_input(images, model.num_levels))}
+
+    def decode(codes):
+        (codes,) = requests.check(codes=codes)
+        return {"images": tf.cast(model.decode_to_levels(codes), levels_dtype(model.num_levels))}
+
+    return {
+        "encode": _traced(encode, ["images"], requests),
+        "decode": _traced(decode, ["codes"], requests),
+    }
+
+
+def _traced(function, inputs, requests):
+    """The concrete function that takes the named inputs."""
+    specs = {name: requests.spec(name) for name in inputs}
+    return tf.function(function, autograph=False).get_concrete_function(**specs)
+
+
+def export_saved_model(
+    model: ImageModel,
+    path: str,
+    names: Sequence[str] | None = None,
+    vq_vae: VQVAE | None = None,
+) -> list[str]:
     """Writes a SavedModel, whole or not at all.
 
     Args:
-      model: an `AutoregressiveModel`; usually the one that holds the Polyak averages.
+      model: an `AutoregressiveModel` or a `VQVAE`; usually the one that holds the Polyak averages.
       path: folder to write; TF Serving wants `<model>/<integer version>`. It must not exist.
       names: signatures to write; default: all that the model can serve, see `signatures`.
+      vq_vae: the `VQVAE` whose codes `model` gives: it is written too, and images come out.
 
     Returns:
-      The names of the signatures written; `serving_default` is the same as `score`.
+      The names of the signatures written; `serving_default` is the same as `score`, or `encode`.
 
     Raises:
       FileExistsError: if `path` exists.
@@ -167,17 +239,19 @@ def export_saved_model(model, path: str, names: Sequence[str] | None = None) -> 
     """
     if os.path.exists(path):
         raise FileExistsError(f"path={path!r}: exists already")
-    functions = signatures(model)
+    functions = signatures(model, vq_vae)
     if names is not None:
         unknown = sorted(set(names) - set(functions))
         if unknown:
             raise ValueError(f"names={names!r}: this model can serve {', '.join(functions)}")
         functions = {name: functions[name] for name in names}
-    if "score" in functions:
-        functions = {DEFAULT_SIGNATURE: functions["score"]} | functions
+    default = [name for name in DEFAULTS if name in functions]
+    if default:
+        functions = {DEFAULT_SIGNATURE: functions[default[0]]} | functions
     module = tf.Module()
     # tf.Variables, since the loader of TF Serving knows nothing of Keras' own.
-    module.weights = [variable.value for variable in model.variables]
+    models = [model] if vq_vae is None else [model, vq_vae]
+    module.weights = [variable.value for each in models for variable in each.variables]
     parent = os.path.dirname(os.path.abspath(path))
     os.makedirs(parent, exist_ok=True)
     # Not an integer: a server that watches the folder does not take it for a version.

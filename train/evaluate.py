@@ -35,8 +35,9 @@ def main(_) -> None:
     start_tensorflow()
     from train.devices.strategy import make_strategy
     from train.output.published_scores import table
-    from train.training.evaluation import make_evaluate
-    from train.workdir.restore import load_data, load_run
+    from train.training.evaluation import make_evaluate, others
+    from train.workdir.data import load_data
+    from train.workdir.restore import load_run
 
     strategy = make_strategy(FLAGS.strategy, FLAGS.nr_gpu)
     with strategy.scope():
@@ -64,12 +65,12 @@ def main(_) -> None:
     rows = []
     for name, scored in (("averaged", averaged), ("raw", model)):
         say = functools.partial(print, flush=True) if name == "averaged" else None
-        loss = make_evaluate(scored, strategy, say)(dataset.test, batch_size)
-        score = float(scored.likelihood.score(loss, scored.image_shape))
+        loss, scores = make_evaluate(scored, strategy, say)(dataset.test, batch_size)
         metric = scored.likelihood.metric
         unit = "nats an image, " if scored.likelihood.has_log_prob else "an image, "
-        print(f"{name} weights: {loss:.3f} {unit}{score:.4f} {metric}", flush=True)
-        rows.append((f"{name} weights", score))
+        told = f"{loss:.3f} {unit}{scores[metric]:.4f} {metric}{others(scores, metric)}"
+        print(f"{name} weights: {told}", flush=True)
+        rows.append((f"{name} weights", scores[metric]))
     if averaged.likelihood.has_log_prob:
         print(table(dataset, rows))
 

@@ -64,15 +64,31 @@ def test_scores(workdir: str, step: int) -> dict | None:
 
 
 def model_card(
-    config: Config, model, step: int, averaged: bool, version: int, signatures: list[str]
+    config: Config,
+    model,
+    step: int,
+    averaged: bool,
+    version: int,
+    signatures: list[str],
+    vq_vae=None,
 ) -> dict:
     """What a user of the exported model should know, as a dict."""
-    return {
+    shown, of_codes = model, {}
+    if vq_vae is not None:
+        shown = vq_vae.model
+        of_codes["vq_vae"] = {
+            "workdir": vq_vae.config.workdir,
+            "fingerprint": vq_vae.fingerprint,
+            "codes_shape": model.image_shape[:2],
+            "nr_embeddings": model.num_levels,
+            "parameters": shown.count_params(),
+        }
+    return of_codes | {
         "model": type(model).__name__,
         "version": version,
         "signatures": signatures,
-        "image_shape": model.image_shape,
-        "num_levels": model.num_levels,
+        "image_shape": shown.image_shape,
+        "num_levels": shown.num_levels,
         "num_classes": model.num_classes,
         "parameters": model.count_params(),
         "dataset": config.dataset,
@@ -126,10 +142,13 @@ def export(
 
     from pixelcnn_tf.export import export_saved_model
     from train.output.serving import write_examples, write_warmup
-    from train.workdir.restore import at_size, load_run
+    from train.workdir.codes import load_vq_vae, to_size
+    from train.workdir.restore import load_run
 
     config, raw_model, averaged_model, step = load_run(workdir)
-    model = at_size(averaged_model if averaged else raw_model, height, width)
+    vq_vae = load_vq_vae(config)
+    model, vq_vae = to_size(averaged_model if averaged else raw_model, vq_vae, height, width)
+    decoder = None if vq_vae is None else vq_vae.model
     folder = os.path.join(output, str(version))
     begin = time.monotonic()
     unfinished = None
@@ -142,12 +161,12 @@ def export(
         unfinished = tempfile.mkdtemp(prefix=".unfinished-", dir=output)
         os.chmod(unfinished, 0o755)
         saved_model = os.path.join(unfinished, "saved_model")
-        signatures = export_saved_model(model, saved_model)
+        signatures = export_saved_model(model, saved_model, vq_vae=decoder)
         try:
-            warm = write_warmup(saved_model, name, model)
+            warm = write_warmup(saved_model, name, model, signatures, decoder)
         except ImportError:
             warm = None
-        card = model_card(config, model, step, averaged, version, signatures)
+        card = model_card(config, model, step, averaged, version, signatures, vq_vae)
         os.makedirs(os.path.join(saved_model, "assets.extra"), exist_ok=True)
         write_json(os.path.join(saved_model, "assets.extra", CARD), card)
         os.rename(saved_model, folder)
@@ -165,7 +184,7 @@ def export(
         for file in files
     )
     print(f"signatures: {', '.join(signatures)}")
-    if "score" not in signatures:
+    if "sample" in signatures and "score" not in signatures:
         metric = model.likelihood.metric
         print(f"left out: score, score_map, serving_default ({metric} is not a likelihood)")
     if warm is None:

@@ -31,7 +31,8 @@ def train(config: Config) -> dict[str, float]:
       config: a checked `Config`.
 
     Returns:
-      The final test scores, `{"averaged": bits/dim, "raw": bits/dim}`.
+      The final test scores, `{"averaged": bits/dim, "raw": bits/dim}`, or in the metric that
+      the model has instead.
 
     Raises:
       UserError: if configuration, data and folder do not fit, the loss is not finite, or
@@ -79,10 +80,14 @@ def _train_under(strategy, workers, config, saved):
     from train.devices.signals import StopRequest
     from train.output.published_scores import table
     from train.output.samples import refuse_too_many
+    from train.training.evaluation import others
     from train.training.loop import Loop
     from train.training.trainer import Trainer
+    from train.workdir.codes import load_vq_vae, prepare_codes
 
     say = functools.partial(print, flush=True) if workers.is_chief else lambda text: None
+    vq_vae = load_vq_vae(config)
+    prepare_codes(vq_vae, config.data_dir, workers)
     dataset = load_configured(config)
     for warning in dataset.warnings:
         say(f"warning: {warning}")
@@ -90,7 +95,8 @@ def _train_under(strategy, workers, config, saved):
         configuration.refuse_other_data(saved, config, dataset)
         configuration.refuse_another_batch(saved, config, strategy.num_replicas_in_sync)
     trainer = Trainer(config, dataset, strategy, workers)
-    refuse_too_many(trainer.model, config.num_samples, f"--num_samples={config.num_samples}")
+    num_samples = f"--num_samples={config.num_samples}"
+    refuse_too_many(trainer.model, config.num_samples, num_samples, vq_vae)
     batch_size = trainer.global_batch_size
     steps_per_epoch = dataset.train.steps_per_epoch(batch_size)
     if steps_per_epoch == 0:
@@ -125,16 +131,18 @@ def _train_under(strategy, workers, config, saved):
         say(f"the run is already past step {last_step}")
 
     with StopRequest() as stop:
-        losses, scores = Loop(trainer, last_step, stop).run(step)
+        results = Loop(trainer, last_step, stop, vq_vae).run(step)
+    metric = trainer.model.likelihood.metric
+    scores = {name: result.scores[metric] for name, result in results.items()}
+    averaged = results["averaged"]
     if trainer.model.likelihood.has_log_prob:
         rows = [(f"{name} weights", score) for name, score in scores.items()]
         say(table(dataset, rows))
-        say(f"  {losses['averaged']:.3f} nats an image (averaged weights)")
+        say(f"  {averaged.loss:.3f} nats an image (averaged weights)")
     else:
-        metric = trainer.model.likelihood.metric
         say(
             f"  {dataset.scored} {metric}: {scores['averaged']:.4f} "
-            f"(raw weights {scores['raw']:.4f})"
+            f"(raw weights {scores['raw']:.4f}){others(averaged.scores, metric)}"
         )
     return scores
 

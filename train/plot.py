@@ -17,6 +17,7 @@ CURVES = (  # name in metrics.jsonl, label
     ("validation/{}", "validation, averaged weights"),
 )
 METRICS = {"bits_per_dim": "bits/dim", "energy_distance": "energy distance"}
+METRICS |= {"mse": "mean squared error, of a range of 1"}
 
 
 def define() -> None:

@@ -42,7 +42,15 @@ def define() -> None:
     )
     flags.DEFINE_integer("num_samples", 16, "number of images; with --complete: of originals")
     flags.DEFINE_enum("complete", None, ["top", "left"], "complete test images, given this half")
-    flags.DEFINE_integer("num_completions", 6, "completions of each image")
+    flags.DEFINE_integer(
+        "num_completions", 6, "completions of each image; images given each condition"
+    )
+    flags.DEFINE_string(
+        "condition_images",
+        "",
+        "of a run with --condition: what to draw images given: a folder, file, .npz or data set of "
+        "grey or small images, or of whole ones to make such of; default: test images",
+    )
     flags.DEFINE_integer("label", None, "class of all images (class-conditional models)")
     flags.DEFINE_integer("seed", 1, "random seed, 0 to 2**64 - 1")
     flags.DEFINE_float("temperature", 1.0, "below 1: less varied than the model")
@@ -64,6 +72,8 @@ def check_flags() -> None:
         raise UserError(f"--seed={FLAGS.seed}: must be from 0 to {2**64 - 1}")
     if FLAGS.complete and FLAGS.label is not None:
         raise UserError("--label: --complete takes the labels of the test images; use only one")
+    if FLAGS.complete and FLAGS.condition_images:
+        raise UserError("--condition_images: --complete takes those of the test images")
     if FLAGS.complete and (FLAGS.height or FLAGS.width):
         raise UserError("--height, --width: --complete takes test images, of the size they have")
 
@@ -72,6 +82,8 @@ def default_name(step: int) -> str:
     """The name of the files, without ending: another request gets another name."""
     parts = ["completion" if FLAGS.complete else "sample", f"{step:07d}"]
     parts += [FLAGS.complete] if FLAGS.complete else []
+    if FLAGS.condition_images:
+        parts.append("given_" + os.path.basename(FLAGS.condition_images.rstrip("/")))
     for flag, text in IN_NAME.items():
         if FLAGS[flag].value != FLAGS[flag].default:
             parts.append(text.format(FLAGS[flag].value))
@@ -108,17 +120,41 @@ def tell_of_another_request(path: str, request: str) -> None:
         print(f"{path}.npz, .png: written over, here was {before}", flush=True)
 
 
+def _conditions(model, config):
+    """What `write_conditioned` is given."""
+    from train.data.images import open_images
+    from train.output.conditioned import read_conditions
+    from train.workdir.data import load_data
+
+    if not FLAGS.condition_images:
+        return load_data(config, FLAGS.data_dir)
+    images = open_images("condition_images", FLAGS.condition_images, FLAGS.data_dir)
+    saved = configuration.load(FLAGS.workdir)
+    return read_conditions(model, images, saved, FLAGS.num_samples)
+
+
 def main(_) -> None:
     check_flags()
     start_tensorflow()
     from train.devices.strategy import make_strategy
     from train.devices.workers import Workers
+    from train.output.conditioned import write_conditioned
     from train.output.samples import write_completions, write_samples
-    from train.workdir.restore import at_size, load_data, load_run
+    from train.workdir.codes import load_vq_vae, to_size
+    from train.workdir.data import load_data
+    from train.workdir.restore import load_run, require_samples
 
     strategy = make_strategy(FLAGS.strategy, FLAGS.nr_gpu)
     config, raw, averaged, step = load_run(FLAGS.workdir)
-    model = at_size(averaged if FLAGS.averaged else raw, FLAGS.height, FLAGS.width)
+    model = averaged if FLAGS.averaged else raw
+    require_samples(model, FLAGS.workdir)
+    model, vq_vae = to_size(model, load_vq_vae(config), FLAGS.height, FLAGS.width)
+    if FLAGS.condition_images and model.condition is None:
+        raise UserError(
+            f"--condition_images={FLAGS.condition_images}: the run has no --condition of images"
+        )
+    if model.condition is not None and not FLAGS.condition_images and (FLAGS.height or FLAGS.width):
+        raise UserError("--height, --width: need --condition_images of that size")
     labels = None
     if FLAGS.label is not None:
         if model.num_classes is None:
@@ -133,16 +169,21 @@ def main(_) -> None:
         make_writable_folder(os.path.dirname(path))
     tell_of_another_request(path, request)
     options = dict(seed=FLAGS.seed, path=path, temperature=FLAGS.temperature, request=request)
+    options |= dict(vq_vae=vq_vae)
     try:
         if FLAGS.complete:
             write_completions(
                 model,
-                load_data(config, FLAGS.data_dir),
+                load_data(config, FLAGS.data_dir, vq_vae=vq_vae),
                 FLAGS.complete,
                 FLAGS.num_samples,
                 FLAGS.num_completions,
                 **options,
             )
+        elif model.condition is not None:
+            options.pop("vq_vae")
+            given = _conditions(model, config)
+            write_conditioned(model, given, FLAGS.num_samples, FLAGS.num_completions, **options)
         else:
             workers = Workers(strategy)
             write_samples(model, FLAGS.num_samples, labels=labels, workers=workers, **options)

@@ -49,6 +49,11 @@ class Engine:
                 f"model with the likelihood {type(model.likelihood).__name__}: the codec needs "
                 f"{' or '.join(kind.__name__ for kind in DISTRIBUTIONS)}"
             )
+        if model.condition is not None:
+            raise ValueError(
+                f"model with condition={model.condition.name!r}: the codec would need it to decode "
+                "an image"
+            )
         self.distribution = kinds[0]
         self.model, self.twin = model, twin(model, "float64")
         self.rough = None  # the twin in float32, for the encoder

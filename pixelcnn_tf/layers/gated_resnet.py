@@ -116,7 +116,7 @@ class GatedResnet(keras.layers.Layer):
           x: `[B, H, W, filters]`.
           a: the auxiliary input, a tuple of tensors `[B, H, W, any]` that count as concatenated
             over channels; required if and only if `auxiliary`.
-          h: conditioning vector `[B, num_conditions]`, or None.
+          h: conditioning vector `[B, num_conditions]`, or map `[B, H, W, num_conditions]`, or None.
           dropout: function applied after the inner nonlinearity, or None.
           init: run the data-dependent initialisation (see `WeightNormLayer.call`).
           weights: of `effective_weights`, if they were computed before.
@@ -136,7 +136,8 @@ class GatedResnet(keras.layers.Layer):
             c1 = dropout(c1)
         c2 = self.conv_gate(c1, init=init, weights=w.get("conv_gate"))  # [B, H, W, 2 * filters]
         if h is not None:
-            c2 = c2 + self.condition(h, w.get("hw"))[:, None, None, :]
+            added = self.condition(h, w.get("hw"))
+            c2 = c2 + (added if added.shape.rank == 4 else added[:, None, None, :])
         value, gate = tf.split(c2, 2, axis=-1)
         return x + value * tf.sigmoid(gate)
 
@@ -153,9 +154,11 @@ class GatedResnet(keras.layers.Layer):
         return weights
 
     def condition(self, h, hw=None):
-        """The projection of `h` that is added to `[a, b]`: `[B, 2 * filters]`."""
+        """The projection of `h` that is added to `[a, b]`: `[B, 2 * filters]`, or of a map
+        `[..., num_conditions]` `[..., 2 * filters]`."""
         hw = tf.cast(tf.convert_to_tensor(self.hw) if hw is None else hw, self.compute_dtype)
-        return tf.matmul(tf.cast(h, self.compute_dtype), hw)
+        h = tf.cast(h, self.compute_dtype)
+        return tf.matmul(h, hw) if h.shape.rank == 2 else tf.tensordot(h, hw, 1)
 
     def get_config(self):
         return super().get_config() | {

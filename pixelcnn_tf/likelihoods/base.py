@@ -25,7 +25,8 @@ class Likelihood:
     """A distribution over pixels.
 
     Attributes:
-      metric: name of what `score` gives, "bits_per_dim" for a true likelihood.
+      metric: name of the score that is reported, "bits_per_dim" for a true likelihood.
+      loss_metric: name of what `score` makes of a loss; None: `metric`.
       has_log_prob: whether it is one, so that `log_prob` can be asked for.
       has_temperature: whether `sample` takes a temperature other than 1.
       num_levels: number of levels per channel.
@@ -34,6 +35,7 @@ class Likelihood:
     """
 
     metric = "bits_per_dim"
+    loss_metric = None
     has_log_prob = True
     has_temperature = True
     num_levels: int
@@ -56,6 +58,15 @@ class Likelihood:
     def score(self, loss: tf.Tensor | float, image_shape: Sequence[int]) -> tf.Tensor | float:
         """The reported score of a mean loss an image: bits/dim for a true likelihood."""
         return bits_per_dim(loss, image_shape)
+
+    def measures(self, images: tf.Tensor, parameters: tf.Tensor) -> dict:
+        """What an evaluation takes the mean of over images, a dict of `[B, ...]`, which has
+        "loss". Arguments as those of `loss`."""
+        return {"loss": self.loss(images, parameters)}
+
+    def scores(self, means: dict, image_shape: Sequence[int]) -> dict:
+        """The reported scores by name, floats, of the means of `measures`; has `metric`."""
+        return {self.metric: float(self.score(means["loss"], image_shape))}
 
     def sample(
         self,

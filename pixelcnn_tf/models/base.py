@@ -1,169 +1,25 @@
 """What every model of the family offers to trainer, evaluation, samplers and export."""
 
-import types
-from collections.abc import Sequence
-
-import keras
 import tensorflow as tf
 
 from pixelcnn_tf import sampling
-from pixelcnn_tf.checks import require_image_shape, require_integer
-from pixelcnn_tf.models.keras_ways import KerasWays
-from pixelcnn_tf.random import Seed, noise_seeds
+from pixelcnn_tf.models.image_model import ImageModel
+from pixelcnn_tf.random import Seed
 
 
-class AutoregressiveModel(KerasWays, keras.Model):
+class AutoregressiveModel(ImageModel):
     """A network that maps images to the parameters of a distribution for every pixel, each
     pixel's computed from the pixels before it in raster order alone.
 
-    Args:
-      image_shape: `(H, W, C)`.
-      num_classes: number of classes of a class-conditional model, or None.
-      num_levels: number of levels per channel, see `pixelcnn_tf.levels`.
+    Arguments and further attributes as those of `ImageModel`.
 
     Attributes:
-      likelihood: a `pixelcnn_tf.likelihoods.base.Likelihood`, set by the subclass.
       passes_per_pixel: passes of the network that sample one pixel: 1 where the likelihood
         samples all channels of a pixel at once; C where the network itself lets G see R, and B
         see both, so that pass c gives channel c only.
-      remat: True saves memory in training at the price of time (gradient checkpointing), where
-        the model offers it.
     """
 
     passes_per_pixel = 1
-    remat = False
-
-    def __init__(
-        self,
-        image_shape: Sequence[int],
-        num_classes: int | None = None,
-        num_levels: int = 256,
-        **kwargs,
-    ):
-        super().__init__(**kwargs)
-        self.image_shape = require_image_shape(image_shape)
-        if num_classes is not None:
-            num_classes = require_integer("num_classes", num_classes, 1, ", or None")
-        self.num_classes = num_classes
-        self.num_levels = num_levels
-        # Namespaces, which Keras leaves alone.
-        self.sampling_functions = types.SimpleNamespace()  # of pixelcnn_tf.sampling.compiled
-        self.sizes = types.SimpleNamespace(models={self.image_shape[:2]: self})
-
-    def initialize(
-        self, images: tf.Tensor, labels: tf.Tensor | None = None, seed: Seed = 0
-    ) -> None:
-        """What the model does once, on a first batch, before it is trained: nothing, unless a
-        subclass says otherwise. Call it outside `strategy.run`.
-
-        Args:
-          images: `[B, H, W, C]`, floats in [-1, 1].
-          labels: as for `conditioning`.
-          seed: int, for whatever is random in it.
-        """
-
-    def at_size(self, height: int, width: int) -> "AutoregressiveModel":
-        """This model for images of another size: the same layers and variables, whose weights
-        know no size. What trains one trains the other.
-
-        Args:
-          height, width: at least 1.
-
-        Returns:
-          A model of the same class with the `image_shape` `(height, width, C)`, made once for each
-          size. `self`, if it has that size.
-
-        Raises:
-          ValueError: for a size that is none.
-        """
-        size = require_integer("height", height, 1), require_integer("width", width, 1)
-        models = self.sizes.models
-        if size not in models:
-            other = object.__new__(type(self))
-            # Not by setattr, with which Keras would track everything a second time.
-            vars(other).update(vars(self))
-            vars(other).update(
-                image_shape=(*size, self.image_shape[-1]),
-                sampling_functions=types.SimpleNamespace(),
-                # What Keras has compiled belongs to the other size.
-                train_function=None,
-                test_function=None,
-                predict_function=None,
-            )
-            models[size] = other
-        return models[size]
-
-    def check_images(self, images: tf.Tensor) -> tf.Tensor:
-        """Returns `images` as a tensor of the dtype that they have.
-
-        Raises:
-          ValueError: unless they are floats `[B, H, W, C]` of this model's `image_shape`, B at
-            least 1.
-        """
-        images = tf.convert_to_tensor(images)
-        if not images.dtype.is_floating:
-            raise ValueError(
-                f"images of dtype {images.dtype.name}: must be floats in [-1, 1]; "
-                "pixelcnn_tf.levels.levels_to_input converts integer levels"
-            )
-        if images.shape.rank != 4 or tuple(images.shape[1:]) != self.image_shape:
-            raise ValueError(
-                f"images of shape {images.shape}: this model takes [B, "
-                f"{', '.join(map(str, self.image_shape))}]"
-            )
-        if images.shape[0] == 0:
-            raise ValueError("images: none given, at least 1 needed")
-        return images
-
-    def conditioning(self, labels: tf.Tensor | None, num: int | None = None) -> tf.Tensor | None:
-        """The conditioning vector h `[B, num_classes]` of labels, or None.
-
-        Args:
-          labels: integer classes `[B]`, 0 ... num_classes - 1, or already vectors
-            `[B, num_classes]` (floats); None for an unconditional model.
-          num: how many images they belong to, if that is known.
-
-        Raises:
-          ValueError: if labels are given to an unconditional model or missing for a
-            conditional one, if their shape is wrong, or (when executing eagerly) if a label
-            is out of range.
-          InvalidArgumentError: inside a `tf.function`, when it runs, if a label is out of range.
-        """
-        if self.num_classes is None:
-            if labels is not None:
-                raise ValueError("labels given, but the model was built with num_classes=None")
-            return None
-        if labels is None:
-            raise ValueError(f"labels missing: the model has num_classes={self.num_classes}")
-        labels = tf.convert_to_tensor(labels)
-        self._check_number(labels, num)
-        if labels.dtype.is_floating:
-            if labels.shape.rank != 2 or labels.shape[1] != self.num_classes:
-                raise ValueError(
-                    f"labels of shape {labels.shape}: vectors must be [B, {self.num_classes}]"
-                )
-            return tf.cast(labels, self.compute_dtype)
-        if labels.shape.rank != 1:
-            raise ValueError(f"labels of shape {labels.shape}: integer classes must be [B]")
-        right = (labels >= 0) & (labels < self.num_classes)
-        if tf.executing_eagerly():
-            wrong = tf.boolean_mask(labels, ~right)
-            if len(wrong):
-                raise ValueError(
-                    f"labels: {wrong[0].numpy()} is not in 0 ... {self.num_classes - 1}"
-                )
-        else:
-            message = f"labels: must lie in 0 ... {self.num_classes - 1}"
-            with tf.control_dependencies([tf.debugging.Assert(tf.reduce_all(right), [message])]):
-                labels = tf.identity(labels)
-        return tf.one_hot(labels, self.num_classes, dtype=self.compute_dtype)
-
-    @staticmethod
-    def _check_number(labels, num):
-        """Raises ValueError if there are known to be more or fewer labels than images."""
-        given = labels.shape[0] if labels.shape.rank else None
-        if None not in (num, given) and given != num:
-            raise ValueError(f"labels: {given} given for {num} images")
 
     def log_prob(self, images: tf.Tensor, labels: tf.Tensor | None = None) -> tf.Tensor:
         """The log-probability of whole images.
@@ -198,19 +54,6 @@ class AutoregressiveModel(KerasWays, keras.Model):
         """Completes images: `pixelcnn_tf.sampling.complete` of this model."""
         return sampling.complete(self, images, mask, seed, labels, **options)
 
-    def seeds_for(self, images: tf.Tensor, seed: Seed | None) -> tf.Tensor:
-        """The seeds of `pixelcnn_tf.random.RandomBits` for the images of a batch.
-
-        Args:
-          images: `[B, H, W, C]`.
-          seed: one seed for the batch, int or `[2]`; `[B, 2]` or `[B, 3]`, used as they are; or
-            None, which draws from TensorFlow's global generator: new at each call, and not
-            reproducible across a resume. Give seeds wherever a run must be.
-        """
-        if seed is None:
-            seed = tf.random.uniform([2], tf.int32.min, tf.int32.max, tf.int32)
-        return noise_seeds(seed, tf.shape(images)[0])
-
     def sample_pixels(
         self,
         images: tf.Tensor,
@@ -237,10 +80,3 @@ class AutoregressiveModel(KerasWays, keras.Model):
     def make_cached_sampler(self):
         """The model's fast sampler (see `CachedSampler` for what it must offer), or None."""
         return None
-
-    def get_config(self):
-        return super().get_config() | {
-            "image_shape": self.image_shape,
-            "num_classes": self.num_classes,
-            "num_levels": self.num_levels,
-        }

@@ -148,6 +148,8 @@ class GatedPixelCNN(AutoregressiveModel):
         any embedding, given as floats), or None.
       spatial_channels: channels D of a map `[B, H, W, D]` that it is conditioned on instead of
         a vector, or None. (A vector beside a map: repeat it over the map.)
+      condition: "grey" or "small:N", a map of the image itself, see `pixelcnn_tf.conditions`; or
+        None.
       input_embedding: the levels are codes without an order: the network is given an embedding
         (of `nr_filters` numbers, learnt) of each code instead of its value.
       num_levels: number of levels per channel, or of codes.
@@ -172,6 +174,7 @@ class GatedPixelCNN(AutoregressiveModel):
         spatial_channels: int | None = None,
         input_embedding: bool = False,
         num_levels: int = 256,
+        condition: str | None = None,
         **kwargs,
     ):
         super().__init__(image_shape, num_classes, num_levels, **kwargs)
@@ -179,18 +182,11 @@ class GatedPixelCNN(AutoregressiveModel):
         if require_integer("kernel_size", kernel_size, 1, ", odd") % 2 == 0:
             raise ValueError(f"kernel_size={kernel_size!r}: must be odd")
         require_bool("input_embedding", input_embedding)
-        if spatial_channels is not None:
-            require_integer("spatial_channels", spatial_channels, 1, ", or None")
-            if num_classes is not None:
-                raise ValueError(
-                    f"num_classes={num_classes} and spatial_channels={spatial_channels}: the "
-                    "condition is a vector or a map, give one of them"
-                )
+        self.set_condition(condition, spatial_channels)
         self.nr_resnet = nr_resnet
         self.nr_filters = nr_filters
         self.nr_output_filters = nr_output_filters
         self.kernel_size = kernel_size
-        self.spatial_channels = spatial_channels
         self.input_embedding = input_embedding
         channels, dtype = self.image_shape[-1], self.dtype_policy
         self.likelihood = Categorical(channels, num_levels)
@@ -198,7 +194,7 @@ class GatedPixelCNN(AutoregressiveModel):
         self.input_channels = channels * nr_filters if input_embedding else channels
 
         def layer(size, **place):
-            conditional = num_classes is not None or spatial_channels is not None
+            conditional = num_classes is not None or self.spatial_channels is not None
             return GatedLayer(
                 nr_filters, size, groups=channels, conditional=conditional, dtype=dtype, **place
             )
@@ -263,25 +259,6 @@ class GatedPixelCNN(AutoregressiveModel):
 
         return GatedCachedSampler(self)
 
-    def conditioning(self, labels: tf.Tensor | None, num: int | None = None) -> tf.Tensor | None:
-        """The condition of labels, see `AutoregressiveModel.conditioning`; with
-        `spatial_channels`, `labels` are maps `[B, H, W, spatial_channels]`, floats.
-
-        Raises:
-          ValueError: if they do not fit the model.
-        """
-        if self.spatial_channels is None:
-            return super().conditioning(labels, num)
-        expected = [*self.image_shape[:2], self.spatial_channels]
-        shape = None if labels is None else tf.convert_to_tensor(labels).shape
-        if labels is None or shape.rank != 4 or list(shape[1:]) != expected:
-            raise ValueError(
-                f"labels of shape {shape}: the model is conditioned on maps [B, "
-                f"{', '.join(map(str, expected))}]"
-            )
-        self._check_number(tf.convert_to_tensor(labels), num)
-        return tf.cast(labels, self.compute_dtype)
-
     def call(
         self,
         images: tf.Tensor,
@@ -294,7 +271,7 @@ class GatedPixelCNN(AutoregressiveModel):
         Args:
           images: `[B, H, W, C]`, floats in [-1, 1].
           labels: the condition: classes `[B]`, vectors `[B, num_classes]` or maps
-            `[B, H, W, spatial_channels]`.
+            `[B, H, W, spatial_channels]`; None of a model with `condition`: the images' own.
           training, seed: for the common interface; nothing here is random.
 
         Returns:
@@ -304,6 +281,7 @@ class GatedPixelCNN(AutoregressiveModel):
           ValueError: if images or labels do not fit the model.
         """
         images = self.check_images(images)
+        labels = self.own_condition(images) if labels is None else labels
         h = self.conditioning(labels, images.shape[0])
         if h is not None and h.shape.rank == 2:
             h = h[:, None, None, :]
@@ -315,6 +293,6 @@ class GatedPixelCNN(AutoregressiveModel):
             "nr_filters": self.nr_filters,
             "nr_output_filters": self.nr_output_filters,
             "kernel_size": self.kernel_size,
-            "spatial_channels": self.spatial_channels,
+            "spatial_channels": None if self.condition else self.spatial_channels,
             "input_embedding": self.input_embedding,
         }

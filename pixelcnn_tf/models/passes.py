@@ -40,7 +40,8 @@ class ImagePass:
 
     Args:
       nonlinearity: that of the residual blocks.
-      h: conditioning vector `[B, num_classes]`, or None.
+      h: conditioning vector `[B, num_classes]`, or a tuple of maps `[B, H, W, D]`, one a stage, or
+        None.
       dropout: a `Dropout`, or None.
       noise: noise of the energy head, or None.
       init: run the data-dependent initialisation of each layer before it is applied.
@@ -51,6 +52,8 @@ class ImagePass:
     def __init__(self, nonlinearity, h=None, dropout=None, noise=None, init=False, remat=False):
         self.nonlinearity = nonlinearity
         self.h = h
+        # By size, which tells a block its stage.
+        self.maps = {m.shape[1:3]: m for m in h} if isinstance(h, tuple) else None
         self.dropout = dropout
         self.noise = noise
         self.init = init
@@ -69,8 +72,9 @@ class ImagePass:
     def _block(self, layer, x, a):
         dropout = None if self.dropout is None else self.dropout.block()
         raw = tuple(part.raw for part in a)
+        h = self.h if self.maps is None else self.maps[x.raw.shape[1:3]]
         if self.remat:
-            return recomputed(layer, dropout, x.raw, raw, self.h)
+            return recomputed(layer, dropout, x.raw, raw, h)
         activated = x.activated, tuple(part.activated for part in a)
         options = dict(dropout=dropout, init=self.init, activated=activated)
-        return layer(x.raw, a=raw, h=self.h, **options)
+        return layer(x.raw, a=raw, h=h, **options)

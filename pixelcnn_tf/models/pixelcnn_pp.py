@@ -25,6 +25,7 @@ from pixelcnn_tf.models.initialization import data_dependent_init
 from pixelcnn_tf.models.passes import ImagePass, add_ones_channel, cut, extend
 from pixelcnn_tf.random import Seed, random_uniforms
 from pixelcnn_tf.sampling.pixelcnn_pp.cached_sampler import CachedSampler
+from pixelcnn_tf.sampling.pixelcnn_pp.condition_maps import condition_maps
 
 NOISE_NUMBER = 0x6E6F6973  # of the energy head's draw; dropout's are the numbers of its blocks
 
@@ -42,6 +43,11 @@ class PixelCNNPlusPlus(AutoregressiveModel):
       resnet_nonlinearity: "concat_elu", "elu" or "relu".
       dropout_p: dropout after the inner nonlinearity of every residual block.
       num_classes: classes of a class-conditional model, or None.
+      spatial_channels: channels D of a map `[B, H, W, D]` that it is conditioned on instead of
+        classes, or None: it enters every gated block by a 1x1 convolution, at half and quarter
+        resolution by its mean over 2 x 2 and 4 x 4 pixels.
+      condition: "grey" or "small:N", a map of the image itself, see `pixelcnn_tf.conditions`; or
+        None.
       energy_distance: give samples for the energy distance instead of a mixture.
       num_levels: number of levels per channel.
       remat: save memory in training at the price of time: keep only the inputs of each gated
@@ -75,6 +81,8 @@ class PixelCNNPlusPlus(AutoregressiveModel):
         energy_distance: bool = False,
         num_levels: int = 256,
         remat: bool = False,
+        spatial_channels: int | None = None,
+        condition: str | None = None,
         **kwargs,
     ):
         super().__init__(image_shape, num_classes, check_num_levels(num_levels), **kwargs)
@@ -83,6 +91,7 @@ class PixelCNNPlusPlus(AutoregressiveModel):
         if channels not in (1, 3):
             raise ValueError(f"image_shape={self.image_shape}: images must have 1 or 3 channels")
         self.nonlinearity = get_nonlinearity(resnet_nonlinearity)
+        self.set_condition(condition, spatial_channels)
 
         self.nr_resnet = require_integer("nr_resnet", nr_resnet, 1)
         self.nr_filters = require_integer("nr_filters", nr_filters, 1)
@@ -112,7 +121,7 @@ class PixelCNNPlusPlus(AutoregressiveModel):
                     stream,
                     self.resnet_nonlinearity,
                     auxiliary=auxiliary,
-                    num_conditions=self.num_classes,
+                    num_conditions=self.num_classes or self.spatial_channels,
                     dtype=dtype,
                 )
                 for _ in range(count)
@@ -213,7 +222,8 @@ class PixelCNNPlusPlus(AutoregressiveModel):
 
         Args:
           images: `[B, H, W, C]`, floats in [-1, 1].
-          labels: classes `[B]` (or vectors `[B, num_classes]`) of a conditional model.
+          labels: classes `[B]` (or vectors `[B, num_classes]`) of a conditional model, or maps
+            `[B, H, W, spatial_channels]`; None of a model with `condition`: the images' own.
           training: apply dropout.
           seed: for dropout and the energy head's noise: one int or `[2]` for the batch; `[B, 2]`
             int32, one an example, whose noise does not depend on the batch around it; `[B, 3]`,
@@ -234,7 +244,10 @@ class PixelCNNPlusPlus(AutoregressiveModel):
           ValueError: if images or labels do not fit the model.
         """
         images = tf.cast(self.check_images(images), self.compute_dtype)
+        labels = self.own_condition(images) if labels is None else labels
         h = self.conditioning(labels, images.shape[0])
+        if self.spatial_channels is not None:
+            h = condition_maps(h, self.num_stages)
         dropout = None
         if dropout_masks is not None:
             dropout = Dropout(self.dropout_p, masks=dropout_masks)
@@ -290,6 +303,9 @@ class PixelCNNPlusPlus(AutoregressiveModel):
         return CachedSampler(self)
 
     def get_config(self):
+        maps = {}  # left out where there are none: as they were before, fingerprints are the same
+        if self.spatial_channels and not self.condition:
+            maps["spatial_channels"] = self.spatial_channels
         return super().get_config() | {
             "nr_resnet": self.nr_resnet,
             "nr_filters": self.nr_filters,
@@ -298,4 +314,5 @@ class PixelCNNPlusPlus(AutoregressiveModel):
             "dropout_p": self.dropout_p,
             "energy_distance": self.energy_distance,
             "remat": self.remat,
+            **maps,
         }

@@ -16,7 +16,8 @@ class PolyakAverage:
     """Keeps `averaged_model`'s variables at the moving average of `model`'s.
 
     `s <- s - (1 - polyak_decay) (s - p)`, constant decay, no debiasing, as the official code.
-    Deviation (see BUILD_NOTES.md): it starts from the initialised values and is fed after each
+    What a model of this library learns without gradients (`state`) is averaged too. Deviation (see
+    BUILD_NOTES.md): it starts from the initialised values and is fed after each
     step. Works under `tf.distribute`: call both methods in cross-replica context.
 
     Args:
@@ -31,11 +32,12 @@ class PolyakAverage:
     def __init__(
         self, model: keras.Model, averaged_model: keras.Model, polyak_decay: float = 0.9995
     ):
+        def weights(model):
+            return [*model.trainable_variables, *getattr(model, "state", [])]
+
         self.pairs = [
             (shadow.value, variable.value)
-            for shadow, variable in zip(
-                averaged_model.trainable_variables, model.trainable_variables, strict=True
-            )
+            for shadow, variable in zip(weights(averaged_model), weights(model), strict=True)
         ]
         for shadow, variable in self.pairs:
             if shadow.shape != variable.shape:

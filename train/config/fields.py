@@ -5,9 +5,11 @@ when a run is continued; the flag of the same name is made from that.
 """
 
 import dataclasses
+import re
 from collections.abc import Callable
 from typing import NamedTuple
 
+from train.config.codes import run_of_codes
 from train.config.models import MODELS
 from train.config.sizes import TEXT as SIZE_TEXT
 from train.config.sizes import is_size
@@ -32,8 +34,14 @@ def one_of(*names) -> Allowed:
 
 ANY = Allowed("", lambda value: True)
 SHARE = Allowed("at least 0 and below 1", lambda value: 0 <= value < 1)
+NOT_NEGATIVE = Allowed("a number of at least 0", lambda value: 0 <= value < float("inf"))
 FACTOR = Allowed("above 0 and at most 1", lambda value: 0 < value <= 1)
 SEED = Allowed("from 0 to 2147483647", lambda value: 0 <= value < 2**31)
+MAP_NAMES = re.compile("(grey|small:([2-9]|[1-5][0-9]|6[0-4]))?")
+CONDITION = Allowed(
+    "grey, or small:N with N from 2 to 64", lambda value: bool(MAP_NAMES.fullmatch(value))
+)
+CODES = Allowed("from 2 to 65536", lambda value: 2 <= value <= 65536)
 LEVELS = Allowed("0, or 2 to 65536", lambda value: value == 0 or 2 <= value <= 65536)
 PROBABILITY = Allowed("from 0 to 1", lambda value: 0 <= value <= 1)
 SIZE = Allowed(SIZE_TEXT, is_size)
@@ -61,7 +69,9 @@ class Config:
 
     # data
     dataset: str = field(
-        "digits", "digits (built in), a tfds name such as cifar10, folder:/path, or a .npz file"
+        "digits",
+        "digits (built in), a tfds name such as cifar10, folder:/path, a .npz file, or "
+        "codes:<workdir of a vq_vae run>",
     )
     data_dir: str = field(
         "", "where tfds data sets are or go; default: tfds' own folder", may_change=True
@@ -127,9 +137,32 @@ class Config:
         "concat_elu", "concat_elu, elu or relu", one_of("concat_elu", "elu", "relu")
     )
     class_conditional: bool = field(False, "condition the model on the labels")
+    condition: str = field(
+        "",
+        "condition the model on a map of the image: grey (luminance: colourisation), or small:4 "
+        "(the image reduced 4 times: super-resolution; 2 to 64)",
+        CONDITION,
+    )
     energy_distance: bool = field(False, "train with the energy distance instead of the likelihood")
     input_embedding: bool = field(
-        False, "the levels are codes: the network gets an embedding of each"
+        False,
+        "the levels are codes: the network gets an embedding of each; on by default for "
+        "--dataset=codes:...",
+    )
+    nr_embeddings: int = field(512, "codes of the codebook, 2 to 65536", CODES)
+    embedding_dim: int = field(64, "length of the vector of a code", at_least(1))
+    commitment: float = field(0.25, "beta, weight of the commitment loss", NOT_NEGATIVE)
+    codebook: str = field(
+        "loss",
+        "how it is learnt: loss (by gradient, as in the paper) or ema (by moving averages)",
+        one_of("loss", "ema"),
+    )
+    ema_decay: float = field(0.99, "gamma of the codebook's moving averages", SHARE)
+    restart_codes: int = field(
+        0,
+        "move a code that no training image of so many steps has to a vector of the batch; 0: "
+        "never",
+        at_least(0),
     )
     # optimisation
     learning_rate: float = field(0.001, "base learning rate", FACTOR)
@@ -227,12 +260,21 @@ def check(config: Config) -> None:
             f"--num_levels={config.num_levels}: with --input_embedding the levels are codes, "
             "which have no order and cannot be quantised; leave it out"
         )
+    if run_of_codes(config.dataset) is not None:
+        for name in ("num_levels", "resize", "binarize", "random_flip"):
+            if getattr(config, name):
+                raise UserError(
+                    f"--{name}={getattr(config, name)}: --dataset={config.dataset} gives codes, "
+                    "not intensities; give it to the VQ-VAE's own run"
+                )
     for name in ("resize", "binarize"):
         if getattr(config, name) and config.input_embedding:
             raise UserError(
                 f"--{name}={getattr(config, name)}: with --input_embedding the levels are codes, "
                 "which have no order; leave it out"
             )
+    if config.condition:
+        _check_condition(config)
     if config.binarize and config.num_levels:
         raise UserError(
             f"--num_levels={config.num_levels}: --binarize={config.binarize} gives 2 levels; use "
@@ -240,3 +282,17 @@ def check(config: Config) -> None:
         )
     if config.strategy == "one_device" and config.nr_gpu > 1:
         raise UserError(f"--nr_gpu={config.nr_gpu}: --strategy=one_device uses one device")
+
+
+def _check_condition(config):
+    """Raises UserError for what `--condition` does not go with."""
+    flag = f"--condition={config.condition}"
+    if config.class_conditional:
+        raise UserError(
+            f"{flag}: a model is conditioned on a map or on classes (--class_conditional), not on "
+            "both; use only one"
+        )
+    if config.energy_distance:
+        raise UserError(f"{flag}: not with --energy_distance; use only one")
+    if config.input_embedding or run_of_codes(config.dataset) is not None:
+        raise UserError(f"{flag}: is made of intensities, not of codes; leave it out")

@@ -1,7 +1,8 @@
 """The models of the program, by the name of `--model`. Imports no TensorFlow.
 
-To add one, write it as a subclass of `pixelcnn_tf.models.base.AutoregressiveModel` in a file
-of its own, and enter it in `MODELS`.
+To add one, write it as a subclass of `pixelcnn_tf.models.base.AutoregressiveModel` (or, if it has
+no likelihood of images, of `pixelcnn_tf.models.image_model.ImageModel`) in a file of its own, and
+enter it in `MODELS`.
 """
 
 import importlib
@@ -10,6 +11,7 @@ from typing import NamedTuple
 from train.errors import UserError
 
 CONDITIONAL = "class_conditional"  # becomes the argument num_classes
+MAP = "condition"  # no text becomes None
 REMAT = "remat"  # becomes the attribute
 
 
@@ -33,9 +35,9 @@ class Entry(NamedTuple):
         return {field for size in self.sizes.values() for field in size} | set(self.options)
 
 
-def _sizes(tiny, small, paper, third="nr_output_filters"):
-    """The sizes of each preset: `(nr_resnet, nr_filters, third)`, as dicts."""
-    names = ("nr_resnet", "nr_filters", third)
+def _sizes(tiny, small, paper, *others):
+    """The sizes of each preset: `(nr_resnet, nr_filters, *others)`, as dicts."""
+    names = ("nr_resnet", "nr_filters", *(others or ("nr_output_filters",)))
     every = {"tiny": tiny, "small": small, "paper": paper}
     return {name: dict(zip(names, size, strict=True)) for name, size in every.items()}
 
@@ -45,7 +47,7 @@ MODELS = {
         "pixelcnn_tf.models.pixelcnn_pp:PixelCNNPlusPlus",
         "PixelCNN++; nr_resnet blocks in each of 3 stages, up and down, of nr_filters maps",
         _sizes((1, 24, 5), (2, 32, 5), (5, 160, 10), "nr_logistic_mix"),
-        ("resnet_nonlinearity", "dropout_p", "energy_distance", CONDITIONAL, REMAT),
+        ("resnet_nonlinearity", "dropout_p", "energy_distance", MAP, CONDITIONAL, REMAT),
     ),
     "pixelcnn": Entry(
         "pixelcnn_tf.models.pixelcnn:PixelCNN",
@@ -56,7 +58,7 @@ MODELS = {
         "pixelcnn_tf.models.gated_pixelcnn:GatedPixelCNN",
         "Gated PixelCNN; nr_resnet layers after the first, stacks of p = nr_filters maps",
         _sizes((5, 24, 32), (8, 48, 128), (20, 384, 1024)),
-        ("input_embedding", CONDITIONAL),
+        ("input_embedding", MAP, CONDITIONAL),
     ),
     "row_lstm": Entry(
         "pixelcnn_tf.models.pixel_rnn.row_lstm:RowLSTM",
@@ -68,10 +70,19 @@ MODELS = {
         "PixelRNN; nr_resnet Diagonal BiLSTM layers of h = nr_filters",
         _sizes((3, 24, 32), (6, 48, 128), (12, 128, 1024)),
     ),
+    "vq_vae": Entry(
+        "pixelcnn_tf.models.vq_vae:VQVAE",
+        "VQ-VAE, whose codes another run models (--dataset=codes:...); nr_resnet residual blocks "
+        "of nr_filters maps",
+        _sizes(
+            (2, 64, 32, 32), (2, 128, 512, 64), (2, 256, 512, 64), "nr_embeddings", "embedding_dim"
+        ),
+        ("commitment", "codebook", "ema_decay", "restart_codes"),
+    ),
 }
 
 
-# Fields of `Config` that only some models have: arguments of the same name, but for the two above.
+# Fields of `Config` that only some models have: arguments of the same name, but for those above.
 MODEL_FIELDS = sorted(set().union(*(entry.fields() for entry in MODELS.values())))
 
 
@@ -83,7 +94,7 @@ def make_model(config, dataset):
       dataset: a `Dataset` or `DataDescription`.
 
     Returns:
-      An `AutoregressiveModel`.
+      An `ImageModel`.
 
     Raises:
       UserError: if the two do not fit.
@@ -96,6 +107,8 @@ def make_model(config, dataset):
     module, name = entry.path.split(":")
     fields = entry.fields()
     arguments = {field: getattr(config, field) for field in fields - {CONDITIONAL, REMAT}}
+    if MAP in fields:
+        arguments[MAP] = config.condition or None
     if CONDITIONAL in fields:
         arguments["num_classes"] = dataset.num_classes if config.class_conditional else None
     model = getattr(importlib.import_module(module), name)

@@ -3,6 +3,7 @@
 import dataclasses
 import os
 
+from train.config.codes import run_of_codes
 from train.config.fields import Config, check
 from train.config.models import MODEL_FIELDS, MODELS
 from train.errors import UserError
@@ -63,9 +64,14 @@ def from_values(values: dict) -> Config:
     if model not in MODELS:
         raise UserError(f"--model={model}: must be one of {', '.join(MODELS)}")
     _refuse_foreign_fields(model, values)
-    config = Config(**(PRESETS[name].changes | MODELS[model].sizes[name] | values))
+    defaults = PRESETS[name].changes | MODELS[model].sizes[name]
+    run = run_of_codes(values.get("dataset", Config.dataset))
+    if run is not None and "input_embedding" in MODELS[model].fields():
+        defaults = defaults | {"input_embedding": True}
+    config = Config(**(defaults | values))
     if not config.workdir:
-        plain = config.dataset.replace("folder:", "").strip("/").replace("/", "-")
+        plain = config.dataset if run is None else f"codes-{os.path.basename(run.rstrip('/'))}"
+        plain = plain.replace("folder:", "").strip("/").replace("/", "-")
         parts = [plain, name] if model == Config.model else [plain, model, name]
         config = config.replace(workdir=os.path.join("runs", "-".join(parts)))
     check(config)

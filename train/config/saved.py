@@ -12,11 +12,15 @@ from train.files import write_json
 
 
 class DataDescription(NamedTuple):
-    """What a model must know of its data; `train.data.dataset.Dataset` has the same attributes."""
+    """What a model must know of its data; `train.data.dataset.Dataset` has the same attributes.
+
+    `fingerprint` is that of the VQ-VAE whose codes the images are, or "".
+    """
 
     image_shape: tuple[int, int, int]
     num_levels: int
     num_classes: int | None
+    fingerprint: str = ""
 
 
 class Saved(NamedTuple):
@@ -99,7 +103,10 @@ def _description(data) -> DataDescription:
     _require_integer("data.num_levels", data["num_levels"], least=2)
     if data["num_classes"] is not None:
         _require_integer("data.num_classes", data["num_classes"], least=1)
-    return DataDescription(tuple(shape), data["num_levels"], data["num_classes"])
+    fingerprint = data.get("fingerprint", "")  # older runs have none
+    if not isinstance(fingerprint, str):
+        raise ValueError(f"data.fingerprint is {fingerprint!r}, must be a string")
+    return DataDescription(tuple(shape), data["num_levels"], data["num_classes"], fingerprint)
 
 
 def _versions(value):
@@ -180,6 +187,12 @@ def refuse_images_of_another_kind(
         found = getattr(dataset, field)
         if field == "num_classes" and not config.class_conditional:
             continue  # an unconditional model knows nothing of them
+        if field == "fingerprint" and value != found:
+            raise UserError(
+                f"{what} the codes of a VQ-VAE with the fingerprint {value or 'none'}, but "
+                f"--dataset={config.dataset} has {found or 'none'}: it was changed or is another "
+                "one; put its checkpoints back, or train another prior"
+            )
         if field == "image_shape":
             same = all(there in (None, here) for there, here in zip(found, value, strict=True))
         else:

@@ -30,6 +30,7 @@ class Dataset(NamedTuple):
       levels_are_known: the source tells how many levels its images have; else 256 is assumed of 8
         bits.
       warnings: sentences for who trains on it.
+      fingerprint: of the VQ-VAE whose codes the images are, or "".
     """
 
     name: str
@@ -45,6 +46,7 @@ class Dataset(NamedTuple):
     benchmark: str = ""
     levels_are_known: bool = True
     warnings: tuple = ()
+    fingerprint: str = ""
 
     def map_splits(self, function: Callable[[Split], Split]) -> "Dataset":
         """The data set with `function` applied to each of its splits."""

@@ -5,11 +5,13 @@ A source of data is a file of its own, whose function gives a `Dataset`, and a l
 
 import numpy as np
 
+from train.config.codes import run_of_codes
 from train.config.fields import Config
 from train.config.saved import DataDescription
 from train.data import checks
 from train.data.arrays import load_digits, load_npz
 from train.data.augmentation import Augmentation
+from train.data.codes import load_codes
 from train.data.dataset import Dataset, quantize
 from train.data.folder import load_folder
 from train.data.image_file import resize
@@ -25,7 +27,7 @@ def load(
     """Loads a data set.
 
     Args:
-      name: "digits", "folder:/path", a path ending in ".npz", or a tfds name.
+      name: "digits", "folder:/path", a path ending in ".npz", "codes:<workdir>", or a tfds name.
       data_dir: where tfds data sets are prepared; "" for tfds' default.
       num_levels: quantise the images to so many levels (see `quantize`); 0: leave them.
       options: what else is done to them, see `DataOptions`.
@@ -64,8 +66,13 @@ def load(
 
 def load_configured(config: Config, data_dir: str = "") -> Dataset:
     """`load` with all that a checked configuration says; `data_dir` wins over its own."""
-    return load(
+    dataset = load(
         config.dataset, data_dir or config.data_dir, config.num_levels, DataOptions.of(config)
+    )
+    if not config.condition:
+        return dataset
+    return dataset._replace(benchmark="").add_note(
+        f"bits/dim given the condition {config.condition}: not comparable with results without it"
     )
 
 
@@ -126,6 +133,8 @@ def _local_source(name):
     """The function that loads a data set of this machine's files, or None for one of tfds."""
     if name == "digits":
         return lambda _, options: load_digits(options)
+    if run_of_codes(name) is not None:
+        return load_codes
     if name.startswith("folder:"):
         return load_folder
     return load_npz if name.endswith(".npz") else None

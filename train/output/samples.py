@@ -12,12 +12,14 @@ from pixelcnn_tf import sampling
 from pixelcnn_tf.grid import grid, to_uint8
 from pixelcnn_tf.levels import input_to_levels, levels_to_input
 from pixelcnn_tf.models.base import AutoregressiveModel
+from pixelcnn_tf.models.image_model import ImageModel
 from pixelcnn_tf.random import example_seeds
 from train.data.dataset import Dataset
 from train.devices.replicas import on_all_replicas
 from train.devices.workers import Workers
 from train.errors import UserError, writing
 from train.output.grid import picture_bytes, write_npz, write_png
+from train.workdir.codes import VQVAERun
 from train.workdir.progress import duration
 
 BATCH_SIZE = 64  # images sampled at a time, whatever the number asked for
@@ -65,12 +67,15 @@ class RowProgress:
             self.say(f"sampling: {self.done} of {self.total} rows")
 
 
-def refuse_too_many(model: AutoregressiveModel, num_samples: int, what: str) -> None:
+def refuse_too_many(
+    model: ImageModel, num_samples: int, what: str, vq_vae: VQVAERun | None = None
+) -> None:
     """Raises UserError, which begins with `what`, if so many samples need too much memory."""
+    shown = model.image_shape if vq_vae is None else vq_vae.model.image_shape
     height, width, channels = model.image_shape
     # Noise; given, sampled and whole images in float32, as levels and in the picture.
     numbers = height * width * (model.likelihood.num_uniforms + 3 * channels)
-    each = 4 * numbers + 2 * math.prod(model.image_shape) + picture_bytes(model.image_shape)
+    each = 4 * numbers + 2 * math.prod(shown) + picture_bytes(shown)
     if num_samples * each > MAX_BYTES:
         raise UserError(
             f"{what}: takes {num_samples * each:,} bytes of memory, {each:,} an image; at most "
@@ -85,13 +90,35 @@ def _levels(model, images):
     return levels.astype(np.uint8 if model.num_levels <= 256 else np.uint16)
 
 
-def _finish(model, images, begin, path, arrays, make_picture, say, advice=""):
-    """Writes `<path>.npz` and `<path>.png`; returns the picture."""
+def _shown(model, levels, vq_vae):
+    """Levels of a model, or its codes, as images to look at: uint8 `[N, H, W, C]`."""
+    if vq_vae is None:
+        return to_uint8(levels, model.num_levels)
+    return to_uint8(vq_vae.decode(levels), vq_vae.model.num_levels)
+
+
+def finish(model, images, begin, path, arrays, make_picture, say, advice="", vq_vae=None):
+    """Writes `<path>.npz` and `<path>.png`; returns the picture.
+
+    Args:
+      model: the model.
+      images: what it drew, values in [-1, 1].
+      begin: when that began, of `time.monotonic`.
+      path: without extension.
+      arrays: what the `.npz` holds besides `images` and `num_levels`.
+      make_picture: function of the images, uint8 `[N, H, W, C]`.
+      say, advice, vq_vae: as for `write_samples`.
+    """
     levels = _levels(model, images)
-    picture = make_picture(to_uint8(levels, model.num_levels))
+    num_levels = model.num_levels
+    if vq_vae is not None:
+        arrays = arrays | {"codes": levels[..., 0]}
+        levels, num_levels = vq_vae.decode(levels), vq_vae.model.num_levels
+    arrays = {"images": levels, "num_levels": num_levels} | arrays
+    picture = make_picture(to_uint8(levels, num_levels))
     with writing(path, advice):
         os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
-        write_npz(path + ".npz", images=levels, num_levels=model.num_levels, **arrays)
+        write_npz(path + ".npz", **arrays)
         write_png(path + ".png", picture)
     say(f"{len(levels)} samples in {duration(time.monotonic() - begin)}: {path}.png, .npz")
     return picture
@@ -109,11 +136,13 @@ def write_samples(
     between_rows: Callable[[], None] | None = None,
     request: str = "",
     advice: str = "",
+    vq_vae: VQVAERun | None = None,
 ) -> np.ndarray:
     """Samples images and writes `<path>.png` (a grid) and `<path>.npz`.
 
     The `.npz` holds `images`, integer levels `[N, H, W, C]` (uint8 up to 256 levels),
-    `num_levels`, `seed` and, for a conditional model, `labels`.
+    `num_levels`, `seed` and, for a conditional model, `labels`. With `vq_vae` the model's own
+    samples are `codes` `[N, h, w]`, and `images` what they decode to.
 
     Args:
       model: an `AutoregressiveModel`.
@@ -129,6 +158,7 @@ def write_samples(
       between_rows: called now and then; it may raise `Interrupted`, which ends the sampling.
       request: what was asked for, in words; kept as `request` in the `.npz`.
       advice: what the user should know if a file cannot be written.
+      vq_vae: the VQ-VAE whose codes the model gives, or None.
 
     Returns:
       The grid, uint8 `[H', W', C]`.
@@ -138,7 +168,7 @@ def write_samples(
       UserError: if so many samples need too much memory, or a file cannot be written.
       Interrupted: see `on_all_replicas`.
     """
-    refuse_too_many(model, num_samples, f"--num_samples={num_samples}")
+    refuse_too_many(model, num_samples, f"--num_samples={num_samples}", vq_vae)
     workers = workers or Workers()
     begin = time.monotonic()
     rows = None
@@ -170,10 +200,10 @@ def write_samples(
         return grid(levels, rows=rows)
 
     if not workers.is_chief:
-        return make_picture(to_uint8(_levels(model, images), model.num_levels))
+        return make_picture(_shown(model, _levels(model, images), vq_vae))
     if request:
         arrays["request"] = request
-    return _finish(model, images, begin, path, arrays, make_picture, say, advice)
+    return finish(model, images, begin, path, arrays, make_picture, say, advice, vq_vae)
 
 
 def given_mask(part: str, image_shape: tuple) -> np.ndarray:
@@ -195,10 +225,13 @@ def write_completions(
     temperature: float = 1.0,
     say: Callable[[str], None] = print,
     request: str = "",
+    vq_vae: VQVAERun | None = None,
 ) -> np.ndarray:
     """Completes test images; writes `<path>.png` and `<path>.npz`.
 
-    A row of the picture: the original, what was given (the rest grey), the completions.
+    A row of the picture: the original, what was given (the rest grey), the completions; the `.npz`
+    has `images`, `originals`, `mask` `[H, W]`, `num_levels` and `seed`. With `vq_vae` all images
+    are decoded from codes, the originals too, and `codes` and `mask` are those of the codes.
 
     Args:
       model: an `AutoregressiveModel`.
@@ -206,7 +239,7 @@ def write_completions(
       part: "top" or "left", see `given_mask`.
       num_images: how many images; at most all of the split.
       num_completions: how many completions of each.
-      seed, path, temperature, say, request: as for `write_samples`.
+      seed, path, temperature, say, request, vq_vae: as for `write_samples`.
 
     Returns:
       The picture, uint8 `[H', W', C]`.
@@ -220,14 +253,18 @@ def write_completions(
         model,
         num_images * (num_completions + 2),
         f"--num_samples={num_images} --num_completions={num_completions}",
+        vq_vae,
     )
     batch = next(iter(dataset.test.in_order(num_images)))
     originals = np.repeat(batch["images"].numpy(), num_completions, axis=0)
+    values = levels_to_input(originals, model.num_levels)
     labels = np.repeat(batch["labels"].numpy(), num_completions) if model.num_classes else None
+    if model.condition is not None:
+        labels = model.own_condition(values)
     mask = given_mask(part, model.image_shape)
     completed = sampling.complete(
         model,
-        levels_to_input(originals, model.num_levels),
+        values,
         mask,
         seed,
         labels,
@@ -237,13 +274,15 @@ def write_completions(
     )
 
     def make_picture(completions):
-        first = to_uint8(originals[::num_completions], model.num_levels)
-        given = np.where(mask[..., None] == 1, first, NOT_GIVEN).astype(np.uint8)
-        shape = [num_images, num_completions, *model.image_shape]
+        first = _shown(model, originals[::num_completions], vq_vae)
+        pixels = mask if vq_vae is None else vq_vae.enlarge(mask)
+        given = np.where(pixels[..., None] == 1, first, NOT_GIVEN).astype(np.uint8)
+        shape = [num_images, num_completions, *first.shape[1:]]
         rows = np.concatenate([first[:, None], given[:, None], completions.reshape(shape)], axis=1)
-        return grid(rows.reshape(-1, *model.image_shape), columns=num_completions + 2)
+        return grid(rows.reshape(-1, *first.shape[1:]), columns=num_completions + 2)
 
-    arrays = {"seed": seed, "originals": originals, "mask": mask}
+    shown = originals if vq_vae is None else vq_vae.decode(originals)
+    arrays = {"seed": seed, "originals": shown, "mask": mask}
     if request:
         arrays["request"] = request
-    return _finish(model, completed, begin, path, arrays, make_picture, say)
+    return finish(model, completed, begin, path, arrays, make_picture, say, vq_vae=vq_vae)

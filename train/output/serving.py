@@ -5,7 +5,8 @@ import os
 import tensorflow as tf
 
 from pixelcnn_tf.export import CHEAP_SIGNATURES, levels_dtype
-from pixelcnn_tf.models.base import AutoregressiveModel
+from pixelcnn_tf.models.image_model import ImageModel
+from pixelcnn_tf.models.vq_vae import VQVAE
 from train.files import write_text
 
 WARMUP_FILE = os.path.join("assets.extra", "tf_serving_warmup_requests")  # TF Serving's name
@@ -30,13 +31,17 @@ max_enqueued_batches { value: 64 }
 """
 
 
-def write_warmup(folder: str, name: str, model: AutoregressiveModel) -> list[str]:
+def write_warmup(
+    folder: str, name: str, model: ImageModel, signatures: list[str], vq_vae: VQVAE | None = None
+) -> list[str]:
     """Writes the requests that a server tries when it loads the model, one a cheap signature.
 
     Args:
       folder: of the SavedModel.
       name: name of the model on the server.
-      model: the exported `AutoregressiveModel`.
+      model: the exported model.
+      signatures: the names of what was exported.
+      vq_vae: the `VQVAE` exported with it, or None.
 
     Returns:
       The names of the signatures that are warmed up; no file is written if there are none.
@@ -46,10 +51,11 @@ def write_warmup(folder: str, name: str, model: AutoregressiveModel) -> list[str
     """
     from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
-    names = [name for name in CHEAP_SIGNATURES if model.likelihood.has_log_prob]
+    names = [name for name in CHEAP_SIGNATURES if name in signatures]
     if not names:
         return names
-    inputs = {"images": tf.zeros([1, *model.image_shape], levels_dtype(model.num_levels))}
+    shown = vq_vae or model
+    inputs = {"images": tf.zeros([1, *shown.image_shape], levels_dtype(shown.num_levels))}
     if model.num_classes:
         inputs["labels"] = tf.zeros([1], tf.int32)
     path = os.path.join(folder, WARMUP_FILE)
@@ -59,7 +65,10 @@ def write_warmup(folder: str, name: str, model: AutoregressiveModel) -> list[str
             request = predict_pb2.PredictRequest()
             request.model_spec.name = name
             request.model_spec.signature_name = signature
-            for key, value in inputs.items():
+            given = inputs
+            if signature == "decode":
+                given = {"codes": tf.zeros([1, *model.codes_shape[:2]], tf.int32)}
+            for key, value in given.items():
                 request.inputs[key].CopyFrom(tf.make_tensor_proto(value))
             log = prediction_log_pb2.PredictLog(request=request)
             writer.write(prediction_log_pb2.PredictionLog(predict_log=log).SerializeToString())

@@ -1,55 +1,82 @@
 """The exact score over every image of a split."""
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
 from pixelcnn_tf.levels import levels_to_input
-from pixelcnn_tf.models.base import AutoregressiveModel
+from pixelcnn_tf.models.image_model import ImageModel
+
+
+class Evaluation(NamedTuple):
+    """Of every image of a split.
+
+    Attributes:
+      loss: the mean loss an image (nats for a likelihood).
+      scores: by name, floats; has the likelihood's `metric`.
+    """
+
+    loss: float
+    scores: dict
+
+
+def others(scores: dict, metric: str) -> str:
+    """The scores besides `metric`, as ", name value" each; mostly ""."""
+    return "".join(f", {name} {x:.4g}" for name, x in scores.items() if name != metric)
 
 
 def make_evaluate(
-    model: AutoregressiveModel,
+    model: ImageModel,
     strategy: tf.distribute.Strategy,
     say: Callable[[str], None] | None = None,
-) -> Callable[..., float]:
+) -> Callable[..., Evaluation]:
     """Compiles the evaluation of a model.
 
     Args:
-      model: an `AutoregressiveModel`, built in the strategy's scope.
+      model: an `ImageModel`, built in the strategy's scope.
       strategy: a `tf.distribute.Strategy`.
       say: function that takes a line of text: that it is being compiled.
 
     Returns:
-      Function `(split, batch_size, between_batches=None) -> loss`, the mean loss an image (nats
-      for a likelihood, a float), without dropout, every image of the split counted exactly once.
+      Function `(split, batch_size, between_batches=None) -> Evaluation`, without dropout, every
+      image of the split counted exactly once.
       `batch_size` is that of all replicas together; one above the number of images is taken as
       that. `between_batches()` is called after each batch, and may raise to end it.
     """
 
-    def replica_loss(batch):
+    def replica_sums(batch):
         images = levels_to_input(batch["images"], model.num_levels)
         labels = batch["labels"] if model.num_classes else None
         parameters = model(images, labels, seed=batch["seeds"])
-        losses = model.likelihood.loss(images, parameters)
-        return tf.reduce_sum(losses * batch["weights"])
+        measures = model.likelihood.measures(images, parameters)
+
+        def weighted(measure):  # [B, ...]
+            shape = [-1] + [1] * (measure.shape.rank - 1)
+            return tf.reduce_sum(measure * tf.reshape(batch["weights"], shape), axis=0)
+
+        return {name: weighted(measure) for name, measure in measures.items()}
 
     @tf.function(autograph=False)
-    def batch_loss(batch):
-        losses = strategy.run(replica_loss, args=(batch,))
-        return strategy.reduce(tf.distribute.ReduceOp.SUM, losses, axis=None)
+    def batch_sums(batch):
+        sums = strategy.run(replica_sums, args=(batch,))
+        add = tf.distribute.ReduceOp.SUM
+        return {name: strategy.reduce(add, value, axis=None) for name, value in sums.items()}
 
     def evaluate(split, batch_size, between_batches=None):
-        if say is not None and not batch_loss.experimental_get_tracing_count():
+        if say is not None and not batch_sums.experimental_get_tracing_count():
             say("compiling the evaluation ...")
         replicas = strategy.num_replicas_in_sync
         batch_size = min(batch_size, -(-split.num_examples // replicas) * replicas)
-        total = np.float64(0.0)
+        totals = {}
         for batch in strategy.experimental_distribute_dataset(split.in_order(batch_size)):
-            total += batch_loss(batch).numpy()
+            for name, value in batch_sums(batch).items():
+                totals[name] = totals.get(name, np.float64(0.0)) + value.numpy()
             if between_batches is not None:
                 between_batches()
-        return float(total / split.num_examples)
+        means = {name: total / split.num_examples for name, total in totals.items()}
+        scores = model.likelihood.scores(means, model.image_shape)
+        return Evaluation(float(means["loss"]), scores)
 
     return evaluate

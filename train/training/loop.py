@@ -5,16 +5,22 @@ import os
 import sys
 import time
 
+from pixelcnn_tf.models.base import AutoregressiveModel
 from train.devices.signals import StopRequest
 from train.errors import Interrupted, NotFinite, Stopped
+from train.output.conditioned import write_conditioned
+from train.output.reconstructions import write_reconstructions
 from train.output.samples import write_samples
-from train.training.evaluation import make_evaluate
+from train.training.evaluation import Evaluation, make_evaluate, others
 from train.training.schedule import EVALUATE, LOG, SAMPLE, SAVE, Schedule
 from train.training.trainer import Trainer
 from train.training.window import Window
+from train.workdir.codes import VQVAERun
 from train.workdir.metrics import GOES_ON, MetricsLog, NoLog
 from train.workdir.progress import Progress, duration
 from train.workdir.restarts import MAX_RESTARTS, Restarts
+
+VERSIONS = 4  # images drawn given each condition, in the pictures of a training
 
 
 class Loop:
@@ -24,14 +30,25 @@ class Loop:
       trainer: the run's `Trainer`, restored or initialised.
       last_step: number of the last step.
       stop: a `train.devices.signals.StopRequest`.
+      vq_vae: the VQ-VAE whose codes the model is trained on, or None.
     """
 
-    def __init__(self, trainer: Trainer, last_step: int, stop: StopRequest):
+    def __init__(
+        self,
+        trainer: Trainer,
+        last_step: int,
+        stop: StopRequest,
+        vq_vae: VQVAERun | None = None,
+    ):
         self.trainer = trainer
         self.config = trainer.config
         self.dataset = trainer.dataset
         self.workers = trainer.workers
         self.stop = stop
+        self.vq_vae = vq_vae
+        # What has no samples shows what it makes of images, as often as that is scored.
+        self.has_samples = isinstance(trainer.model, AutoregressiveModel)
+        self.pictures = SAMPLE if self.has_samples else EVALUATE
         self.batch_size = trainer.global_batch_size
         self.metric = trainer.model.likelihood.metric
         # Of the names in the log; a part of another split goes by "test" too.
@@ -46,11 +63,11 @@ class Loop:
         }
         self.results = None  # of the evaluation of the last step done, if there was one
 
-    def run(self, step: int) -> tuple[dict, dict]:
+    def run(self, step: int) -> dict[str, Evaluation]:
         """Runs from the trainer's present state, which is that after `step`, to the end.
 
         Returns:
-          The final losses an image and scores, two dicts with the keys averaged and raw.
+          The final evaluations, "averaged" and "raw".
 
         Raises:
           Stopped: after a signal; the state is saved.
@@ -123,7 +140,7 @@ class Loop:
         # What belongs to a step is written before its checkpoint, so that a run killed in
         # between does it again and nothing is missing.
         done = not stopping and self._evaluate_and_sample(step, due)
-        if not done and SAMPLE in due:
+        if not done and self.pictures in due:
             self._forget_samples(step)
         if not done or due & {SAMPLE, SAVE}:
             self.log.flush()
@@ -134,23 +151,24 @@ class Loop:
 
     def _catch_up(self, step):
         """Does what a stop has left undone at the step that the run continues from."""
-        due = self.schedule.due(step) & {EVALUATE, SAMPLE} if step else ()
+        due = self.schedule.due(step) & {EVALUATE, self.pictures} if step else ()
         undone = {w for w in sorted(due) if self.workers.chief_says(not self._is_done(w, step))}
         if not self._evaluate_and_sample(step, undone):
             self._end(step)
 
     def _is_done(self, what, step):
-        if what == EVALUATE:
-            return self.log.has(f"{self.prefix}/{self.metric}")
-        return not self.config.num_samples or os.path.exists(self._samples_path(step) + ".png")
+        scored = what != EVALUATE or self.log.has(f"{self.prefix}/{self.metric}")
+        if what != self.pictures or not self.config.num_samples:
+            return scored
+        return scored and os.path.exists(self._samples_path(step) + ".png")
 
     def _evaluate_and_sample(self, step, due):
         """Does these of what is due; returns whether it could, or was asked to stop before."""
         try:
             if EVALUATE in due:
                 self.results = self._evaluate_and_log(step)
-            if SAMPLE in due and self.config.num_samples:
-                self._sample(step)
+            if self.pictures in due and self.config.num_samples:
+                self._make_pictures(step)
             return True
         except Interrupted:
             return False
@@ -165,8 +183,8 @@ class Loop:
             "the same command goes on from there"
         )
 
-    def evaluate(self) -> tuple[dict, dict]:
-        """Losses an image and scores of the split that is scored, two dicts.
+    def evaluate(self) -> dict[str, Evaluation]:
+        """The evaluations of the split that is scored, "averaged" and "raw".
 
         Raises:
           Interrupted: if any process is asked to stop.
@@ -176,41 +194,41 @@ class Loop:
             if self._asked_to_stop():
                 raise Interrupted
 
-        losses = {
+        return {
             name: function(self.dataset.test, self.batch_size, between_batches)
             for name, function in self.evaluations.items()
         }
-        return losses, {name: self.trainer.score(loss) for name, loss in losses.items()}
 
     def _evaluate_and_log(self, step):
         begin = time.monotonic()
-        losses, scores = self.evaluate()
+        results = self.evaluate()
         epoch = self.schedule.epoch(step)
-        self.log.write(
-            step,
-            epoch=epoch,
-            **{
-                f"{self.prefix}/{self.metric}": scores["averaged"],
-                f"{self.prefix}/{self.metric}_raw": scores["raw"],
-                f"{self.prefix}/loss_per_image": losses["averaged"],
-                f"{self.prefix}/loss_per_image_raw": losses["raw"],
-            },
-        )
+        averaged, raw = results["averaged"], results["raw"]
+        values = {}
+        for name, score in averaged.scores.items():
+            values |= {name: score, f"{name}_raw": raw.scores[name]}
+        values |= {"loss_per_image": averaged.loss, "loss_per_image_raw": raw.loss}
+        row = {f"{self.prefix}/{name}": value for name, value in values.items()}
+        self.log.write(step, epoch=epoch, **row)
         self._say(
             f"epoch {epoch}, step {step}: {self.dataset.scored} {self.metric} "
-            f"{scores['averaged']:.4f} (raw weights {scores['raw']:.4f}), in "
-            f"{duration(time.monotonic() - begin)}"
+            f"{averaged.scores[self.metric]:.4f} (raw weights {raw.scores[self.metric]:.4f})"
+            f"{others(averaged.scores, self.metric)}, in {duration(time.monotonic() - begin)}"
         )
-        return losses, scores
+        return results
 
     def _samples_path(self, step):
         return os.path.join(self.config.workdir, "samples", f"step_{step:07d}")
 
-    def _sample(self, step):
-        def between_rows():
-            if self.stop.name is not None:
-                raise Interrupted
+    def _make_pictures(self, step):
+        if not self.has_samples:
+            self._reconstruct(step)
+        elif self.trainer.model.condition is not None:
+            self._sample_conditioned(step)
+        else:
+            self._sample(step)
 
+    def _sample(self, step):
         picture = write_samples(
             self.trainer.averaged_model,
             self.config.num_samples,
@@ -218,10 +236,41 @@ class Loop:
             self._samples_path(step),
             say=self._say,
             workers=self.workers,
-            between_rows=between_rows,
+            between_rows=self._between_rows,
             advice=GOES_ON,
+            vq_vae=self.vq_vae,
         )
         self.log.image(step, "samples", picture)
+
+    def _between_rows(self):
+        if self.stop.name is not None:
+            raise Interrupted
+
+    def _sample_conditioned(self, step):
+        """A few versions of test images, by the chief alone."""
+        if self.workers.is_chief:
+            num = -(-self.config.num_samples // VERSIONS)
+            picture = write_conditioned(
+                self.trainer.averaged_model,
+                self.dataset,
+                num,
+                min(VERSIONS, self.config.num_samples),
+                self.config.seed,
+                self._samples_path(step),
+                say=self._say,
+                # The others would wait for a chief that was interrupted.
+                between_rows=None if self.workers.several else self._between_rows,
+                advice=GOES_ON,
+            )
+            self.log.image(step, "samples", picture)
+
+    def _reconstruct(self, step):
+        if self.workers.is_chief:
+            path, num = self._samples_path(step), self.config.num_samples
+            picture = write_reconstructions(
+                self.trainer.averaged_model, self.dataset, num, path, self._say, GOES_ON
+            )
+            self.log.image(step, "reconstructions", picture)
 
     def _forget_samples(self, step):
         """Deletes samples of this step that another order of the data led to: not to be taken

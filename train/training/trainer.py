@@ -93,7 +93,8 @@ class Trainer:
         images = levels_to_input(batch["images"], self.model.num_levels)
         self.average.start()
         self.averaged_model.initialize(images, self._labels(batch), seed=self.config.seed)
-        self.workers.broadcast(self.averaged_model.trainable_variables)
+        averaged = self.averaged_model
+        self.workers.broadcast([*averaged.trainable_variables, *averaged.state])
         for shadow, variable in self.average.pairs:
             variable.assign(shadow)
 
@@ -151,7 +152,7 @@ class Trainer:
         return bool(self.finite_function())
 
     def _weights_are_finite(self):
-        variables = self.model.trainable_variables
+        variables = [*self.model.trainable_variables, *self.model.state]
         return tf.reduce_all([tf.reduce_all(tf.math.is_finite(v)) for v in variables])
 
     def learning_rate(self, step: int) -> float:
@@ -178,11 +179,11 @@ class Trainer:
             losses = self.strategy.run(self._replica_step, args=(batch,))
         else:
             # The update is left out, on every replica, if a gradient of any is not finite.
-            losses, gradients, bad = self.strategy.run(self._scaled_gradients, args=(batch,))
+            losses, changes, bad = self.strategy.run(self._scaled_gradients, args=(batch,))
             finite = self.strategy.reduce(sums, bad, axis=None) == 0.0
             tf.cond(
                 finite,
-                lambda: self.strategy.run(self._apply, args=(gradients,)),
+                lambda: self.strategy.run(self._apply, args=(changes,)),
                 lambda: None,
             )
             with self.strategy.scope():
@@ -192,19 +193,23 @@ class Trainer:
         return self.strategy.reduce(sums, losses, axis=None)
 
     def _replica_step(self, batch):
-        loss, gradients = self.gradients(batch, 1.0)
-        self._apply(gradients)
+        loss, changes = self.gradients(batch, 1.0)
+        self._apply(changes)
         return loss
 
     def _scaled_gradients(self, batch):
         scale = tf.convert_to_tensor(self.loss_scale.scale)
-        loss, gradients = self.gradients(batch, scale)
+        loss, (gradients, statistics) = self.gradients(batch, scale)
         gradients = [gradient / scale for gradient in gradients]
         finite = tf.reduce_all([tf.reduce_all(tf.math.is_finite(g)) for g in gradients])
-        return loss, gradients, tf.cast(~finite, tf.float32)
+        return loss, (gradients, statistics), tf.cast(~finite, tf.float32)
 
-    def _apply(self, gradients):
+    def _apply(self, changes):
+        gradients, statistics = changes
         self.optimizer.apply(gradients, self.model.trainable_variables)
+        if statistics:
+            context = tf.distribute.get_replica_context()
+            self.model.learn(context.all_reduce(tf.distribute.ReduceOp.SUM, statistics))
 
     def _gradients(self, batch, scale):
         images = levels_to_input(batch["images"], self.model.num_levels)
@@ -213,4 +218,5 @@ class Trainer:
             # The official loss: a sum over the batch, which Adam's epsilon refers to.
             loss = tf.reduce_sum(self.model.likelihood.loss(images, parameters))
             scaled = loss * scale
-        return loss, tape.gradient(scaled, self.model.trainable_variables)
+        gradients = tape.gradient(scaled, self.model.trainable_variables)
+        return loss, (gradients, self.model.statistics(parameters, batch["seeds"]))

@@ -68,7 +68,8 @@ class Window:
         batch_size = self.trainer.global_batch_size
         score = self.trainer.score(self.sum / (self.count * batch_size))
         speed = self.timed * batch_size / max(time.monotonic() - self.begin, 1e-9)
-        metric = self.trainer.model.likelihood.metric
+        likelihood = self.trainer.model.likelihood
+        metric = likelihood.loss_metric or likelihood.metric
         values = {
             f"train/{metric}": score,
             "learning_rate": self.trainer.learning_rate(step),

@@ -8,7 +8,7 @@ import shutil
 import keras
 import tensorflow as tf
 
-from pixelcnn_tf.models.base import AutoregressiveModel
+from pixelcnn_tf.models.image_model import ImageModel
 from train.errors import UserError, reason, writing
 from train.files import move_into_place, readable_prefix, write_text
 
@@ -36,8 +36,8 @@ class Checkpoints:
     def __init__(
         self,
         workdir: str,
-        model: AutoregressiveModel,
-        averaged_model: AutoregressiveModel,
+        model: ImageModel,
+        averaged_model: ImageModel,
         optimizer: keras.Optimizer | None = None,
         extras: dict | None = None,
     ):
@@ -48,6 +48,9 @@ class Checkpoints:
             "parameters": [variable.value for variable in model.trainable_variables],
             "averages": [variable.value for variable in averaged_model.trainable_variables],
         }
+        if model.state:
+            parts["state"] = [variable.value for variable in model.state]
+            parts["averaged_state"] = [variable.value for variable in averaged_model.state]
         if optimizer is not None:
             parts["optimizer"] = [variable.value for variable in optimizer.variables]
         self.complete = optimizer is not None

@@ -1,11 +1,8 @@
 """A trained model from a run's folder."""
 
+from pixelcnn_tf.models.base import AutoregressiveModel
 from train.config import saved as configuration
-from train.config.fields import Config
 from train.config.models import make_model
-from train.config.saved import DataDescription
-from train.data.dataset import Dataset
-from train.data.load import load_configured
 from train.errors import UserError
 from train.workdir.checkpoints import Checkpoints
 
@@ -32,11 +29,20 @@ def load_run(workdir: str) -> tuple:
     return config, model, averaged_model, step
 
 
+def require_samples(model, workdir: str) -> None:
+    """Raises UserError if a run's model draws no images."""
+    if not isinstance(model, AutoregressiveModel):
+        raise UserError(
+            f"--workdir={workdir}: a {type(model).__name__} draws no images; a prior of its codes "
+            f"does: train.main --dataset=codes:{workdir} --model=gated_pixelcnn"
+        )
+
+
 def at_size(model, height: int, width: int):
     """The model at the size that the flags `--height` and `--width` ask for.
 
     Args:
-      model: an `AutoregressiveModel`.
+      model: an `ImageModel`.
       height, width: 0: as trained.
 
     Raises:
@@ -47,22 +53,3 @@ def at_size(model, height: int, width: int):
             raise UserError(f"--{name}={value}: must be from 1 to {MAX_SIDE}, or 0: as trained")
     trained = model.image_shape
     return model.at_size(height or trained[0], width or trained[1])
-
-
-def load_data(config: Config, data_dir: str = "", any_size: bool = False) -> Dataset:
-    """The data set of a run, which must be of the kind that its model was made for.
-
-    Args:
-      config: the run's `Config`, perhaps with another data set.
-      data_dir: where its tfds data is, if elsewhere than in training.
-      any_size: its images may have another size.
-
-    Raises:
-      UserError: if it cannot be had or is of another kind.
-    """
-    dataset = load_configured(config, data_dir)
-    kind = DataDescription(*(getattr(dataset, field) for field in DataDescription._fields))
-    if any_size:
-        kind = kind._replace(image_shape=(None, None, kind.image_shape[-1]))
-    configuration.refuse_other_data(configuration.load(config.workdir), config, kind)
-    return dataset

@@ -14,6 +14,7 @@ from functools import partial
 import tensorflow as tf
 
 from pixelcnn_tf.sampling.pixelcnn_pp import steps
+from pixelcnn_tf.sampling.pixelcnn_pp.condition_maps import MAPS, condition_maps, row_conditions
 from pixelcnn_tf.sampling.pixelcnn_pp.passes import (
     PixelPass,
     RowPass,
@@ -60,9 +61,13 @@ class CachedSampler:
         return {layer.name: layer.fold() for layer in self.layers.values()}
 
     def conditions(self, h):
-        """What the conditioning vector `[B, num_classes]` adds in each gated block, `[B, 2 F]`."""
+        """What the conditioning vector `[B, num_classes]` adds in each gated block, `[B, 2 F]`. Of
+        a map `[B, H, W, D]` the map itself at every stage: its rows are taken when they are due."""
         if h is None:
             return {}
+        if h.shape.rank == 4:  # [H, W, B, D], a row is a slice
+            maps = condition_maps(h, self.model.num_stages)
+            return {MAPS: tuple(tf.transpose(x, [1, 2, 0, 3]) for x in maps)}
         added = {layer.name: layer.condition(h) for layer in self.layers.values()}
         return {name: condition for name, condition in added.items() if condition is not None}
 
@@ -149,7 +154,7 @@ class CachedSampler:
             run = RowPass(
                 self.layers,
                 weights,
-                conditions,
+                row_conditions(conditions, row, phase),
                 dict(state["vertical"]),
                 *row_above(state["cached"], self.caching),
                 phase,

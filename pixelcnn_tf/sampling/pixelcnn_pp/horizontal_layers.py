@@ -79,7 +79,7 @@ class HorizontalResnetLayer(IncrementalLayer):
     def row(self, run, x, a):
         w, (above, gate_above) = run.weights[self.name], run.cached[self.name]
         left, gate_left = run.cached_left[self.name]
-        condition, u = run.conditions.get(self.name), a[0].activated
+        condition, u = run.condition(self), a[0].activated
         conv = product([left, above, u], w["above"]) + w["bias"]
         gate = product([gate_left, gate_above], w["gate_above"]) + w["gate_bias"]
         run.prepared[self.name] = conv, gate if condition is None else gate + condition

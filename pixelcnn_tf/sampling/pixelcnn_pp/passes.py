@@ -20,6 +20,7 @@ from pixelcnn_tf.layers.shifted_convolutions import (
 )
 from pixelcnn_tf.sampling.pixelcnn_pp import horizontal_layers as horizontal
 from pixelcnn_tf.sampling.pixelcnn_pp import vertical_layers as vertical
+from pixelcnn_tf.sampling.pixelcnn_pp.condition_maps import MAPS
 from pixelcnn_tf.sampling.pixelcnn_pp.incremental_layer import from_left
 
 INCREMENTAL = {
@@ -103,7 +104,8 @@ class RowPass:
     Attributes:
       layers: layer -> `IncrementalLayer`.
       weights: name -> folded weights.
-      conditions: name of a gated block -> `[B, 2 * F]`; empty for an unconditional model.
+      conditions: name of a gated block -> `[B, 2 * F]`; or the row of a map at every stage, see
+        `row_conditions`; empty for an unconditional model.
       state: name of a vertical layer -> its state, updated.
       cached, cached_left: those of `row_above`.
       phase: row number modulo the period.
@@ -124,6 +126,12 @@ class RowPass:
     def active(self, stage):
         """Whether this row has a row of its own at a stage."""
         return self.phase % 2**stage == 0
+
+    def condition(self, layer):
+        """What the condition adds in a gated block, `[B, 2 * F]` or `[W, B, 2 * F]`, or None."""
+        if MAPS in self.conditions:
+            return layer.condition(self.conditions[MAPS][layer.stage])
+        return self.conditions.get(layer.name)
 
     def __call__(self, layer, x, a=()):
         layer = self.layers[layer]

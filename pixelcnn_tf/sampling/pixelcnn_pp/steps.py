@@ -5,6 +5,7 @@ The same layers as in `cached_sampler.py`, with the loops over rows and columns 
 
 import tensorflow as tf
 
+from pixelcnn_tf.sampling.pixelcnn_pp.condition_maps import row_conditions
 from pixelcnn_tf.sampling.pixelcnn_pp.passes import PixelPass, RowPass, pack, row_above, unpack
 
 
@@ -160,7 +161,7 @@ class PixelSteps:
         self.stages = self.functions.stages(phase)
         self.prepared, state["vertical"] = self.functions.begin_row(
             phase,
-            self.conditions,
+            row_conditions(self.conditions, row, phase),
             state["vertical"],
             state["cached"],
             state["image"],

@@ -59,7 +59,7 @@ class VerticalResnetLayer(IncrementalLayer):
         gate_here = with_neighbours(inner)
         gated = product([gate_above, gate_here], w["gate"]) + w["gate_bias"]
         run.state[self.name] = here, gate_here
-        return self.value(add_gated(x.raw, gated, run.conditions.get(self.name)))
+        return self.value(add_gated(x.raw, gated, run.condition(self)))
 
 
 class VerticalHalveLayer(IncrementalLayer):

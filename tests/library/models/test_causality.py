@@ -20,7 +20,8 @@ def dependencies(model, label):
     images, noise = tf.repeat(image, size, axis=0), tf.repeat(noise, size, axis=1)
     with tf.GradientTape() as tape:
         tape.watch(images)
-        outputs = model(images, None if label is None else [label] * size, noise=noise)
+        given = None if label is None else tf.repeat(tf.constant(label)[None], size, axis=0)
+        outputs = model(images, given, noise=noise)
         if model.energy_distance:
             outputs = tf.transpose(outputs, [1, 2, 3, 0, 4])  # [B, H, W, K, C]
         outputs = tf.reshape(outputs, [size, size, -1])
@@ -52,6 +53,22 @@ def test_only_earlier_pixels_are_seen(nonlinearity, num_classes, channels):
     at = np.arange(HEIGHT * WIDTH)
     inner = at[(at % WIDTH > 0) & (at >= WIDTH)]
     assert seen[inner, inner - 1].all() and seen[inner, inner - WIDTH].all()
+
+
+def test_a_map_changes_nothing_of_what_is_seen():
+    """Of the image only earlier pixels; of the map whatever the network reaches."""
+    model = PixelCNNPlusPlus(
+        (HEIGHT, WIDTH, 3), nr_resnet=1, nr_filters=6, nr_logistic_mix=2, condition="small:2"
+    )
+    images = tf.random.stateless_uniform([8, *model.image_shape], [7, 8], -1.0, 1.0)
+    model.initialize(images)
+    given = model.own_condition(images)
+    seen = dependencies(model, given[0])
+    assert not np.triu(seen).any() and seen[5, 4]
+    with tf.GradientTape() as tape:
+        tape.watch(given)
+        first = model(images, given)[:, 0, 0]
+    assert tf.reduce_max(tf.abs(tape.gradient(first, given)[:, 0, 0])) > 0
 
 
 def test_energy_model_sees_only_earlier_pixels():

@@ -10,6 +10,8 @@ import pytest
 import tensorflow as tf
 from family import FAMILY, lively, small
 
+from pixelcnn_tf.levels import levels_to_input
+
 HEIGHT, WIDTH = 7, 9
 
 
@@ -172,6 +174,24 @@ def test_embedded_codes_are_seen_in_raster_order():
         after = model(changed)[0].numpy().reshape(20, 7)
         differs = (after != before).any(axis=1)
         assert not differs[: position + 1].any() and differs[position + 1 :].all()
+
+
+def test_embeddings_are_seen_as_the_values_are():
+    """By gradient, through the embedding's output: as `expected` of a network without it."""
+    model = lively(small("gated_pixelcnn", (HEIGHT, WIDTH, 1), input_embedding=True, num_levels=7))
+    size = HEIGHT * WIDTH
+    codes = np.random.default_rng(1).integers(0, 7, [HEIGHT, WIDTH, 1])
+    embedded = model.network_input(levels_to_input(codes, 7)[None])
+    embedded = tf.repeat(embedded, size, axis=0)
+    weights = tf.random.stateless_normal([7], [5, 6], dtype=tf.float64)
+    chosen = tf.eye(size, dtype=tf.float64)[:, :, None] * weights
+    with tf.GradientTape() as tape:
+        tape.watch(embedded)
+        outputs = model.walk(embedded, lambda layer, v, h: layer(v, h))
+        asked = tf.reduce_sum(tf.reshape(outputs, [size, size, 7]) * chosen)
+    gradient = tape.gradient(asked, embedded).numpy()
+    seen = (gradient != 0).any(axis=-1).reshape(size, size)
+    np.testing.assert_array_equal(seen, expected("gated_pixelcnn", 1, nr_resnet=2))
 
 
 def test_spatial_condition_is_seen_by_its_own_pixel_and_later_ones():

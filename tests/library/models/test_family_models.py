@@ -454,7 +454,8 @@ def gated(case, **changes):
     model = lively(small("gated_pixelcnn", **(GATED[case] | changes)))
     labels = [2, 0, 1] if model.num_classes else None
     if model.spatial_channels:
-        labels = tf.cast(random_values(3, *model.image_shape[:2], 2), model.compute_dtype)
+        shape = [3, *model.image_shape[:2], model.spatial_channels]
+        labels = tf.cast(random_values(*shape), model.compute_dtype)
     return model, labels
 
 

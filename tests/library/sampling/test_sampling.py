@@ -64,16 +64,24 @@ CASES = {  # some of sizes that are not divisible by 4
     "one channel, conditional": dict(image_shape=(12, 8, 1), num_classes=3, num_levels=17),
     "elu": dict(image_shape=(5, 7, 3), resnet_nonlinearity="elu", nr_resnet=2),
     "relu": dict(image_shape=(6, 9, 1), resnet_nonlinearity="relu"),
+    "map": dict(image_shape=(6, 9, 3), spatial_channels=2),
     "energy": dict(image_shape=(7, 6, 3), energy_distance=True),
 }
+
+
+def labels_for(model, num):
+    """Classes 0, 1, 2, ... or maps, as the model takes them; or None."""
+    if model.spatial_channels:
+        shape = [num, *model.image_shape[:2], model.spatial_channels]
+        return tf.random.stateless_uniform(shape, [8, 9], -1.0, 1.0)
+    return np.arange(num) % 3 if model.num_classes else None
 
 
 def trained_looking(dtype="float32", network=PixelCNNPlusPlus, **arguments):
     """A model with normalised activations and biases that are not zero."""
     model = network(**(SMALLEST | arguments), dtype=dtype)
     images = tf.random.stateless_uniform([6, *model.image_shape], [1, 2], -1.0, 1.0)
-    labels = np.arange(6) % 3 if model.num_classes else None
-    data_dependent_init(model, images, labels)
+    data_dependent_init(model, images, labels_for(model, 6))
     for i, variable in enumerate(model.trainable_variables):
         if variable.name == "b":
             variable.assign_add(0.3 * tf.random.stateless_normal(variable.shape, [i, 3]))
@@ -81,7 +89,7 @@ def trained_looking(dtype="float32", network=PixelCNNPlusPlus, **arguments):
 
 
 def assert_cached_equals_full_pass(model, batch, jit_compile=False):
-    labels = np.arange(batch) % 3 if model.num_classes else None
+    labels = labels_for(model, batch)
     images = tf.random.stateless_uniform([batch, *model.image_shape], [5, 6], -1.0, 1.0)
     sampler = model.make_cached_sampler()
     by_row = tf.transpose(tf.cast(images, model.compute_dtype), [1, 2, 0, 3])
@@ -135,12 +143,19 @@ def test_cached_parameters_equal_the_full_pass_at_paper_size():
     assert_cached_equals_full_pass(model, batch=3)
 
 
-@pytest.mark.parametrize("case", [*CASES, "float64"])
+@pytest.mark.parametrize(
+    "case",
+    [
+        *(case for case in CASES if case != "map"),
+        pytest.param("map", marks=pytest.mark.slow),
+        "float64",
+    ],
+)
 def test_both_samplers_give_the_same_images(case):
     float64 = dict(network=OneStage, image_shape=(8, 8, 3), dtype="float64")
     with stages(2):  # all three against the full pass: above
         model = trained_looking(**CASES.get(case, float64))
-    labels = [0, 1, 2] if model.num_classes else None
+    labels = labels_for(model, 3)
     cached, naive = (
         sampling.sample(model, 3, seed=7, labels=labels, method=method)
         for method in ("cached", "naive")

@@ -10,7 +10,7 @@ from small import config_of, random_levels, run_training
 from train import evaluate
 from train.config import saved as configuration
 from train.errors import UserError
-from train.workdir.restore import load_data
+from train.workdir.data import load_data
 
 SMALL = dict(config="tiny", model="pixelcnn", nr_resnet=1, nr_filters=4, nr_output_filters=4)
 

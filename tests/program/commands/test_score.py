@@ -111,7 +111,7 @@ def test_the_mean_is_that_of_the_evaluation(run):
     output = run / "scores" / "digits_test_0000000.csv"
     assert f"wrote {output}" in text and len(table(output)) == 300
     evaluate = make_evaluate(load_run(str(run))[2], tf.distribute.get_strategy())
-    nats = evaluate(load("digits").test, batch_size=100)
+    nats = evaluate(load("digits").test, batch_size=100).loss
     assert -column(output, "log_prob_nats").mean() == pytest.approx(nats, rel=1e-5)
 
 

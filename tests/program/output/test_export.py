@@ -254,7 +254,7 @@ def test_versions_count_up_and_are_never_written_over(digits, monkeypatch):
     workdir = str(Path(digits.folder).parents[2] / "run")
     output = str(Path(digits.folder).parent)
 
-    def make_folder(model, path):
+    def make_folder(model, path, vq_vae):
         os.mkdir(path)
         return ["sample"]
 

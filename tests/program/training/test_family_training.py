@@ -13,15 +13,23 @@ from train.config import saved as configuration
 from train.config.models import MODELS, make_model
 from train.config.presets import PRESETS, from_values
 from train.data.dataset import Dataset, quantize
-from train.data.load import load
+from train.data.load import load, load_configured
 from train.data.splits import StreamedSplit
 from train.errors import UserError
 from train.main import train
 from train.output.samples import write_completions, write_samples
 from train.training.trainer import Trainer
-from train.workdir.restore import load_data, load_run
+from train.workdir.codes import load_vq_vae, prepare_codes
+from train.workdir.data import load_data
+from train.workdir.restore import load_run
 
 EVERY = pytest.mark.parametrize("name", FAMILY)
+# Beside them: models of maps, a VQ-VAE with either codebook, and its prior, a Gated PixelCNN.
+VQ_VAE = dict(nr_embeddings=12, embedding_dim=4, restart_codes=2)
+SMALL = dict(condition="small:2")
+OTHERS = {"gated_pixelcnn, small": SMALL, "pixelcnn_pp, small": SMALL}
+OTHERS |= {"vq_vae": VQ_VAE, "vq_vae, ema": VQ_VAE | dict(codebook="ema"), "prior": {}}
+EVERY_RUN = pytest.mark.parametrize("name", [*FAMILY, *OTHERS])
 MINI = dict(
     config="tiny",
     nr_resnet=1,
@@ -36,12 +44,19 @@ MINI = dict(
 
 
 def mini(name, workdir, **changes):
-    return config_of(workdir, MINI, model=name, **changes)
+    """The configuration of a short run; of a prior, the VQ-VAE is trained first."""
+    if name == "prior":
+        vq_vae = workdir.parent / "vq_vae"
+        if not vq_vae.exists():
+            run_training(mini("vq_vae", vq_vae, num_samples=0))
+        name, changes = "gated_pixelcnn", dict(dataset=f"codes:{vq_vae}") | changes
+    options = OTHERS.get(name, {})
+    return config_of(workdir, MINI | options, model=name.split(",")[0], **changes)
 
 
 def weights(workdir):
     _, model, averaged, _ = load_run(str(workdir))
-    return model.get_weights() + averaged.get_weights()
+    return model.get_weights() + averaged.get_weights()  # with what `learn` moves
 
 
 @EVERY
@@ -67,7 +82,7 @@ def test_run_evaluation_samples_and_completions(name, tmp_path, capsys):
 
 
 @pytest.mark.slow
-@EVERY
+@EVERY_RUN
 def test_continued_run_ends_at_the_same_numbers(name, tmp_path):
     run_training(mini(name, tmp_path / "whole", num_samples=0))
     for max_steps in (2, 4):
@@ -77,10 +92,12 @@ def test_continued_run_ends_at_the_same_numbers(name, tmp_path):
 
 
 @pytest.mark.slow
-@EVERY
+@EVERY_RUN
 def test_two_replicas_and_xla_equal_one(name, tmp_path):
     """The same global batches on one device, on two, and compiled with XLA."""
-    dataset = load("digits")
+    config = mini(name, tmp_path / "run")
+    prepare_codes(load_vq_vae(config))
+    dataset = load_configured(config)
     one = tf.distribute.OneDeviceStrategy("CPU:0")
     # No collectives: those of several strategies in one process take each other's numbers.
     mirrored = tf.distribute.MirroredStrategy(
@@ -92,11 +109,11 @@ def test_two_replicas_and_xla_equal_one(name, tmp_path):
         (mirrored, dict(batch_size=10)),
         (one, dict(batch_size=20, jit_compile=True)),
     ):
-        trainer = Trainer(mini(name, tmp_path, **changes), dataset, strategy)
+        trainer = Trainer(mini(name, tmp_path / "run", **changes), dataset, strategy)
         trainer.initialize()
         batches = strategy.experimental_distribute_dataset(dataset.train.epoch(0, 20, seed=1))
         losses = trainer.train_steps(iter(batches), 4)
-        results.append((losses, [v.numpy() for v in trainer.model.trainable_variables]))
+        results.append((losses, [v.numpy() for v in trainer.model.variables]))
     for losses, values in results[1:]:
         np.testing.assert_allclose(losses, results[0][0], rtol=1e-5)
         for mine, theirs in zip(values, results[0][1], strict=True):
@@ -164,7 +181,8 @@ def test_every_model_has_every_preset_and_builds():
     for name, entry in MODELS.items():
         assert set(entry.sizes) == set(PRESETS)
         model = make_model(from_values({"config": "tiny", "model": name}), description)
-        assert model.num_levels == 17 and model.likelihood.metric == "bits_per_dim"
+        assert model.num_levels == 17
+        assert model.likelihood.metric == ("mse" if name == "vq_vae" else "bits_per_dim")
         assert type(model).__name__ == entry.path.split(":")[1]
 
 
@@ -179,6 +197,17 @@ def test_every_model_has_every_preset_and_builds():
         ({"model": "pixelcnn", "remat": True}, "--remat=True: --model=pixelcnn has none"),
         ({"model": "pixelcnn_pp", "nr_output_filters": 9}, "--nr_output_filters=9"),
         ({"model": "diagonal_bilstm", "input_embedding": True}, "--input_embedding=True"),
+        ({"model": "pixelcnn", "nr_embeddings": 9}, "--nr_embeddings=9: --model=pixelcnn has none"),
+        ({"model": "vq_vae", "nr_embeddings": 10**6}, "--nr_embeddings=1000000: must be from 2 to"),
+        ({"model": "pixelcnn", "condition": "grey"}, "--condition=grey: --model=pixelcnn has none"),
+        ({"condition": "small:1"}, "--condition=small:1: must be grey, or small:N with N from 2"),
+        ({"condition": "small:2", "class_conditional": True}, "--condition=small:2: a model is"),
+        ({"condition": "grey", "energy_distance": True}, "--condition=grey: not with --energy"),
+        (
+            {"dataset": "codes:run", "model": "gated_pixelcnn", "condition": "small:2"},
+            "--condition=small:2: is made of intensities",
+        ),
+        ({"dataset": "codes:run", "random_flip": True}, "--random_flip=True: --dataset=codes:run"),
         ({"num_levels": 1}, "--num_levels=1: must be 0, or 2 to 65536"),
         ({"num_levels": 65537}, "--num_levels=65537"),
         (

@@ -37,9 +37,10 @@ from train.training.evaluation import make_evaluate
 from train.training.trainer import Trainer
 from train.training.window import Window
 from train.workdir.checkpoints import Checkpoints
+from train.workdir.data import load_data
 from train.workdir.metrics import MetricsLog, read
 from train.workdir.progress import duration
-from train.workdir.restore import load_data, load_run
+from train.workdir.restore import load_run
 
 MINI = SMALLEST_RUN | dict(
     batch_size=50,  # 29 steps an epoch
@@ -154,7 +155,9 @@ def test_scores_do_not_depend_on_the_batch_size(finished):
     config, model, _, _ = load_run(str(workdir))
     dataset = load_data(config)
     evaluate = make_evaluate(model, tf.distribute.get_strategy())
-    np.testing.assert_allclose(evaluate(dataset.test, 7), evaluate(dataset.test, 300), rtol=1e-5)
+    np.testing.assert_allclose(
+        evaluate(dataset.test, 7).loss, evaluate(dataset.test, 300).loss, rtol=1e-5
+    )
 
 
 def test_two_replicas_equal_one(tmp_path):
@@ -171,7 +174,7 @@ def test_two_replicas_equal_one(tmp_path):
         evaluate = make_evaluate(trainer.averaged_model, strategy)
         weights = [v.numpy() for v in trainer.model.trainable_variables]
         averages = [v.numpy() for v in trainer.averaged_model.trainable_variables]
-        results.append((losses, evaluate(dataset.test, 64), weights, averages))
+        results.append((losses, evaluate(dataset.test, 64).loss, weights, averages))
     (losses, score, weights, averages), other = results
     np.testing.assert_allclose(other[0], losses, rtol=1e-5)
     np.testing.assert_allclose(other[1], score, rtol=1e-5)

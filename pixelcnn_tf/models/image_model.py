@@ -1,0 +1,258 @@
+"""What every model offers to the trainer, whatever it makes of images."""
+
+import types
+from collections.abc import Sequence
+
+import keras
+import tensorflow as tf
+
+from pixelcnn_tf.checks import require_image_shape, require_integer
+from pixelcnn_tf.conditions import Condition
+from pixelcnn_tf.models.keras_ways import KerasWays
+from pixelcnn_tf.random import Seed, noise_seeds
+
+
+class ImageModel(KerasWays, keras.Model):
+    """A network that maps images to what its `likelihood` turns into a loss and into scores.
+
+    Args:
+      image_shape: `(H, W, C)`.
+      num_classes: number of classes of a class-conditional model, or None.
+      num_levels: number of levels per channel, see `pixelcnn_tf.levels`.
+
+    Attributes:
+      likelihood: a `pixelcnn_tf.likelihoods.base.Likelihood`, set by the subclass.
+      spatial_channels: channels D of a map `[B, H, W, D]` that it is conditioned on, or None.
+      condition: the `pixelcnn_tf.conditions.Condition` that such a map is of, or None.
+      remat: True saves memory in training at the price of time (gradient checkpointing), where
+        the model offers it.
+    """
+
+    remat = False
+    spatial_channels = None
+    condition = None
+
+    def __init__(
+        self,
+        image_shape: Sequence[int],
+        num_classes: int | None = None,
+        num_levels: int = 256,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.image_shape = require_image_shape(image_shape)
+        if num_classes is not None:
+            num_classes = require_integer("num_classes", num_classes, 1, ", or None")
+        self.num_classes = num_classes
+        self.num_levels = num_levels
+        # Namespaces, which Keras leaves alone.
+        self.sampling_functions = types.SimpleNamespace()  # of pixelcnn_tf.sampling.compiled
+        self.sizes = types.SimpleNamespace(models={self.image_shape[:2]: self})
+
+    def initialize(
+        self, images: tf.Tensor, labels: tf.Tensor | None = None, seed: Seed = 0
+    ) -> None:
+        """What the model does once, on a first batch, before it is trained: nothing, unless a
+        subclass says otherwise. Call it outside `strategy.run`.
+
+        Args:
+          images: `[B, H, W, C]`, floats in [-1, 1].
+          labels: as for `conditioning`.
+          seed: int, for whatever is random in it.
+        """
+
+    def statistics(self, outputs: tf.Tensor, seeds: tf.Tensor) -> dict:
+        """What a batch teaches the model besides gradients: a dict of tensors, sums over images.
+        Empty, unless a subclass says otherwise. Those of all replicas are to be added and given
+        to `learn`.
+
+        Args:
+          outputs: of the model in training, for the batch or a replica's share of it.
+          seeds: int32 `[B, 3]`, see `pixelcnn_tf.random.batch_places`.
+        """
+        return {}
+
+    def learn(self, statistics: dict) -> None:
+        """Updates what is not trained by gradients, by the `statistics` of a global batch."""
+
+    @property
+    def state(self) -> list:
+        """The weights that change by `learn` or `initialize` and not by gradients; of most models
+        none."""
+        return [v for v in self.non_trainable_variables if tf.as_dtype(v.dtype).is_floating]
+
+    def at_size(self, height: int, width: int) -> "ImageModel":
+        """This model for images of another size: the same layers and variables, whose weights
+        know no size. What trains one trains the other.
+
+        Args:
+          height, width: at least 1.
+
+        Returns:
+          A model of the same class with the `image_shape` `(height, width, C)`, made once for each
+          size. `self`, if it has that size.
+
+        Raises:
+          ValueError: for a size that is none.
+        """
+        size = require_integer("height", height, 1), require_integer("width", width, 1)
+        models = self.sizes.models
+        if size not in models:
+            other = object.__new__(type(self))
+            # Not by setattr, with which Keras would track everything a second time.
+            vars(other).update(vars(self))
+            vars(other).update(
+                image_shape=(*size, self.image_shape[-1]),
+                sampling_functions=types.SimpleNamespace(),
+                # What Keras has compiled belongs to the other size.
+                train_function=None,
+                test_function=None,
+                predict_function=None,
+            )
+            models[size] = other
+        return models[size]
+
+    def check_images(self, images: tf.Tensor) -> tf.Tensor:
+        """Returns `images` as a tensor of the dtype that they have.
+
+        Raises:
+          ValueError: unless they are floats `[B, H, W, C]` of this model's `image_shape`, B at
+            least 1.
+        """
+        images = tf.convert_to_tensor(images)
+        if not images.dtype.is_floating:
+            raise ValueError(
+                f"images of dtype {images.dtype.name}: must be floats in [-1, 1]; "
+                "pixelcnn_tf.levels.levels_to_input converts integer levels"
+            )
+        if images.shape.rank != 4 or tuple(images.shape[1:]) != self.image_shape:
+            raise ValueError(
+                f"images of shape {images.shape}: this model takes [B, "
+                f"{', '.join(map(str, self.image_shape))}]"
+            )
+        if images.shape[0] == 0:
+            raise ValueError("images: none given, at least 1 needed")
+        return images
+
+    def set_condition(self, name: str | None, spatial_channels: int | None) -> None:
+        """Makes the model one of maps: those of a condition by name, or any of so many channels.
+
+        Raises:
+          ValueError: for an unknown condition, one that does not fit the images, or also classes.
+        """
+        if name is not None:
+            condition = Condition(name, self.image_shape[-1], self.num_levels)
+            if spatial_channels not in (None, condition.channels):
+                raise ValueError(
+                    f"spatial_channels={spatial_channels!r}: condition={name!r} has "
+                    f"{condition.channels}; leave it out"
+                )
+            self.condition, spatial_channels = condition, condition.channels
+        if spatial_channels is None:
+            return
+        require_integer("spatial_channels", spatial_channels, 1, ", or None")
+        if self.num_classes is not None:
+            other = (
+                f"spatial_channels={spatial_channels}" if name is None else f"condition={name!r}"
+            )
+            raise ValueError(
+                f"num_classes={self.num_classes} and {other}: the condition is a vector or a map, "
+                "give one of them"
+            )
+        self.spatial_channels = spatial_channels
+
+    def own_condition(self, images: tf.Tensor) -> tf.Tensor | None:
+        """The map `[B, H, W, D]` of the images' own condition; None of a model without one.
+
+        Args:
+          images: `[B, H, W, C]`, values of levels in [-1, 1].
+        """
+        if self.condition is None:
+            return None
+        return self.condition.to_map(self.condition.of(images), self.image_shape)
+
+    def conditioning(self, labels: tf.Tensor | None, num: int | None = None) -> tf.Tensor | None:
+        """The conditioning vector h `[B, num_classes]` of labels, or None.
+
+        Args:
+          labels: integer classes `[B]`, 0 ... num_classes - 1, or already vectors
+            `[B, num_classes]` (floats); None for an unconditional model. With
+            `spatial_channels`, maps `[B, H, W, spatial_channels]`, floats.
+          num: how many images they belong to, if that is known.
+
+        Raises:
+          ValueError: if labels are given to an unconditional model or missing for a
+            conditional one, if their shape is wrong, or (when executing eagerly) if a label
+            is out of range.
+          InvalidArgumentError: inside a `tf.function`, when it runs, if a label is out of range.
+        """
+        if self.spatial_channels is not None:
+            return self._map_conditioning(labels, num)
+        if self.num_classes is None:
+            if labels is not None:
+                raise ValueError("labels given, but the model was built with num_classes=None")
+            return None
+        if labels is None:
+            raise ValueError(f"labels missing: the model has num_classes={self.num_classes}")
+        labels = tf.convert_to_tensor(labels)
+        self._check_number(labels, num)
+        if labels.dtype.is_floating:
+            if labels.shape.rank != 2 or labels.shape[1] != self.num_classes:
+                raise ValueError(
+                    f"labels of shape {labels.shape}: vectors must be [B, {self.num_classes}]"
+                )
+            return tf.cast(labels, self.compute_dtype)
+        if labels.shape.rank != 1:
+            raise ValueError(f"labels of shape {labels.shape}: integer classes must be [B]")
+        right = (labels >= 0) & (labels < self.num_classes)
+        if tf.executing_eagerly():
+            wrong = tf.boolean_mask(labels, ~right)
+            if len(wrong):
+                raise ValueError(
+                    f"labels: {wrong[0].numpy()} is not in 0 ... {self.num_classes - 1}"
+                )
+        else:
+            message = f"labels: must lie in 0 ... {self.num_classes - 1}"
+            with tf.control_dependencies([tf.debugging.Assert(tf.reduce_all(right), [message])]):
+                labels = tf.identity(labels)
+        return tf.one_hot(labels, self.num_classes, dtype=self.compute_dtype)
+
+    def _map_conditioning(self, labels, num):
+        expected = [*self.image_shape[:2], self.spatial_channels]
+        shape = None if labels is None else tf.convert_to_tensor(labels).shape
+        if labels is None or shape.rank != 4 or list(shape[1:]) != expected:
+            raise ValueError(
+                f"labels of shape {shape}: the model is conditioned on maps [B, "
+                f"{', '.join(map(str, expected))}]"
+            )
+        self._check_number(tf.convert_to_tensor(labels), num)
+        return tf.cast(labels, self.compute_dtype)
+
+    @staticmethod
+    def _check_number(labels, num):
+        """Raises ValueError if there are known to be more or fewer labels than images."""
+        given = labels.shape[0] if labels.shape.rank else None
+        if None not in (num, given) and given != num:
+            raise ValueError(f"labels: {given} given for {num} images")
+
+    def seeds_for(self, images: tf.Tensor, seed: Seed | None) -> tf.Tensor:
+        """The seeds of `pixelcnn_tf.random.RandomBits` for the images of a batch.
+
+        Args:
+          images: `[B, H, W, C]`.
+          seed: one seed for the batch, int or `[2]`; `[B, 2]` or `[B, 3]`, used as they are; or
+            None, which draws from TensorFlow's global generator: new at each call, and not
+            reproducible across a resume. Give seeds wherever a run must be.
+        """
+        if seed is None:
+            seed = tf.random.uniform([2], tf.int32.min, tf.int32.max, tf.int32)
+        return noise_seeds(seed, tf.shape(images)[0])
+
+    def get_config(self):
+        condition = {} if self.condition is None else {"condition": self.condition.name}
+        return super().get_config() | {
+            "image_shape": self.image_shape,
+            "num_classes": self.num_classes,
+            "num_levels": self.num_levels,
+            **condition,
+        }

@@ -1,0 +1,28 @@
+"""A condition that is a map, at the resolution of every stage."""
+
+import tensorflow as tf
+
+MAPS = "maps"  # their name among the conditions of the sampler, where else names of blocks stand
+
+
+def condition_maps(h: tf.Tensor, num_stages: int) -> tuple[tf.Tensor, ...]:
+    """The map `[B, H, W, D]` for each stage: extended with zeros to a multiple of 2 ** (stages - 1)
+    as the image is, and its means over 2 x 2, 4 x 4, ... pixels."""
+    multiple = 2 ** (num_stages - 1)
+    missing = [[0, -size % multiple] for size in h.shape[1:3]]
+    maps = [tf.pad(h, [[0, 0], *missing, [0, 0]])]
+    for _ in range(num_stages - 1):
+        maps.append(tf.nn.avg_pool2d(maps[-1], 2, 2, "VALID"))
+    return tuple(maps)
+
+
+def row_conditions(conditions: dict, row: tf.Tensor, phase: int) -> dict:
+    """The conditions of a row: of maps `[H, W, B, D]`, one a stage, the row `[W, B, D]` of every
+    stage that has one there; of vectors what they are."""
+    if MAPS not in conditions:
+        return conditions
+    rows = [
+        tf.gather(each, row // 2**stage) if phase % 2**stage == 0 else None
+        for stage, each in enumerate(conditions[MAPS])
+    ]
+    return {MAPS: rows}
