@@ -65,7 +65,7 @@ def choose_port(host: str, port: int) -> int:
 def find_examples(saved, model, data_dir):
     """Images to begin with: test images, or samples if the data cannot be had."""
     from train.data.images import scored_images
-    from train.workdir.restore import load_data
+    from train.workdir.data import load_data
 
     try:
         images = scored_images(load_data(saved.config, data_dir))

@@ -129,7 +129,7 @@ def export_checkpoint(workdir: str, path: str, batch_size: int, nr_gpu: int) -> 
     from train.output import official_checkpoint
     from train.workdir.checkpoints import Checkpoints
 
-    config, description, _ = configuration.load(workdir)
+    config, description, *_ = configuration.load(workdir)
     if config.model != Config.model:
         raise UserError(f"--workdir={workdir}: --model={config.model} has no official form")
     model, averaged = make_model(config, description), make_model(config, description)

@@ -92,7 +92,8 @@ def main(_) -> None:
     start_tensorflow()
     from train.output.report.gather import Wanted, gather, read_folder
     from train.output.report.page import page
-    from train.workdir.restore import load_data, load_run
+    from train.workdir.data import load_data
+    from train.workdir.restore import load_run
 
     say = functools.partial(print, flush=True)
     # All folders are opened before the first is worked on.

@@ -35,7 +35,7 @@ def python_of(path):
 
 
 WITH_PYTHON = [page for page in PAGES if python_of(PAGES[page])]
-LONG = {"docs/library.md"}  # every way of Keras, each compiled
+LONG = {"docs/library.md", "docs/conditions.md"}  # each compiles several models
 
 
 @pytest.mark.parametrize(

@@ -89,7 +89,7 @@ def test_what_is_added_is_padding():
     assert not images[:, 6:].numpy().any() and not images[:, :, 7:].numpy().any()
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", [name for name in MODELS if name != "vq_vae"])
 def test_a_model_at_another_size_has_the_same_variables(name):
     config = from_values({"model": name, "config": "tiny", "nr_filters": 4, "nr_resnet": 1})
     model = make_model(config, DataDescription((5, 6, 1), 17, None))

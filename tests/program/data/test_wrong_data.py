@@ -7,6 +7,7 @@ from small import random_levels
 
 from train.config.models import make_model
 from train.config.presets import from_values
+from train.config.saved import DataDescription
 from train.data.load import describe, load
 from train.errors import UserError
 
@@ -73,6 +74,8 @@ def test_a_tfds_name_that_is_none(name):
 
 
 def test_descriptions_need_no_data(tmp_path):
-    assert describe("cifar10", str(tmp_path)) == ((32, 32, 3), 256, 10)
-    assert describe("digits") == ((8, 8, 1), 17, 10)
-    assert describe(npz(tmp_path, x_train=IMAGES, x_test=IMAGES)) == ((8, 8, 1), 256, None)
+    assert describe("cifar10", str(tmp_path)) == DataDescription((32, 32, 3), 256, 10)
+    assert describe("digits") == DataDescription((8, 8, 1), 17, 10)
+    assert describe(npz(tmp_path, x_train=IMAGES, x_test=IMAGES)) == DataDescription(
+        (8, 8, 1), 256, None
+    )

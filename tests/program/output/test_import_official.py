@@ -71,7 +71,7 @@ def test_training_goes_on(imported, tmp_path):
     path = str(tmp_path / "set.npz")
     np.savez(path, x_train=images, x_test=images[:4])
     do_import(CHECKPOINT, tmp_path / "run", dataset=path)
-    config, *_ = load_run(str(tmp_path / "run"))
+    config = configuration.load(str(tmp_path / "run")).config
     train(config.replace(max_steps=20, num_samples=0))
     *_, step = load_run(str(tmp_path / "run"))
     assert step == 20

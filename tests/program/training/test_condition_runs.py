@@ -73,6 +73,7 @@ def test_images_given_conditions_of_files(run, tmp_path):
     assert "3.png is 5x5 with 3 channels, must be 6x5 with 1 channel (--condition=grey) or" in text
 
 
+@pytest.mark.slow
 def test_exported(run):
     model = load_run(str(run / "run"))[2]
     served = SessionModel(export(str(run / "run"), str(run / "models" / "colours")))

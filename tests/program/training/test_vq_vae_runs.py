@@ -97,6 +97,7 @@ def test_completions_are_those_of_codes(runs):
         np.testing.assert_array_equal(file["codes"][:, :1], codes.repeat(3, axis=0)[:, :1])
 
 
+@pytest.mark.slow
 def test_exported_models(runs):
     config, _, prior, _ = load_run(str(runs / "prior"))
     vq_vae = load_vq_vae(config).model
