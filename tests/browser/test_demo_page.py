@@ -75,8 +75,9 @@ def test_erase_draw_and_complete(open_page, demo):
     page.get_by_role("button", name="Complete and score").click()
     wait_for_answer(page, 1)
     assert page.locator(".answer figcaption").all_inner_texts() != scored
+    drawn = value_of(page)
     page.get_by_role("button", name="Another image").click()
-    page.wait_for_function(f"document.querySelector('canvas').toDataURL() !== {value_of(page)!r}")
+    page.wait_for_function("old => document.querySelector('canvas').toDataURL() !== old", arg=drawn)
     assert not noted["errors"]
     elsewhere = [u for u in noted["fetched"] if not u.startswith((demo.address, "data:", "blob:"))]
     assert elsewhere == []
