@@ -40,6 +40,15 @@ def check_flags() -> configuration.Saved:
             f"--workdir={FLAGS.workdir}: the run was trained for the energy distance, which gives "
             "no likelihood to show"
         )
+    if saved.data.fingerprint or saved.config.condition:
+        what = (
+            "codes"
+            if saved.data.fingerprint
+            else f"images given --condition={saved.config.condition}"
+        )
+        raise UserError(
+            f"--workdir={FLAGS.workdir}: the run models {what}, which cannot be drawn by hand"
+        )
     if importlib.util.find_spec("gradio") is None:
         raise UserError("gradio is missing, on which the demo is built: pip install -e '.[demo]'")
     return saved
@@ -88,10 +97,11 @@ def main(_) -> None:
     start_tensorflow()
     from train.output.demo.answers import Answers
     from train.output.demo.app import Demo, launch, make_app, quiet_gradio
-    from train.workdir.restore import load_run
+    from train.workdir.restore import load_run, require_samples
 
     config, raw, averaged, step = load_run(FLAGS.workdir)
     model = averaged if FLAGS.averaged else raw
+    require_samples(model, FLAGS.workdir)
     print(f"{FLAGS.workdir}, step {step}: compiling ...", flush=True)
     answers = Answers(model)
     seconds = answers.warm_up()

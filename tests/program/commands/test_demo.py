@@ -236,6 +236,11 @@ def test_what_is_refused(run, tmp_path, with_gradio):
     energy = dict(model="pixelcnn_pp", energy_distance=True, nr_output_filters=1024)
     configuration.save(config.replace(workdir=str(tmp_path), **energy), DIGITS)
     assert "no likelihood to show" in refusal(train.demo, f"--workdir={tmp_path}")
+    config = config.replace(workdir=str(tmp_path), class_conditional=False)
+    configuration.save(config.replace(condition="small:2"), DIGITS)
+    assert "images given --condition=small:2, which" in refusal(train.demo, f"--workdir={tmp_path}")
+    configuration.save(config, DIGITS._replace(fingerprint="0123"))
+    assert "models codes, which" in refusal(train.demo, f"--workdir={tmp_path}")
 
 
 def test_a_missing_extra(run, monkeypatch):

@@ -223,6 +223,23 @@ def test_a_run_without_a_likelihood(tmp_path):
     assert "energy distance, test 5.5000" in page.text
 
 
+def test_a_run_that_draws_no_images(tmp_path):
+    values = dict(model="vq_vae", config="tiny", nr_filters=4, nr_embeddings=4, embedding_dim=2)
+    run = random_run(tmp_path / "run", DIGITS, 1, values)
+    with_rows(run, [{"step": 3, "test/mse": 0.25}])
+    call(train.report, f"--workdir={run}", "--num_images=12", "--num_samples=4")
+    assert Page(run / "report.html").sections() == ["training", "curve"]
+
+
+def test_images_given_a_condition(tmp_path):
+    """Samples are given the conditions of test images; of none there are no samples."""
+    run = random_run(tmp_path / "run", DIGITS, 1, condition="small:2")
+    call(train.report, f"--workdir={run}", "--num_images=4", "--num_samples=4")
+    assert {"samples", "completions"} < set(Page(run / "report.html").sections())
+    call(train.report, f"--workdir={run}", "--num_images=0", "--num_samples=4")
+    assert Page(run / "report.html").sections() == ["training"]
+
+
 def test_what_is_refused(run, conditional, folder, tmp_path):
     def told(*flags):
         return refusal(train.report, f"--workdir={run}", *flags)

@@ -12,6 +12,7 @@ import numpy as np
 
 from pixelcnn_tf import sampling
 from pixelcnn_tf.levels import input_to_levels, levels_to_input
+from pixelcnn_tf.models.base import AutoregressiveModel
 from train.config.saved import Saved
 from train.data.dataset import Dataset
 from train.data.images import Image, scored_images
@@ -164,7 +165,7 @@ def gather(known: Findings, model, wanted: Wanted, say: Callable[[str], None] = 
 
     Args:
       known: what its folder tells, with its data set if test images are wanted.
-      model: its `AutoregressiveModel`.
+      model: its `ImageModel`; what it cannot give is left out.
       wanted: how much.
       say: function that takes a line of text.
 
@@ -178,7 +179,7 @@ def gather(known: Findings, model, wanted: Wanted, say: Callable[[str], None] = 
     if model.likelihood.has_log_prob and images:
         known = _with_scores(known, model, wanted, say)
         known = _with_pixels(known, model, images)
-    if wanted.num_samples:
+    if wanted.num_samples and isinstance(model, AutoregressiveModel):
         known = _with_samples(known, model, wanted, images, say)
     return known
 
@@ -226,11 +227,17 @@ def _with_pixels(known, model, images):
 
 
 def _with_samples(known, model, wanted, images, say):
-    """With samples and completions, all of one batch size, for which the sampler is traced once."""
+    """With samples and completions, all of one batch size, for which the sampler is traced once.
+    Samples are of the classes in turn, or given the conditions of the first images in turn."""
     images = images[:COMPLETED]
     num = wanted.num_samples
     refuse_too_many(model, num, f"--num_samples={num}")
     labels = np.arange(num, dtype=np.int32) % model.num_classes if model.num_classes else None
+    if model.condition is not None:
+        if not images:
+            return known
+        maps = model.own_condition(_inputs(model, images)[1])
+        labels = np.take(maps, np.arange(num) % len(images), axis=0)
     batch = min(num, COMPLETED * COMPLETIONS)
     progress = RowProgress(model, num, say)
     say(f"sampling {num} images ...")
@@ -240,13 +247,15 @@ def _with_samples(known, model, wanted, images, say):
         return known
     say(f"completing {len(images)} images ...")
     levels, values, labels = _inputs(model, images)
+    if model.condition is not None:
+        labels = model.own_condition(values).numpy()
     mask = given_mask("top", model.image_shape)
     completed = sampling.complete(
         model,
         np.repeat(values, COMPLETIONS, axis=0),
         mask,
         wanted.seed,
-        None if labels is None else np.repeat(labels, COMPLETIONS),
+        None if labels is None else np.repeat(labels, COMPLETIONS, axis=0),
         batch_size=batch,
         progress=progress,
     )
