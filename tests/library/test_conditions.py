@@ -9,14 +9,14 @@ from small import SMALLEST, OneStage, random_levels
 
 from pixelcnn_tf import GatedPixelCNN
 from pixelcnn_tf.codec import Codec
-from pixelcnn_tf.conditions import Condition
+from pixelcnn_tf.conditions import MapCondition
 from pixelcnn_tf.levels import input_to_levels, levels_to_input
 
 GATED = dict(nr_resnet=1, nr_filters=4, nr_output_filters=4)
 
 
 def levels_of(name, levels, num_levels=256):
-    condition = Condition(name, levels.shape[-1], num_levels).of(
+    condition = MapCondition(name, levels.shape[-1], num_levels).of(
         levels_to_input(levels, num_levels)
     )
     return input_to_levels(condition, num_levels).numpy()
