@@ -72,7 +72,9 @@ def from_values(values: dict) -> Config:
     if not config.workdir:
         plain = config.dataset if run is None else f"codes-{os.path.basename(run.rstrip('/'))}"
         plain = plain.replace("folder:", "").strip("/").replace("/", "-")
-        parts = [plain, name] if model == Config.model else [plain, model, name]
+        parts = [plain] if model == Config.model else [plain, model]
+        parts += [_condition_in_name(config.condition)] if config.condition else []
+        parts.append(name)
         config = config.replace(workdir=os.path.join("runs", "-".join(parts)))
     check(config)
     return config
@@ -92,6 +94,16 @@ def command_of(config: Config) -> list[str]:
     }
     names = [field.name for field in dataclasses.fields(Config) if field.name in shown]
     return [f"--{name}={_flag_text(shown[name])}" for name in names]
+
+
+def _condition_in_name(condition):
+    """A `--condition` in the name of a run's folder: grey, small4, embedding_<name of the file>."""
+    kind, _, rest = condition.partition(":")
+    return (
+        f"{kind}_{os.path.splitext(os.path.basename(rest))[0]}"
+        if kind == "embedding"
+        else kind + rest
+    )
 
 
 def _flag_text(value):

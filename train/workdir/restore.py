@@ -5,6 +5,7 @@ from train.config import saved as configuration
 from train.config.models import make_model
 from train.errors import UserError
 from train.workdir.checkpoints import Checkpoints
+from train.workdir.embedding import kept_embedding, load_encoder
 
 MAX_SIDE = 2**14  # pixels of height or width; a larger one is a slip
 
@@ -21,8 +22,9 @@ def load_run(workdir: str) -> tuple:
     Raises:
       UserError: if there is no run or no readable checkpoint.
     """
-    config, description, *_ = configuration.require_run(workdir)
-    model, averaged_model = make_model(config, description), make_model(config, description)
+    saved = configuration.require_run(workdir)
+    encoder, config = load_encoder(kept_embedding(saved)), saved.config
+    model, averaged_model = (make_model(config, saved.data, encoder) for _ in range(2))
     step = Checkpoints(workdir, model, averaged_model).restore_latest()
     if step is None:
         raise UserError(f"--workdir={workdir}: the run has no checkpoint yet")
