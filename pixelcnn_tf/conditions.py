@@ -1,8 +1,8 @@
 """What an image is conditioned on and what is made of the image itself: its luminance
-(colourisation), the image reduced (super-resolution), or a vector that a Keras model gives of it.
+(colourisation), the image reduced (super-resolution), or a vector by a Keras model.
 
-The first two are given as an image of their own, which may come from a file: grey, or small. A model
-takes it as a map of the image's size.
+The first two are given as an image of their own, which may come from a file: grey, or small. A
+model takes it as a map of the image's size.
 """
 
 import re

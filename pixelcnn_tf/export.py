@@ -123,9 +123,9 @@ def signatures(model: ImageModel, vq_vae: VQVAE | None = None) -> dict:
     `labels[i]` alone. A prior, given with its VQ-VAE, takes and gives images; the mask and the map
     of bits are those of their codes `[B, h, w]`, which `sample` and `complete` give too (`codes`).
 
-    With a `condition`, `sample` and `complete` also take `condition`: `[B, h, w, D]`, levels of grey
-    or small images, or float32 vectors `[B, D]`; `score` takes that of the images. Where it is a
-    vector, `embed` gives it of `images`, as `condition`.
+    With a `condition`, `sample` and `complete` also take `condition`: `[B, h, w, D]`, levels of
+    grey or small images, or float32 vectors `[B, D]`; `score` takes that of the images. Where it is
+    a vector, `embed` gives it of `images`, as `condition`.
 
     Of a `VQVAE`:
 

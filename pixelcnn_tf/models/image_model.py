@@ -153,8 +153,8 @@ class ImageModel(KerasWays, keras.Model):
     def set_condition(
         self, condition: str | keras.Model | Mapping | None, spatial_channels: int | None
     ) -> None:
-        """Makes the model one of images given a condition, see `make_condition`, or given any map of
-        so many channels.
+        """Makes the model one of images given a condition, see `make_condition`, or given any map
+        of so many channels.
 
         Raises:
           ValueError: for an unknown condition, one that does not fit the images, or also classes.

@@ -142,9 +142,9 @@ class Config:
     class_conditional: bool = field(False, "condition the model on the labels")
     condition: str = field(
         "",
-        "condition the model on what is made of the image: grey (luminance: colourisation), small:4 "
-        "(the image reduced 4 times: super-resolution; 2 to 64), or embedding:<file> (the vector "
-        "that a Keras model gives of it, see train.embedding)",
+        "condition the model on what is made of the image: grey (luminance: colourisation), "
+        "small:4 (the image reduced 4 times: super-resolution; 2 to 64), or embedding:<file> (the "
+        "vector that a Keras model gives of it, see train.embedding)",
         CONDITION,
     )
     energy_distance: bool = field(False, "train with the energy distance instead of the likelihood")

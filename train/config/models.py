@@ -110,9 +110,8 @@ def make_model(config, dataset, encoder=None):
     fields = entry.fields()
     arguments = {field: getattr(config, field) for field in fields - {CONDITIONAL, REMAT}}
     if CONDITION in fields:
-        arguments[CONDITION] = (
-            encoder if is_embedding(config.condition) else config.condition or None
-        )
+        named = not is_embedding(config.condition)
+        arguments[CONDITION] = (config.condition or None) if named else encoder
     if CONDITIONAL in fields:
         arguments["num_classes"] = dataset.num_classes if config.class_conditional else None
     model = getattr(importlib.import_module(module), name)

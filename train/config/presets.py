@@ -4,6 +4,7 @@ import dataclasses
 import os
 
 from train.config.codes import run_of_codes
+from train.config.embedding import file_of_embedding
 from train.config.fields import Config, check
 from train.config.models import MODEL_FIELDS, MODELS
 from train.errors import UserError
@@ -97,13 +98,11 @@ def command_of(config: Config) -> list[str]:
 
 
 def _condition_in_name(condition):
-    """A `--condition` in the name of a run's folder: grey, small4, embedding_<name of the file>."""
-    kind, _, rest = condition.partition(":")
-    return (
-        f"{kind}_{os.path.splitext(os.path.basename(rest))[0]}"
-        if kind == "embedding"
-        else kind + rest
-    )
+    """A `--condition` in the name of a run's folder: grey, small4, embedding_<name of file>."""
+    file = file_of_embedding(condition)
+    if file is not None:
+        return f"embedding_{os.path.splitext(os.path.basename(file))[0]}"
+    return condition.replace(":", "")
 
 
 def _flag_text(value):
