@@ -43,6 +43,23 @@ runpy.run_module("train.main", run_name="__main__")
 """
 
 
+def small_encoder(image_shape, size=3):
+    """A Keras model from images to vectors `[B, size]`, the same at each call."""
+    layers = keras.layers
+    encoder = keras.Sequential([keras.Input(image_shape), layers.Flatten(), layers.Dense(size)])
+    shape = encoder.layers[-1].kernel.shape
+    encoder.layers[-1].kernel.assign(tf.random.stateless_normal(shape, [1, size]))
+    return encoder
+
+
+def with_encoder(image_shape, **arguments):
+    """Arguments of a model, among them its `image_shape`; for the condition "vector" a Keras
+    model."""
+    if arguments.get("condition") == "vector":
+        arguments["condition"] = small_encoder(image_shape)
+    return arguments | {"image_shape": image_shape}
+
+
 @contextlib.contextmanager
 def stages(number):
     """Within it, PixelCNN++ has so many resolutions: 2 still halve and double."""

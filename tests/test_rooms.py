@@ -22,7 +22,7 @@ LIBRARY = [
     ["__init__"],
 ]
 COMMANDS = ["main", "evaluate", "sample", "score", "compress", "decompress"]
-COMMANDS += ["export", "import_official", "plot", "report", "demo"]
+COMMANDS += ["export", "import_official", "plot", "report", "demo", "embedding"]
 PROGRAM = [
     ["__init__", "errors", "files", "quiet"],
     ["config"],

@@ -37,7 +37,7 @@ def main(_) -> None:
     from train.output.published_scores import table
     from train.training.evaluation import make_evaluate, others
     from train.workdir.data import load_data
-    from train.workdir.restore import load_run
+    from train.workdir.restore import load_run, require_condition
 
     strategy = make_strategy(FLAGS.strategy, FLAGS.nr_gpu)
     with strategy.scope():
@@ -59,6 +59,7 @@ def main(_) -> None:
     count = f"{dataset.test.num_examples:,} {dataset.scored} images"
     height, width, _ = dataset.image_shape
     averaged, model = averaged.at_size(height, width), model.at_size(height, width)
+    require_condition(averaged, f"--dataset={FLAGS.dataset}")
     if averaged.image_shape[:2] != trained_size:
         count += f" of {height}x{width} (trained on {trained_size[0]}x{trained_size[1]})"
     print(f"{FLAGS.workdir}, step {step}: {count}", flush=True)

@@ -74,6 +74,8 @@ def model_card(
 ) -> dict:
     """What a user of the exported model should know, as a dict."""
     shown, of_codes = model, {}
+    if model.condition is not None:
+        of_codes["condition_shape"] = model.condition.shape(model.image_shape)
     if vq_vae is not None:
         shown = vq_vae.model
         of_codes["vq_vae"] = {
@@ -143,11 +145,12 @@ def export(
     from pixelcnn_tf.export import export_saved_model
     from train.output.serving import write_examples, write_warmup
     from train.workdir.codes import load_vq_vae, to_size
-    from train.workdir.restore import load_run
+    from train.workdir.restore import load_run, require_condition
 
     config, raw_model, averaged_model, step = load_run(workdir)
     vq_vae = load_vq_vae(config)
     model, vq_vae = to_size(averaged_model if averaged else raw_model, vq_vae, height, width)
+    require_condition(model, f"--height={height}, --width={width}")
     decoder = None if vq_vae is None else vq_vae.model
     folder = os.path.join(output, str(version))
     begin = time.monotonic()

@@ -40,6 +40,16 @@ def require_samples(model, workdir: str) -> None:
         )
 
 
+def require_condition(model, what: str) -> None:
+    """Raises UserError, which begins with `what`, if images of the model's size do not have the
+    condition that it is given: the Keras model of an embedding takes others."""
+    if model.condition is not None:
+        try:
+            model.condition.check(model.image_shape)
+        except ValueError as error:
+            raise UserError(f"{what}: {error}") from None
+
+
 def at_size(model, height: int, width: int):
     """The model at the size that the flags `--height` and `--width` ask for.
 
