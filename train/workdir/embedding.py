@@ -7,12 +7,13 @@ file's fingerprint: vectors of another model would mean nothing to it.
 import hashlib
 import os
 import shutil
+import zipfile
 from typing import NamedTuple
 
 import keras
 
 from train.config import saved as configuration
-from train.config.embedding import file_of_embedding, is_embedding, kept_file
+from train.config.embedding import ENDINGS, file_of_embedding, is_embedding, kept_file
 from train.config.fields import Config
 from train.errors import UserError, reason, writing
 from train.files import whole
@@ -116,12 +117,24 @@ def load_encoder(embedding: EmbeddingFile | None) -> keras.Model | None:
     """
     if embedding is None:
         return None
+    path = embedding.path
+    if path.endswith(ENDINGS[0]) and not zipfile.is_zipfile(path):
+        raise UserError(
+            f"{embedding.what}: {path} is no {ENDINGS[0]} file, or not a whole one; "
+            "keras.Model.save writes such"
+        )
     try:
-        encoder = keras.saving.load_model(embedding.path, compile=False)
+        encoder = keras.saving.load_model(path, compile=False)
     except Exception as error:  # a damaged file, code that Keras refuses to run, an unknown layer
         raise UserError(
-            f"{embedding.what}: {embedding.path} cannot be loaded by Keras ({reason(error)})"
+            f"{embedding.what}: {path} cannot be loaded by Keras ({_why(error)})"
         ) from None
     if not isinstance(encoder, keras.Model):
         raise UserError(f"{embedding.what}: is a {type(encoder).__name__}, must be a Keras model")
     return encoder
+
+
+def _why(error):
+    """The sentence of Keras' text that says why; the first ones only say that it failed."""
+    told = str(error).rpartition("Exception encountered: ")[2]
+    return reason(ValueError(told)) if told.strip() else reason(error)
