@@ -402,7 +402,7 @@ def test_bad_arguments_are_named(name, arguments, message):
 
 
 def test_bad_conditions_are_named():
-    with pytest.raises(ValueError, match="a vector or a map"):
+    with pytest.raises(ValueError, match="images are conditioned on one thing"):
         GatedPixelCNN((4, 4, 1), 1, 4, 4, num_classes=2, spatial_channels=2)
     with pytest.raises(ValueError, match="kernel_size=4"):
         GatedPixelCNN((4, 4, 1), 1, 4, 4, kernel_size=4)
