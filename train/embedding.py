@@ -114,4 +114,5 @@ def main(_) -> None:
 
 if __name__ == "__main__":
     define()
+    flags.adopt_module_key_flags(fields)  # so that --help shows them
     run(main)

@@ -118,4 +118,7 @@ def make_model(config, dataset, encoder=None):
     try:
         return model(dataset.image_shape, num_levels=dataset.num_levels, **arguments)
     except ValueError as error:
-        raise UserError(f"--dataset={config.dataset} --model={config.model}: {error}") from None
+        what, text = f"--dataset={config.dataset} --model={config.model}", str(error)
+        if text.startswith("condition: "):  # of a Keras model
+            what, text = f"--condition={config.condition}", text.removeprefix("condition: ")
+        raise UserError(f"{what}: {text}") from None
