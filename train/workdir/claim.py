@@ -20,7 +20,8 @@ def prepare_workdir(workdir: str) -> None:
     """Creates a run's folder.
 
     Raises:
-      UserError: if it cannot be written to, is in the package, or holds checkpoints whose `config.json` is gone.
+      UserError: if it cannot be written to or is in the package, or holds checkpoints whose
+        `config.json` is gone.
     """
     refuse_pretrained(workdir)
     try:
