@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from train.config.embedding import is_embedding
 from train.config.fields import Config, check
+from train.config.pretrained import read_from
 from train.config.versions import versions
 from train.errors import UserError, writing
 from train.files import write_json
@@ -41,7 +42,7 @@ class Saved(NamedTuple):
 
 
 def path_in(workdir: str) -> str:
-    return os.path.join(workdir, "config.json")
+    return os.path.join(read_from(workdir), "config.json")
 
 
 def save(

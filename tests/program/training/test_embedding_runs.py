@@ -13,6 +13,7 @@ from serving_stand_in import SessionModel
 from small import config_of, random_levels, run_training, small_encoder
 
 import train.embedding
+import train.pack
 import train.sample
 import train.score
 from pixelcnn_tf import sampling
@@ -101,6 +102,8 @@ def test_images_like_one_and_between_two(folder, tmp_path):
     np.savez(tmp_path / "wide.npz", images=images[:, :5], num_levels=4)
     text = refusal(train.sample, *flags, f"--like={tmp_path}/wide.npz")
     assert "images/0 is 5x5 with 1 channel, must be 6x5 with 1 channel" in text
+    text = refusal(train.pack, f"--workdir={folder}/run", "--output=x")
+    assert "given vectors of a Keras model, and nothing without it" in text
 
 
 @pytest.mark.slow
