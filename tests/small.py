@@ -44,11 +44,13 @@ runpy.run_module("train.main", run_name="__main__")
 
 
 def small_encoder(image_shape, size=3):
-    """A Keras model from images to vectors `[B, size]`, the same at each call."""
+    """A Keras model from images to vectors `[B, size]` of numbers around 1, the same at each
+    call."""
     layers = keras.layers
     encoder = keras.Sequential([keras.Input(image_shape), layers.Flatten(), layers.Dense(size)])
     shape = encoder.layers[-1].kernel.shape
-    encoder.layers[-1].kernel.assign(tf.random.stateless_normal(shape, [1, size]))
+    kernel = tf.random.stateless_normal(shape, [1, size]) / math.sqrt(shape[0])
+    encoder.layers[-1].kernel.assign(kernel)
     return encoder
 
 
