@@ -24,7 +24,7 @@ flags.DEFINE_string("data_dir", "", "where the tfds data sets are")
 flags.DEFINE_string("embedding", "runs/mnist-digits.keras", "file of the embedding")
 flags.DEFINE_string("workdir", "runs/mnist-like", "folder of the run")
 flags.DEFINE_string("output", "docs", "folder of the pictures conditions_like, _between")
-flags.DEFINE_integer("steps", 8000, "training steps of the model")
+flags.DEFINE_integer("steps", 6000, "training steps of the model")
 flags.DEFINE_integer("each", 10, "images like each test image")
 flags.DEFINE_list("between", ["0", "6", "3", "5", "4", "9", "1", "7"], "pairs of digits")
 
