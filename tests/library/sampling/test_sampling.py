@@ -116,7 +116,11 @@ def assert_cached_equals_full_pass(model, batch, jit_compile=False):
 
 @pytest.mark.parametrize(
     "case, dtype",
-    [("rgb", "float32"), *((name, "float64") for name in CASES if name != "energy")],
+    [
+        ("rgb", "float32"),
+        *((name, "float64") for name in CASES if name not in ("energy", "vector")),
+        pytest.param("vector", "float64", marks=pytest.mark.slow),
+    ],
 )
 def test_cached_parameters_equal_the_full_pass_at_every_pixel(case, dtype):
     assert_cached_equals_full_pass(trained_looking(dtype, **CASES[case]), batch=3)
@@ -149,8 +153,8 @@ def test_cached_parameters_equal_the_full_pass_at_paper_size():
 @pytest.mark.parametrize(
     "case",
     [
-        *(case for case in CASES if case != "map"),
-        pytest.param("map", marks=pytest.mark.slow),
+        *(case for case in CASES if case not in ("map", "vector")),
+        *(pytest.param(case, marks=pytest.mark.slow) for case in ("map", "vector")),
         "float64",
     ],
 )

@@ -69,7 +69,8 @@ class Exported:
         self.requests = {name: given | self.labels for name, given in self.requests.items()}
         self.given = None  # a condition that is not that of the images
         if model.condition is not None:
-            self.given = conditions_of(model, self.images[::-1])
+            given = conditions_of(model, self.images[::-1])
+            self.given = given if model.encoder is not None else given.astype(np.uint8)
             for name in ("sample", "complete"):
                 self.requests[name]["condition"] = self.given
             self.requests["embed"] = {"images": self.images}
@@ -307,7 +308,12 @@ def test_energy_distance_is_sampled_but_not_scored(tmp_path):
         export_saved_model(model, exported.folder)
 
 
-@pytest.mark.parametrize("name", [*FAMILY, "gated_pixelcnn, small:2", "gated_pixelcnn, vector"])
+GIVEN = ["gated_pixelcnn, small:2", "gated_pixelcnn, vector"]
+
+
+@pytest.mark.parametrize(
+    "name", [*FAMILY, *(pytest.param(name, marks=pytest.mark.slow) for name in GIVEN)]
+)
 def test_family_by_the_session_loader(name, tmp_path):
     network, _, condition = name.partition(", ")
     given = {"num_classes": 3} if name == "gated_pixelcnn" else {}
