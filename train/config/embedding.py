@@ -8,7 +8,9 @@ ENDINGS = (".keras", ".h5")  # of the files that Keras loads
 
 def file_of_embedding(condition: str) -> str | None:
     """The file of the Keras model that a `--condition` names; None if it names none."""
-    return condition.removeprefix(PREFIX) if condition.startswith(PREFIX) else None
+    if not condition.startswith(PREFIX):
+        return None
+    return os.path.expanduser(condition.removeprefix(PREFIX))
 
 
 def is_embedding(condition: str) -> bool:
