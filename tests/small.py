@@ -6,10 +6,10 @@ import shutil
 import subprocess
 import sys
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from keras.src.utils import naming
 
 from pixelcnn_tf import PixelCNNPlusPlus
 from train.config import saved as configuration
@@ -77,10 +77,16 @@ def copy_run(source, target):
     shutil.copytree(source, target, dirs_exist_ok=True)
 
 
+def fresh_names():
+    """Layers are numbered from the beginning, as in a new process. `keras.utils.clear_session`
+    does that too, and forgets all kernels."""
+    naming.reset_uids()
+
+
 def run_training(config):
     """`train`, as in a new process: the names of layers decide the order of some sums, so only
     runs with the same names are equal to the last bit."""
-    keras.utils.clear_session()
+    fresh_names()
     return train(config)
 
 
