@@ -93,7 +93,7 @@ def assert_cached_equals_full_pass(model, batch, jit_compile=False):
     images = tf.random.stateless_uniform([batch, *model.image_shape], [5, 6], -1.0, 1.0)
     sampler = model.make_cached_sampler()
     by_row = tf.transpose(tf.cast(images, model.compute_dtype), [1, 2, 0, 3])
-    fill = tf.function(sampler.fill, jit_compile=jit_compile)
+    fill = tf.function(sampler.fill, autograph=False, jit_compile=jit_compile)
     uniforms = tf.fill([*by_row.shape[:3], model.likelihood.num_uniforms], 0.5)
     rows, parameters, _ = fill(
         sampler.fold(),

@@ -18,6 +18,7 @@ from small import (
     one_stage,
     random_levels,
     run_training,
+    without_scores,
 )
 
 from pixelcnn_tf import (
@@ -263,7 +264,8 @@ def test_run_with_a_damaged_checkpoint_ends_as_the_undisturbed_one(finished, tmp
     workdir, _ = finished
     copy_run(workdir, tmp_path)
     damage_newest(tmp_path, damage)
-    run_training(mini(tmp_path, num_samples=0))
+    with without_scores():
+        run_training(mini(tmp_path, num_samples=0))
     assert_same_arrays(final_arrays(tmp_path), final_arrays(workdir))
 
 
