@@ -19,7 +19,7 @@ import pytest
 import tensorflow as tf
 from family import FAMILY, small
 from serving_stand_in import SessionModel, serve_grpc, serve_rest
-from small import SMALLEST_RUN, config_of, one_stage, random_levels, random_run, stages
+from small import SMALLEST_RUN, config_of, one_stage, random_levels, random_run
 from tensorflow_serving.apis import prediction_log_pb2
 
 from pixelcnn_tf import PixelCNNPlusPlus, data_dependent_init, sampling
@@ -135,8 +135,9 @@ def run_cli(folder, signature, given, tmp_path):
 
 @pytest.fixture(scope="module")
 def conditional(tmp_path_factory):
-    """RGB, of an odd size, class-conditional, straight from the library."""
-    with stages(2):
+    """RGB, class-conditional, straight from the library. Of one stage: graphs of more for an
+    unknown number of images are traced in test_graphs.py, and served by the slow tests."""
+    with one_stage():
         model = make_model(image_shape=(7, 10, 3), num_classes=4)
     folder = tmp_path_factory.mktemp("conditional") / "1"
     assert "serving_default" in export_saved_model(model, str(folder))
@@ -350,6 +351,7 @@ def test_documented_clients(digits):
     "changes",
     [
         {"image_shape": (12, 8, 3), "num_classes": 3},
+        {"image_shape": (7, 10, 3), "num_classes": 4},
         {"image_shape": (8, 8, 1), "num_levels": 1000},
         {"image_shape": (4, 12, 1), "num_classes": 3, "resnet_nonlinearity": "elu"},
     ],
