@@ -18,9 +18,9 @@ tf.config.set_logical_device_configuration(
 )
 
 
-# Whenever a seed is set TensorFlow forgets the kernels of eager operations, whose making is half the
-# time of a small network's first pass. Nothing here draws from that seed, which each run sets to its
-# own: one that is set already is left alone.
+# Whenever a seed is set TensorFlow forgets the kernels of eager operations, whose making is half
+# the time of a small network's first pass. Nothing here draws from that seed, which each run sets
+# to its own: one that is set already is left alone.
 set_seed, seeds = tf.random.set_seed, []
 
 
