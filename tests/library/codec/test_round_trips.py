@@ -108,8 +108,8 @@ def test_200_random_configurations(case):
 
 @pytest.mark.parametrize("name", ["row_lstm", "diagonal_bilstm"])
 def test_the_recurrent_models(name):
-    model = lively(small(name, (3, 4, 3)))
-    images = random_levels(2, 3, 4, 3, num_levels=3)
+    model = lively(small(name, (2, 3, 3), nr_resnet=1))
+    images = random_levels(2, 2, 3, 3, num_levels=3)
     np.testing.assert_array_equal(decode(model, encode(model, images)), images)
 
 
