@@ -18,11 +18,11 @@ LIBRARY = [
     ["optimization", "losses", "metrics"],
     ["sampling"],
     ["models"],
-    ["official", "export", "codec", "callbacks", "distribution"],
+    ["official", "export", "codec", "callbacks", "distribution", "pretrained"],
     ["__init__"],
 ]
 COMMANDS = ["main", "evaluate", "sample", "score", "compress", "decompress"]
-COMMANDS += ["export", "import_official", "plot", "report", "demo"]
+COMMANDS += ["export", "import_official", "plot", "report", "demo", "pack"]
 PROGRAM = [
     ["__init__", "errors", "files", "quiet"],
     ["config"],

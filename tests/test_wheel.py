@@ -1,5 +1,6 @@
-"""What a wheel holds: every module of library and program, and nothing else of the repository."""
+"""What a wheel holds: every module of library and program, the trained weights, nothing else."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -35,21 +36,47 @@ def test_the_citation_names_the_version():
     assert f"\nversion: {pixelcnn_tf.__version__}\n" in text
 
 
-@pytest.mark.skipif(
-    int(setuptools.__version__.split(".")[0]) < 77, reason="setuptools 77 reads pyproject.toml"
-)
-def test_wheel(tmp_path):
-    source = tmp_path / "source"  # a build leaves files beside the sources
-    ignore = shutil.ignore_patterns("__pycache__", "*.npz", "parity")
-    for folder in (*PACKAGES, "tests", "benchmarks", "docs"):
-        shutil.copytree(ROOT / folder, source / folder, ignore=ignore)
-    for file in ("pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(ROOT / file, source)
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    """The built wheel."""
+    if int(setuptools.__version__.split(".")[0]) < 77:
+        pytest.skip("setuptools 77 reads pyproject.toml")
+    folder = tmp_path_factory.mktemp("wheel")
+    source = folder / "source"  # a build leaves files beside the sources
+    ignore = shutil.ignore_patterns("__pycache__", "parity")
+    for name in (*PACKAGES, "tests", "benchmarks", "docs"):
+        shutil.copytree(ROOT / name, source / name, ignore=ignore)
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source)
     command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-index"]
-    command += ["--no-build-isolation", "--wheel-dir", str(tmp_path), str(source)]
+    command += ["--no-build-isolation", "--wheel-dir", str(folder), str(source)]
     built = subprocess.run(command, capture_output=True, text=True)
     assert built.returncode == 0, built.stderr
-    (wheel,) = tmp_path.glob("*.whl")
+    (path,) = folder.glob("*.whl")
+    return path
+
+
+def test_wheel(wheel):
+    """Every module, and the trained weights."""
+    pretrained = (ROOT / "pixelcnn_tf/pretrained").glob("*/*")
+    weights = {path.relative_to(ROOT).as_posix() for path in pretrained if path.suffix != ".pyc"}
+    assert any(name.endswith("weights.npz") for name in weights)
     with zipfile.ZipFile(wheel) as file:
         names = [name for name in file.namelist() if ".dist-info/" not in name]
-    assert sorted(names) == sorted(MODULES)
+    assert sorted(names) == sorted(MODULES | weights)
+
+
+@pytest.mark.slow
+def test_samples_of_an_installed_wheel(wheel, tmp_path):
+    """Where nothing of the repository is at hand."""
+    install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index"]
+    subprocess.run([*install, "--target", str(tmp_path / "site"), str(wheel)], check=True)
+    command = [sys.executable, "-m", "train.sample", "--workdir=pretrained:digits"]
+    command += ["--num_samples=2", "--output=two"]
+    environment = os.environ | {"PYTHONPATH": str(tmp_path / "site")}
+    told = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert told.returncode == 0, told.stderr
+    assert (tmp_path / "two.png").exists()
+    where = [sys.executable, "-c", "import train; print(train.__file__)"]
+    told = subprocess.run(where, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert told.stdout.startswith(str(tmp_path / "site"))

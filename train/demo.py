@@ -99,8 +99,8 @@ def main(_) -> None:
     from train.output.demo.app import Demo, launch, make_app, quiet_gradio
     from train.workdir.restore import load_run, require_samples
 
-    config, raw, averaged, step = load_run(FLAGS.workdir)
-    model = averaged if FLAGS.averaged else raw
+    found = load_run(FLAGS.workdir)
+    config, model, step = found.config, found.model(FLAGS.averaged), found.step
     require_samples(model, FLAGS.workdir)
     print(f"{FLAGS.workdir}, step {step}: compiling ...", flush=True)
     answers = Answers(model)

@@ -41,7 +41,7 @@ def main(_) -> None:
 
     strategy = make_strategy(FLAGS.strategy, FLAGS.nr_gpu)
     with strategy.scope():
-        config, model, averaged, step = load_run(FLAGS.workdir)
+        config, raw, averaged, step = load_run(FLAGS.workdir)
     trained_size = averaged.image_shape[:2]
     if FLAGS.dataset:  # as it is: what the run did to its own splits and sizes is left out
         config = config.replace(
@@ -58,12 +58,15 @@ def main(_) -> None:
     batch_size = (FLAGS.batch_size or config.batch_size) * strategy.num_replicas_in_sync
     count = f"{dataset.test.num_examples:,} {dataset.scored} images"
     height, width, _ = dataset.image_shape
-    averaged, model = averaged.at_size(height, width), model.at_size(height, width)
+    averaged = averaged.at_size(height, width)
+    weights = {"averaged": averaged}
+    if raw is not None:
+        weights["raw"] = raw.at_size(height, width)
     if averaged.image_shape[:2] != trained_size:
         count += f" of {height}x{width} (trained on {trained_size[0]}x{trained_size[1]})"
     print(f"{FLAGS.workdir}, step {step}: {count}", flush=True)
     rows = []
-    for name, scored in (("averaged", averaged), ("raw", model)):
+    for name, scored in weights.items():
         say = functools.partial(print, flush=True) if name == "averaged" else None
         loss, scores = make_evaluate(scored, strategy, say)(dataset.test, batch_size)
         metric = scored.likelihood.metric

@@ -13,6 +13,7 @@ from absl import flags
 
 from train.config import saved as configuration
 from train.config.fields import Config
+from train.config.pretrained import read_from
 from train.errors import UserError, reason, run
 from train.files import write_json
 from train.quiet import start_tensorflow
@@ -53,7 +54,7 @@ def choose_version(output: str, version: int | None = None) -> int:
 
 def test_scores(workdir: str, step: int) -> dict | None:
     """The last test scores of a run up to a step, `{"step": ..., "test/...": ...}`, or None."""
-    path = os.path.join(workdir, "metrics.jsonl")
+    path = os.path.join(read_from(workdir), "metrics.jsonl")
     rows = read(path) if os.path.exists(path) else []
     scored = [
         {"step": row["step"]} | {key: row[key] for key in row if key.startswith(SCORES)}
@@ -145,9 +146,10 @@ def export(
     from train.workdir.codes import load_vq_vae, to_size
     from train.workdir.restore import load_run
 
-    config, raw_model, averaged_model, step = load_run(workdir)
+    found = load_run(workdir)
+    config, step = found.config, found.step
     vq_vae = load_vq_vae(config)
-    model, vq_vae = to_size(averaged_model if averaged else raw_model, vq_vae, height, width)
+    model, vq_vae = to_size(found.model(averaged), vq_vae, height, width)
     decoder = None if vq_vae is None else vq_vae.model
     folder = os.path.join(output, str(version))
     begin = time.monotonic()

@@ -6,6 +6,7 @@ The same command again continues a run that was interrupted.
 import contextlib
 import functools
 import os
+from collections.abc import Callable
 
 from absl import flags as absl_flags
 
@@ -74,6 +75,43 @@ def _train(config, num_workers):
         ) from None
 
 
+def start_weights(trainer, say: Callable[[str], None]) -> None:
+    """Gives a new run its weights: by the initialisation on data, or those of `--init_from`.
+
+    Args:
+      trainer: its `Trainer`.
+      say: function that takes a line of text.
+
+    Raises:
+      UserError: if `--init_from` names no model, or one of another kind.
+    """
+    from train.workdir.restore import load_run
+
+    config, dataset = trainer.config, trainer.dataset
+    if not config.init_from:
+        num_images = min(config.init_batch_size, dataset.train.num_examples)
+        fewer = " (--init_batch_size asks for more)" * (num_images < config.init_batch_size)
+        say(f"initialising the weights on {num_images:,} images{fewer} ...")
+        trainer.initialize()
+        return
+    flag = f"--init_from={config.init_from}"
+    try:
+        data = configuration.load(config.init_from).data
+        source = load_run(config.init_from)
+    except UserError as error:
+        raise UserError(str(error).replace("--workdir=", "--init_from=")) from None
+    # Of any size: the weights know none.
+    any_size = data._replace(image_shape=(*dataset.image_shape[:2], data.image_shape[2]))
+    configuration.refuse_images_of_another_kind(any_size, config, dataset, f"{flag} knows")
+    if source.config.model != config.model:
+        raise UserError(f"{flag}: is a {source.config.model}, but --model={config.model}")
+    try:
+        trainer.start_from(source.averaged)
+    except ValueError as error:
+        raise UserError(f"{flag}: {error}; give the flags of the model there") from None
+    say(f"weights: the averages of {config.init_from}, step {source.step}")
+
+
 def _train_under(strategy, workers, config, saved):
     """`train`, under a strategy."""
     from train.data.load import load_configured
@@ -117,10 +155,7 @@ def _train_under(strategy, workers, config, saved):
     step = trainer.restore()
     if step is None:
         step = 0
-        num_images = min(config.init_batch_size, dataset.train.num_examples)
-        fewer = " (--init_batch_size asks for more)" * (num_images < config.init_batch_size)
-        say(f"initialising the weights on {num_images:,} images{fewer} ...")
-        trainer.initialize()
+        start_weights(trainer, say)
     if workers.is_chief:
         configuration.save(config, dataset, batch_size)
     say(

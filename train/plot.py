@@ -4,6 +4,7 @@ import os
 
 from absl import flags
 
+from train.config.pretrained import read_from, write_to
 from train.errors import UserError, run, writing
 from train.files import whole
 from train.workdir.rows import read
@@ -42,7 +43,7 @@ def plot(workdir: str, output: str = "", title: str = "") -> str:
     """
     if not workdir:
         raise UserError("--workdir is missing: the folder of the run")
-    path = os.path.join(workdir, "metrics.jsonl")
+    path = os.path.join(read_from(workdir), "metrics.jsonl")
     if not os.path.exists(path):
         raise UserError(f"--workdir={workdir}: no run here (metrics.jsonl is missing)")
     from matplotlib.figure import Figure
@@ -64,7 +65,7 @@ def plot(workdir: str, output: str = "", title: str = "") -> str:
     axes.set_title(title or workdir, parse_math=False)
     axes.grid(alpha=0.3)
     axes.legend()
-    output = output or os.path.join(workdir, "curve.png")
+    output = output or os.path.join(write_to(workdir), "curve.png")
     ending = os.path.splitext(output)[1].removeprefix(".").lower()
     allowed = sorted(figure.canvas.get_supported_filetypes())
     if ending not in allowed:

@@ -10,6 +10,7 @@ import os
 from absl import flags
 
 from train.config import saved as configuration
+from train.config.pretrained import write_to
 from train.errors import UserError, run, writing
 from train.files import make_writable_folder, write_text
 from train.quiet import start_tensorflow
@@ -74,7 +75,7 @@ def check_flags() -> dict[str, configuration.Saved]:
 
 def choose_output() -> str:
     """Where the page goes; its folder is made. Raises UserError if it cannot be written."""
-    output = FLAGS.output or os.path.join(FLAGS.workdir, "report.html")
+    output = FLAGS.output or os.path.join(write_to(FLAGS.workdir), "report.html")
     if output.endswith("/") or os.path.isdir(output):
         output = os.path.join(output, "report.html")
     if not output.lower().endswith((".html", ".htm")):
@@ -100,9 +101,10 @@ def main(_) -> None:
     opened = []
     for workdir, saved in found.items():
         with _about(workdir):
-            config, raw, averaged, step = load_run(workdir)
+            found_run = load_run(workdir)
+            config, step = found_run.config, found_run.step
             dataset = load_data(config, FLAGS.data_dir) if FLAGS.num_images else None
-            model = averaged if FLAGS.averaged else raw
+            model = found_run.model(FLAGS.averaged)
             known = read_folder(saved, model, step, dataset)
             opened.append((known._replace(averaged=FLAGS.averaged), model))
     findings = []

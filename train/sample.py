@@ -10,6 +10,7 @@ import numpy as np
 from absl import flags
 
 from train.config import saved as configuration
+from train.config.pretrained import write_to
 from train.errors import UserError, run, writing
 from train.files import make_writable_folder
 from train.quiet import start_tensorflow
@@ -145,8 +146,8 @@ def main(_) -> None:
     from train.workdir.restore import load_run, require_samples
 
     strategy = make_strategy(FLAGS.strategy, FLAGS.nr_gpu)
-    config, raw, averaged, step = load_run(FLAGS.workdir)
-    model = averaged if FLAGS.averaged else raw
+    found = load_run(FLAGS.workdir)
+    config, model, step = found.config, found.model(FLAGS.averaged), found.step
     require_samples(model, FLAGS.workdir)
     model, vq_vae = to_size(model, load_vq_vae(config), FLAGS.height, FLAGS.width)
     if FLAGS.condition_images and model.condition is None:
@@ -163,7 +164,7 @@ def main(_) -> None:
             raise UserError(f"--label={FLAGS.label}: must be from 0 to {model.num_classes - 1}")
         labels = np.broadcast_to(np.int32(FLAGS.label), [FLAGS.num_samples])
     name = default_name(step)
-    path = choose_path(FLAGS.output, FLAGS.workdir, name)
+    path = choose_path(FLAGS.output, write_to(FLAGS.workdir), name)
     request = f"{name} of {FLAGS.workdir}"
     with writing(path):
         make_writable_folder(os.path.dirname(path))

@@ -11,6 +11,7 @@ import tempfile
 from absl import flags
 
 from train.config import saved as configuration
+from train.config.pretrained import write_to
 from train.errors import UserError, run, writing
 from train.files import make_writable_folder
 from train.quiet import start_tensorflow
@@ -136,7 +137,7 @@ def choose_output(step: int) -> str:
         return FLAGS.output
     parts = FLAGS.images.removesuffix(".npz").replace(":", "/").split("/")
     name = "_".join(part for part in parts if part.strip("."))
-    folder = os.path.join(FLAGS.workdir, "scores")
+    folder = os.path.join(write_to(FLAGS.workdir), "scores")
     with writing(folder):
         make_writable_folder(folder)
     return os.path.join(folder, f"{name or 'images'}_{step:07d}.csv")
@@ -147,16 +148,16 @@ def _load(flag, workdir):
     from train.workdir.restore import load_run
 
     try:
-        _, raw, averaged, step = load_run(workdir)
+        found = load_run(workdir)
     except UserError as error:
         raise UserError(str(error).replace("--workdir=", f"--{flag}=")) from None
-    model = averaged if FLAGS.averaged else raw
+    model = found.model(FLAGS.averaged)
     if not model.likelihood.has_log_prob:
         raise UserError(
             f"--{flag}={workdir}: the run was trained for the {model.likelihood.metric}, which "
             "gives no likelihood to score images by"
         )
-    return model, step
+    return model, found.step
 
 
 def _tell(title, scores):

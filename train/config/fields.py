@@ -165,6 +165,11 @@ class Config:
         at_least(0),
     )
     # optimisation
+    init_from: str = field(
+        "",
+        "begin with the averaged weights of this run (its workdir, or pretrained:NAME), a model of "
+        "the same kind and size, in place of the initialisation on data",
+    )
     learning_rate: float = field(0.001, "base learning rate", FACTOR)
     lr_decay: float = field(0.999995, "learning rate decay, applied every step", FACTOR)
     # batch_size may change only as far as the global batch stays the same.

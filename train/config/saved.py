@@ -6,6 +6,7 @@ import os
 from typing import NamedTuple
 
 from train.config.fields import Config, check
+from train.config.pretrained import read_from
 from train.config.versions import versions
 from train.errors import UserError, writing
 from train.files import write_json
@@ -38,7 +39,7 @@ class Saved(NamedTuple):
 
 
 def path_in(workdir: str) -> str:
-    return os.path.join(workdir, "config.json")
+    return os.path.join(read_from(workdir), "config.json")
 
 
 def save(config: Config, dataset, global_batch_size: int | None = None) -> None:

@@ -27,11 +27,11 @@ PNG_MODES = {(2, 1): "1", (256, 1): "L", (256, 3): "RGB", (65536, 1): "I;16"}
 
 def load_codec(workdir: str, averaged: bool) -> tuple[Codec, int]:
     """`(codec, step)` of a run. Raises UserError if there is no run, or it has no likelihood."""
-    _, raw, average, step = load_run(workdir)
+    found = load_run(workdir)
     try:
-        codec = Codec(average if averaged else raw)
+        codec = Codec(found.model(averaged))
         codec.require_coder()
-        return codec, step
+        return codec, found.step
     except (ValueError, ImportError) as error:
         raise UserError(f"--workdir={workdir}: {error}") from None
 

@@ -18,6 +18,7 @@ PIXELCNN_PP = "Salimans et al. 2017 (PixelCNN++)"
 IMAGE_TRANSFORMER = "Parmar et al. 2018 (Image Transformer)"
 SNAIL = "Chen et al. 2018 (PixelSNAIL)"
 SPARSE = "Child et al. 2019 (Sparse Transformer)"
+RESIDUAL_FLOWS = "Chen et al. 2019 (Residual Flows), a bound"
 
 CIFAR10 = (
     Result("PixelCNN", 3.14, PIXEL_RNN),
@@ -42,6 +43,13 @@ IMAGENET64 = (
     Result("PixelSNAIL", 3.52, SNAIL),
     Result("Sparse Transformer", 3.44, SPARSE),
 )
+# Densities of images to which noise was added, and so bounds of the likelihood of 256 levels.
+MNIST = (
+    Result("RealNVP", 1.06, RESIDUAL_FLOWS),
+    Result("Glow", 1.05, RESIDUAL_FLOWS),
+    Result("FFJORD", 0.99, RESIDUAL_FLOWS),
+    Result("Residual Flow", 0.97, RESIDUAL_FLOWS),
+)
 
 # Nats an image, of the fixed binarisation of Salakhutdinov and Murray (2008).
 BINARIZED_MNIST = (
@@ -57,6 +65,7 @@ RESULTS = {
     "downsampled_imagenet/64x64": IMAGENET64,
     "imagenet_resized/32x32": IMAGENET32,
     "imagenet_resized/64x64": IMAGENET64,
+    "mnist": MNIST,
 }
 IN_NATS = {"binarized_mnist": BINARIZED_MNIST}
 OTHER_IMAGENET = (

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from pixelcnn_tf import OfficialAdam, PolyakAverage
 from pixelcnn_tf.levels import levels_to_input
+from pixelcnn_tf.models.image_model import ImageModel
 from pixelcnn_tf.optimization.loss_scale import LossScale
 from train.config.fields import Config
 from train.config.models import make_model
@@ -95,6 +96,27 @@ class Trainer:
         self.averaged_model.initialize(images, self._labels(batch), seed=self.config.seed)
         averaged = self.averaged_model
         self.workers.broadcast([*averaged.trainable_variables, *averaged.state])
+        for shadow, variable in self.average.pairs:
+            variable.assign(shadow)
+
+    def start_from(self, source: ImageModel) -> None:
+        """Takes over the weights of a model, for the average too.
+
+        Raises:
+          ValueError: if its weights have other shapes, naming one.
+        """
+        averaged = self.averaged_model
+        here = [*averaged.trainable_variables, *averaged.state]
+        there = [*source.trainable_variables, *source.state]
+        for mine, other in zip(here, there, strict=False):
+            if mine.shape != other.shape:
+                raise ValueError(
+                    f"{other.path} is {list(other.shape)} there, {list(mine.shape)} here"
+                )
+        if len(here) != len(there):
+            raise ValueError(f"it has {len(there)} variables, the model here {len(here)}")
+        for mine, other in zip(here, there, strict=True):
+            mine.assign(other.numpy())
         for shadow, variable in self.average.pairs:
             variable.assign(shadow)
 

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 
 from train.config import saved as configuration
+from train.config.pretrained import refuse_pretrained
 from train.errors import UserError
 from train.files import make_writable_folder
 
@@ -19,8 +20,10 @@ def prepare_workdir(workdir: str) -> None:
     """Creates a run's folder.
 
     Raises:
-      UserError: if it cannot be written to, or holds checkpoints whose `config.json` is gone.
+      UserError: if it cannot be written to or is in the package, or holds checkpoints whose
+        `config.json` is gone.
     """
+    refuse_pretrained(workdir)
     try:
         make_writable_folder(workdir)
         folder = os.path.join(workdir, "checkpoints")

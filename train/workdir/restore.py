@@ -1,32 +1,82 @@
-"""A trained model from a run's folder."""
+"""A trained model from a run's folder, or from the package."""
 
+import os
+from typing import NamedTuple
+
+from pixelcnn_tf import pretrained
 from pixelcnn_tf.models.base import AutoregressiveModel
+from pixelcnn_tf.models.image_model import ImageModel
 from train.config import saved as configuration
+from train.config.fields import Config
 from train.config.models import make_model
+from train.config.pretrained import is_pretrained, read_from
 from train.errors import UserError
 from train.workdir.checkpoints import Checkpoints
 
 MAX_SIDE = 2**14  # pixels of height or width; a larger one is a slip
 
 
-def load_run(workdir: str) -> tuple:
+class Run(NamedTuple):
+    """A trained model and how it was trained.
+
+    Attributes:
+      config: its `Config`.
+      raw: the `ImageModel` with the weights of training; None of a model in the package.
+      averaged: the one with their Polyak averages.
+      step: how many there were.
+    """
+
+    config: Config
+    raw: ImageModel | None
+    averaged: ImageModel
+    step: int
+
+    def model(self, averaged: bool) -> ImageModel:
+        """The one that `--averaged` asks for.
+
+        Raises:
+          UserError: if the run has no raw weights.
+        """
+        if averaged:
+            return self.averaged
+        if self.raw is None:
+            raise UserError(f"--noaveraged: --workdir={self.config.workdir} has averages only")
+        return self.raw
+
+
+def load_run(workdir: str) -> Run:
     """Reads a run: its configuration and newest checkpoint. Its data set is not needed.
 
     Args:
-      workdir: the run's folder.
-
-    Returns:
-      `(config, model, averaged_model, step)`.
+      workdir: the run's folder, or `pretrained:NAME`.
 
     Raises:
       UserError: if there is no run or no readable checkpoint.
     """
     config, description, *_ = configuration.require_run(workdir)
+    if is_pretrained(workdir):
+        return _load_pretrained(config, description)
     model, averaged_model = make_model(config, description), make_model(config, description)
     step = Checkpoints(workdir, model, averaged_model).restore_latest()
     if step is None:
         raise UserError(f"--workdir={workdir}: the run has no checkpoint yet")
-    return config, model, averaged_model, step
+    return Run(config, model, averaged_model, step)
+
+
+def _load_pretrained(config, data):
+    """`load_run`, of a folder that `train.pack` wrote. Raises UserError if it is damaged."""
+    folder = os.path.join(read_from(config.workdir), "")  # a path, not a name
+    try:
+        card, model = pretrained.card(folder), pretrained.load(folder)
+    except ValueError as error:
+        raise UserError(f"--workdir={config.workdir}: {error}") from None
+    kind = (tuple(model.image_shape), model.num_levels)
+    if kind != (data.image_shape, data.num_levels):
+        raise UserError(
+            f"--workdir={config.workdir}: config.json describes images of {data.image_shape} and "
+            f"{data.num_levels} levels, card.json of {kind[0]} and {kind[1]}: they are of two runs"
+        )
+    return Run(config, None, model, card["step"])
 
 
 def require_samples(model, workdir: str) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 from pixelcnn_tf import sampling
 from pixelcnn_tf.levels import input_to_levels, levels_to_input
 from pixelcnn_tf.models.base import AutoregressiveModel
+from train.config.pretrained import read_from
 from train.config.saved import Saved
 from train.data.dataset import Dataset
 from train.data.images import Image, scored_images
@@ -147,7 +148,8 @@ def read_folder(saved: Saved, model, step: int, dataset: Dataset | None) -> Find
     Raises:
       UserError: if its `metrics.jsonl` is there and cannot be read.
     """
-    path, metric = os.path.join(saved.config.workdir, "metrics.jsonl"), model.likelihood.metric
+    path = os.path.join(read_from(saved.config.workdir), "metrics.jsonl")
+    metric = model.likelihood.metric
     return Findings(
         saved=saved,
         step=step,

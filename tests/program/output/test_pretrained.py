@@ -1,0 +1,205 @@
+"""Packed weights: what `train.pack` writes, `pixelcnn_tf.pretrained` and every command read."""
+
+import json
+
+import numpy as np
+import pytest
+from calls import call, refusal
+from small import GATED_RUN, config_of, copy_run, random_run, run_training
+
+from pixelcnn_tf import pretrained
+from train import evaluate, export, pack, plot, sample, score
+from train.config.pretrained import read_from, write_to
+from train.data.load import load_configured
+from train.errors import UserError
+from train.workdir.restore import load_run
+
+RUN = GATED_RUN | dict(init_batch_size=20, num_samples=0, eval_split="test[:40]")
+LICENCE = "--data_licence=CC BY 4.0"
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A run with random weights at step 0, as if it had been evaluated."""
+    workdir = tmp_path_factory.mktemp("trained") / "run"
+    random_run(workdir, load_configured(config_of(workdir, RUN)), seed=1, values=RUN)
+    (workdir / "metrics.jsonl").write_text('{"step": 0, "test/bits_per_dim": 4.0}\n')
+    return str(workdir)
+
+
+@pytest.fixture(scope="module")
+def packed(trained, tmp_path_factory):
+    """It, packed; and what the command said."""
+    folder = tmp_path_factory.mktemp("packed") / "model"
+    said = call(pack, f"--workdir={trained}", f"--output={folder}", LICENCE, "--note=a test")
+    return str(folder), said
+
+
+def test_the_weights_are_the_averages_rounded(trained, packed):
+    model = pretrained.load(packed[0])
+    averaged = load_run(trained).averaged
+    for mine, source in zip(model.trainable_variables, averaged.trainable_variables, strict=True):
+        rounded = source.numpy().astype(np.float16).astype(np.float32)
+        np.testing.assert_array_equal(mine.numpy(), rounded)
+
+
+def test_the_card_says_what_evaluate_says(packed):
+    """What is printed beside the figure gives the figure again."""
+    folder, said = packed
+    card = pretrained.card(folder)
+    scores = card["scores"]["test[:40]"]
+    assert card["step"] == 0 and card["data_licence"] == "CC BY 4.0" and card["note"] == "a test"
+    assert scores["images"] == 40 and f"nats {scores['nats']:.6g}" in said
+    again = call(evaluate, f"--workdir=pretrained:{folder}")
+    told = f"{scores['nats']:.3f} nats an image, {scores['bits_per_dim']:.4f} bits_per_dim"
+    assert f"averaged weights: {told}" in again
+    assert "raw" not in again
+
+
+def test_nothing_of_the_machine_is_packed(trained, packed, tmp_path):
+    """Neither its folders nor an unfinished folder beside it."""
+    folder, _ = packed
+    config = json.loads((tmp_path.__class__(folder) / "config.json").read_text())
+    assert config["workdir"] == config["data_dir"] == ""
+    assert trained not in json.dumps(pretrained.card(folder))
+    parent = tmp_path.__class__(folder).parent
+    assert [path.name for path in parent.iterdir()] == ["model"]
+
+
+def test_commands_take_it(packed, tmp_path, monkeypatch):
+    """Each writes into runs/pretrained-model, not into the package."""
+    monkeypatch.chdir(tmp_path)
+    folder, _ = packed
+    workdir = f"--workdir=pretrained:{folder}"
+    before = sorted(path.name for path in tmp_path.__class__(folder).iterdir())
+    call(sample, workdir, "--num_samples=2")
+    call(sample, workdir, "--complete=top", "--num_samples=1", "--num_completions=1")
+    call(score, workdir, "--images=digits:test", "--num_images=2")
+    call(plot, workdir)
+    call(export, workdir, f"--output={tmp_path}/served")
+    card = json.loads((tmp_path / "served/model_card.json").read_text())
+    assert card["test"] == {"step": 0, "test/bits_per_dim": 4.0}
+    made = tmp_path / "runs/pretrained-model"
+    names = sorted(path.relative_to(made).as_posix() for path in made.rglob("*.*"))
+    assert names == [
+        "curve.png",
+        "samples/completion_0000000_top_n1_x1.npz",
+        "samples/completion_0000000_top_n1_x1.png",
+        "samples/sample_0000000_n2.npz",
+        "samples/sample_0000000_n2.png",
+        "scores/digits_test_0000000.csv",
+    ]
+    assert before == sorted(path.name for path in tmp_path.__class__(folder).iterdir())
+    assert "averages only" in refusal(sample, workdir, "--noaveraged")
+
+
+def test_a_run_starts_from_it(packed, tmp_path):
+    """The raw weights and their averages are those of the folder, then training moves them."""
+    folder, _ = packed
+    source = pretrained.load(folder)
+    values = RUN | dict(init_from=f"pretrained:{folder}", learning_rate=1e-30, eval_interval=0)
+    run_training(config_of(tmp_path, values, max_steps=1))
+    run = load_run(str(tmp_path))
+    for raw, averaged, given in zip(
+        run.raw.trainable_variables,
+        run.averaged.trainable_variables,
+        source.trainable_variables,
+        strict=True,
+    ):
+        np.testing.assert_array_equal(raw.numpy(), given.numpy())
+        np.testing.assert_allclose(averaged.numpy(), given.numpy(), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (dict(nr_filters=8), "there, [4, 7, 1, 16] here; give the flags of the model there"),
+        (dict(model="pixelcnn_pp", nr_output_filters=None), "is a gated_pixelcnn, but --model=pix"),
+        (dict(num_levels=5), "knows images with num_levels 17, but --dataset=digits has 5"),
+        (dict(init_from="pretrained:nothing"), "--init_from=pretrained:nothing: must be one of"),
+    ],
+)
+def test_what_cannot_start_from_it(packed, tmp_path, changes, message):
+    values = RUN | dict(init_from=f"pretrained:{packed[0]}") | changes
+    values = {name: value for name, value in values.items() if value is not None}
+    with pytest.raises(UserError) as error:
+        run_training(config_of(tmp_path, values))
+    assert message in str(error.value)
+
+
+def damaged(folder, target, name, content):
+    copy_run(folder, target)
+    (target / name).write_bytes(content)
+    return target
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("weights.npz", b"PK", "its SHA-256 is not that in card.json"),
+        ("card.json", b"{", "not the card of a model"),
+        ("card.json", b"[]", "not the card of a model"),
+        ("card.json", b'{"model": {"class_name": "A"}, "weights_sha256": ""}', "describes no"),
+    ],
+)
+def test_damage_is_one_sentence(packed, tmp_path, name, content, message):
+    folder = damaged(packed[0], tmp_path, name, content)
+    with pytest.raises(ValueError) as error:
+        pretrained.load(folder)
+    assert message in str(error.value) and str(folder) in str(error.value)
+    assert "\n" not in str(error.value)
+    assert message in refusal(evaluate, f"--workdir=pretrained:{folder}")
+
+
+def test_weights_of_another_model(packed, tmp_path):
+    """Named, although the file itself is whole."""
+    copy_run(packed[0], tmp_path)
+    card = json.loads((tmp_path / "card.json").read_text())
+    card["model"]["config"]["nr_filters"] = 8
+    (tmp_path / "card.json").write_text(json.dumps(card))
+    with pytest.raises(ValueError, match="not of the model in card.json"):
+        pretrained.load(tmp_path)
+
+
+def test_an_unknown_name_lists_the_known_ones(tmp_path):
+    with pytest.raises(ValueError, match="must be one of .*digits"):
+        pretrained.load("nothing")
+    said = refusal(evaluate, "--workdir=pretrained:nothing")
+    assert "must be one of" in said and "pretrained:digits" in said
+
+
+def test_where_things_go():
+    assert read_from("runs/x") == write_to("runs/x") == "runs/x"
+    assert read_from("pretrained:./x/y") == "./x/y"
+    assert write_to("pretrained:./x/y/") == "runs/pretrained-y"
+
+
+def test_no_run_is_written_into_the_package():
+    with pytest.raises(UserError, match="--init_from=pretrained:digits starts one"):
+        run_training(config_of("pretrained:digits", RUN))
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--output={tmp}/x"], "--data_licence is missing"),
+        ([LICENCE], "--output is missing"),
+        ([LICENCE, "--output={tmp}"], "is there already"),
+        ([LICENCE, "--output={tmp}/x", "--splits=test,nonsense"], "nonsense"),
+    ],
+)
+def test_pack_refuses(trained, tmp_path, flags, message):
+    flags = [flag.format(tmp=tmp_path) for flag in flags]
+    assert message in refusal(pack, f"--workdir={trained}", *flags)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", pretrained.names())
+def test_every_model_in_the_box(name):
+    """It loads, its card has what a user must know, its samples are images."""
+    card, model = pretrained.card(name), pretrained.load(name)
+    assert card["data_licence"] and card["command"].startswith("python -m train.main")
+    assert card["scores"] and card["parameters"] == model.count_params()
+    assert "/work" not in json.dumps(card)
+    parameters = model(np.zeros([1, *model.image_shape], np.float32))
+    assert np.isfinite(parameters.numpy()).all()
