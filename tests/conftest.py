@@ -58,20 +58,22 @@ def fixed_seed():
 
 # With a file to a process, those that take longest begin first, so that both end together.
 LONGEST = (
-    "test_training",
     "test_sampling",
-    "test_keras_fit",
+    "test_training",
+    "test_family_models",
     "test_export",
     "test_import_official",
-    "test_keras_fit",
-    "test_examples",
-    "test_graphs",
-    "test_family_models",
+    "test_round_trips",
     "test_parity",
+    "test_graphs",
+    "test_score",
     "test_scale",
-    "test_faults",
-    "test_stops",
+    "test_vq_vae_runs",
     "test_family_training",
+    "test_compress",
+    "test_faults",
+    "test_sample",
+    "test_keras_fit",
 )
 
 
