@@ -19,8 +19,8 @@ tf.config.set_logical_device_configuration(
 
 
 # Whenever a seed is set TensorFlow forgets the kernels of eager operations, whose making is half
-# the time of a small network's first pass. Nothing here draws from that seed, which each run sets
-# to its own: one that is set already is left alone.
+# the time of a small network's first pass. Nothing that is compared with numbers of another test
+# draws from that seed, which each run sets to its own: one that is set already is left alone.
 set_seed, seeds = tf.random.set_seed, []
 
 
