@@ -6,16 +6,18 @@ import shutil
 import subprocess
 import sys
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from keras.src.utils import naming
 
 from pixelcnn_tf import PixelCNNPlusPlus
 from train.config import saved as configuration
 from train.config.models import make_model
 from train.config.presets import from_values
 from train.main import train
+from train.training.evaluation import Evaluation
+from train.training.loop import Loop
 from train.workdir.checkpoints import Checkpoints
 
 SMALLEST = dict(nr_resnet=1, nr_filters=4, nr_logistic_mix=2)
@@ -77,11 +79,30 @@ def copy_run(source, target):
     shutil.copytree(source, target, dirs_exist_ok=True)
 
 
+def fresh_names():
+    """Layers are numbered from the beginning, as in a new process. `keras.utils.clear_session`
+    does that too, and forgets all kernels."""
+    naming.reset_uids()
+
+
 def run_training(config):
     """`train`, as in a new process: the names of layers decide the order of some sums, so only
     runs with the same names are equal to the last bit."""
-    keras.utils.clear_session()
+    fresh_names()
     return train(config)
+
+
+@contextlib.contextmanager
+def without_scores():
+    """Within it, a training scores nothing, for tests that do not look at its scores: the two
+    functions that evaluate are traced as long as a step of a small network."""
+
+    def evaluate(self):
+        return {name: Evaluation(1.0, {self.metric: 1.0}) for name in self.evaluations}
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Loop, "evaluate", evaluate)
+        yield
 
 
 def run_program(name, *arguments):
@@ -90,8 +111,8 @@ def run_program(name, *arguments):
     return subprocess.run(command, capture_output=True, text=True)
 
 
-def random_run(workdir, data, seed, values=GATED_RUN, **changes):
-    """A run at step 0 of a network with random weights, all drawn here."""
+def random_run(workdir, data, seed, values=GATED_RUN, step=0, **changes):
+    """A run at this step of a network with random weights, all drawn here."""
     workdir.mkdir(exist_ok=True)
     config = from_values(values | {"workdir": str(workdir)} | changes)
     configuration.save(config, data)
@@ -100,5 +121,5 @@ def random_run(workdir, data, seed, values=GATED_RUN, **changes):
         for place, variable in enumerate(model.trainable_variables):
             noise = tf.random.stateless_normal(variable.shape, [place, seed + number])
             variable.assign(noise / math.sqrt(math.prod(variable.shape[:-1]) or 1) * 2)
-    Checkpoints(str(workdir), *models).save(0)
+    Checkpoints(str(workdir), *models).save(step)
     return workdir

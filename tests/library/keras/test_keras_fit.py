@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from small import SMALLEST, OneStage, config_of, one_stage, random_levels
+from small import SMALLEST, OneStage, config_of, one_stage, random_levels, random_values
 
 from pixelcnn_tf import Categorical, GatedPixelCNN, OfficialAdam, PixelCNNPlusPlus
 from pixelcnn_tf.callbacks import DataDependentInit, PolyakAveraging, SampleGrid
@@ -87,7 +87,7 @@ def test_bits_per_dim_is_exact_over_the_epoch(trained):
     loss, bits = trained.evaluate((IMAGES, LABELS), LEVELS, **QUIET)
     np.testing.assert_allclose(bits, expected, rtol=1e-6)
     metric = BitsPerDim(CategoricalLoss(num_levels=4))
-    logits, levels = tf.random.normal([5, 2, 2, 4]), random_levels(5, 2, 2, 1, num_levels=4)
+    logits, levels = random_values(5, 2, 2, 4), random_levels(5, 2, 2, 1, num_levels=4)
     images = levels_to_input(levels, 4)
     nats = np.asarray(Categorical(1, 4).loss(images, logits))
     for begin, end in ((0, 2), (2, 5)):
@@ -127,6 +127,7 @@ def test_saved_models_go_on(trained, tmp_path):
     trained.save(tmp_path / "model.keras")
     with one_stage():
         loaded = keras.saving.load_model(tmp_path / "model.keras")
+    loaded.run_eagerly = True  # a few batches, sooner than functions of them are traced
     data = (IMAGES, LABELS), LEVELS
     np.testing.assert_allclose(loaded.evaluate(*data, **QUIET), trained.evaluate(*data, **QUIET))
     assert type(loaded.optimizer) is OfficialAdam and int(loaded.optimizer.iterations) == 3

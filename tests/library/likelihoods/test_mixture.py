@@ -75,9 +75,9 @@ def test_probabilities_sum_to_one_for_three_channels(num_levels):
 
 
 def test_probabilities_sum_to_one_for_three_channels_of_256_levels():
-    # 16.7 million colours, one red plane at a time.
-    l = random_output([], 3)  # noqa: E741
-    split, values = split_parameters(l, K), level_values(256)
+    # 16.7 million colours, one red plane at a time, of one component; of several: above.
+    l = tf.random.stateless_normal([10], [0, 1])  # noqa: E741
+    split, values = split_parameters(l, 1), level_values(256)
     green, blue = np.meshgrid(values, values)
 
     @tf.function(autograph=False)

@@ -374,9 +374,8 @@ def test_mixed_precision_and_unknown_batch_size(name):
     model = small(name, (4, 5, 1), dtype="mixed_bfloat16")
     assert {v.dtype for v in model.trainable_variables} == {"float32"}
     signature = [tf.TensorSpec([None, 4, 5, 1])]
-    parameters = tf.function(lambda x: model(x), input_signature=signature)(
-        random_values(3, 4, 5, 1)
-    )
+    traced = tf.function(lambda x: model(x), input_signature=signature, autograph=False)
+    parameters = traced(random_values(3, 4, 5, 1))
     assert parameters.shape == [3, 4, 5, 3] and parameters.dtype == tf.float32
     exact = small(name, (4, 5, 1), dtype="float32")
     exact.set_weights(model.get_weights())
@@ -469,9 +468,9 @@ def test_cached_parameters_equal_the_full_pass_at_every_pixel(case):
     uniforms = tf.fill([*by_row.shape[:3], model.likelihood.num_uniforms], 0.5)
     conditions = sampler.conditions(model.conditioning(labels))
     state = sampler.start(3)
-    parts = []
+    fill, parts = tf.function(sampler.fill, autograph=False), []
     for begin, end in [(0, 1), (1, model.image_shape[0])]:  # continued in a second call
-        _, parameters, state = tf.function(sampler.fill)(
+        _, parameters, state = fill(
             sampler.fold(),
             conditions,
             state,

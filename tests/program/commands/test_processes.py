@@ -111,8 +111,10 @@ tf.constant(1.0) + 1
 """
 
 
-def test_tensorflow_starts_without_greetings():
-    assert finish(start(["-c", GREETING])) == (0, "", "")
+def test_tensorflow_starts_without_greetings_and_the_library_without_tfp():
+    code = "import sys; sys.modules['tensorflow_probability'] = None\n" + GREETING
+    code += "import pixelcnn_tf; assert pixelcnn_tf.PixelCNNPlusPlus"
+    assert finish(start(["-c", code])) == (0, "", "")
 
 
 FAKE_TENSORFLOW = """

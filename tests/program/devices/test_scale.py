@@ -6,11 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from small import SMALLEST, SMALLEST_RUN, config_of, one_stage
+from small import SMALLEST, SMALLEST_RUN, config_of, one_stage, random_values
 
 from pixelcnn_tf import PixelCNNPlusPlus, data_dependent_init
 from pixelcnn_tf.optimization.loss_scale import GROWTH_STEPS, LossScale
@@ -39,6 +38,35 @@ def trainer_of(tmp_path, **changes):
     return Trainer(config, load("digits"), tf.distribute.get_strategy())
 
 
+class Plain:
+    """A training of ten steps as it is by default: its trainer, what the weights were at its
+    beginning, and its losses."""
+
+    def __init__(self, tmp_path):
+        self.trainer = trainer_of(tmp_path)
+        self.trainer.initialize()
+        models = self.trainer.model, self.trainer.averaged_model
+        weights = [v for model in models for v in model.trainable_variables]
+        self.variables = [*weights, *self.trainer.optimizer.variables]  # the model's come first
+        self.initial = [v.numpy() for v in self.variables]
+        self.losses = losses_of(self.trainer, [10])
+
+    def start_again(self):
+        for variable, value in zip(self.variables, self.initial, strict=True):
+            variable.assign(value)
+
+    def from_the_beginning(self, counts):
+        """Losses and variables after as many steps, taken in calls of so many."""
+        self.start_again()
+        return [losses_of(self.trainer, counts), *(v.numpy() for v in self.variables)]
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory):
+    with one_stage():
+        return Plain(tmp_path_factory.mktemp("plain"))
+
+
 def losses_of(trainer, counts):
     batches = iter(trainer.dataset.train.epoch(0, 20, seed=1))
     return np.concatenate([trainer.train_steps(batches, count) for count in counts])
@@ -61,7 +89,7 @@ def test_remat_gives_the_same_gradients(energy_distance, shallow):
     model = PixelCNNPlusPlus(
         (8, 8, 3), num_classes=num_classes, energy_distance=energy_distance, **SMALLEST
     )
-    images = tf.random.uniform([3, 8, 8, 3], -1, 1, seed=1)
+    images = random_values(3, 8, 8, 3)
     labels = None if energy_distance else tf.constant([0, 2, 1])
     results, convolutions = [], []
     for model.remat in (False, True):
@@ -80,17 +108,25 @@ def test_remat_gives_the_same_gradients(energy_distance, shallow):
         assert np.abs(mine - theirs).max() <= 1e-5 * np.abs(mine).max()
 
 
-def test_remat_runs_under_two_replicas(tmp_path, shallow):
+def test_remat_runs_under_two_replicas(plain, shallow):
     """The gradients reach the variables of every replica."""
-    plain = trainer_of(tmp_path)
-    plain.initialize()
-    expected = losses_of(plain, [3])
+    config, dataset = plain.trainer.config, plain.trainer.dataset
     mirrored = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
-    trainer = Trainer(plain.config.replace(batch_size=10, remat=True), plain.dataset, mirrored)
+    trainer = Trainer(config.replace(batch_size=10, remat=True), dataset, mirrored)
     trainer.initialize()
-    batches = plain.dataset.train.epoch(0, 20, seed=1)
-    batches = iter(mirrored.experimental_distribute_dataset(batches))
-    np.testing.assert_allclose(trainer.train_steps(batches, 3), expected, rtol=1e-5)
+
+    @tf.function(autograph=False)
+    def compute(batch):
+        loss, (gradients, _) = mirrored.run(trainer.gradients, args=(batch, 1.0))
+        return [mirrored.reduce("SUM", x, axis=None) for x in (loss, *gradients)]
+
+    batches = dataset.train.epoch(0, 20, seed=1)
+    batch = next(iter(mirrored.experimental_distribute_dataset(batches)))
+    plain.start_again()
+    loss, (gradients, _) = plain.trainer.gradients(next(iter(batches)), 1.0)
+    assert loss == plain.losses[0]
+    for mine, theirs in zip((loss, *gradients), compute(batch), strict=True):
+        assert np.abs(mine - theirs).max() <= 1e-5 * np.abs(mine).max()
 
 
 @pytest.mark.slow
@@ -104,34 +140,26 @@ def test_samples_of_two_replicas_are_those_of_one(tmp_path):
     np.testing.assert_array_equal(*images)
 
 
-def test_steps_per_loop_changes_nothing(tmp_path, shallow):
-    results = []
-    for counts in ([1] * 5, [2, 3]):
-        keras.utils.clear_session()
-        trainer = trainer_of(tmp_path)
-        trainer.initialize()
-        losses = losses_of(trainer, counts)
-        results.append([losses, *(v.numpy() for v in trainer.averaged_model.trainable_variables)])
-    for one, several in zip(*results, strict=True):
-        np.testing.assert_array_equal(one, several)
+def test_steps_per_loop_changes_nothing(plain):
+    one_by_one, several = (plain.from_the_beginning(counts) for counts in ([1] * 5, [2, 3]))
+    np.testing.assert_array_equal(one_by_one[0], plain.losses[:5])
+    for mine, theirs in zip(one_by_one, several, strict=True):
+        np.testing.assert_array_equal(mine, theirs)
 
 
 @pytest.mark.parametrize(
     "dtype", ["mixed_bfloat16", pytest.param("mixed_float16", marks=pytest.mark.slow)]
 )
-def test_mixed_precision(tmp_path, dtype, shallow):
-    reference = trainer_of(tmp_path)
-    reference.initialize()
+def test_mixed_precision(plain, tmp_path, dtype, shallow):
     trainer = trainer_of(tmp_path, dtype=dtype)
     trainer.initialize()
     # The initialisation is in float32: the same to the bit.
-    for mine, theirs in zip(
-        reference.model.trainable_variables, trainer.model.trainable_variables, strict=True
-    ):
+    weights = trainer.model.trainable_variables
+    for mine, theirs in zip(plain.initial[: len(weights)], weights, strict=True):
         np.testing.assert_array_equal(mine, theirs)
         assert theirs.dtype == "float32"
     assert trainer.averaged_model.compute_dtype == "float32"
-    losses, expected = losses_of(trainer, [10]), losses_of(reference, [10])
+    losses, expected = losses_of(trainer, [10]), plain.losses
     np.testing.assert_allclose(losses[0], expected[0], rtol=1e-3)  # of the same parameters
     np.testing.assert_allclose(losses.mean(), expected.mean(), rtol=0.01)
     outputs = trainer.model(tf.zeros([1, 8, 8, 1]))
@@ -154,7 +182,7 @@ def test_convolutions_are_in_the_policys_precision(shallow):
 
 def test_overflow_skips_the_update_and_halves_the_scale(tmp_path, shallow):
     trainer = trainer_of(tmp_path, dtype="mixed_float16")
-    data_dependent_init(trainer.averaged_model, tf.random.uniform([4, 8, 8, 1], -1, 1, seed=1))
+    data_dependent_init(trainer.averaged_model, random_values(4, 8, 8, 1))
     trainer.loss_scale.scale.assign(2.0**40)
     before = [v.numpy() for v in trainer.model.trainable_variables]
     loss = losses_of(trainer, [1])

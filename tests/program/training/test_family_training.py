@@ -237,6 +237,7 @@ def test_configuration_of_an_older_run_is_read(tmp_path):
         configuration.refuse_another(saved, config.replace(model="pixelcnn"))
 
 
+@pytest.mark.slow  # of codes of 4x5: below
 def test_a_run_on_images_of_an_odd_size(tmp_path):
     path = str(tmp_path / "odd.npz")
     images = np.random.default_rng(1).integers(0, 3, [60, 6, 5])

@@ -14,7 +14,7 @@ import time
 import numpy as np
 import pytest
 import tensorflow as tf
-from small import SMALLEST_RUN, config_of, copy_run, one_stage, run_training
+from small import SMALLEST_RUN, config_of, copy_run, one_stage, run_training, without_scores
 
 from train.devices.signals import StopRequest
 from train.errors import NotFinite, Stopped, UserError, writing
@@ -34,8 +34,8 @@ VALUES = SMALLEST_RUN | dict(
 
 @pytest.fixture(scope="module", autouse=True)
 def shallow():
-    """These tests are about the program around the network."""
-    with one_stage():
+    """These tests are about the program around the network, and look at no scores."""
+    with one_stage(), without_scores():
         yield
 
 

@@ -99,26 +99,30 @@ def stop_in(monkeypatch, owner, name, call):
     monkeypatch.setattr(owner, name, work)
 
 
-@pytest.mark.parametrize(
-    "owner, name, call, step",
-    [(Loop, "evaluate", 1, 3), (loop_module, "write_samples", 2, 6)],
-)
 def test_work_under_way_is_given_up_and_done_again(
-    undisturbed, data, tmp_path, monkeypatch, capsys, owner, name, call, step
+    undisturbed, data, tmp_path, monkeypatch, capsys
 ):
+    """A run that is stopped while it evaluates, goes on, and is stopped while it samples."""
     workdir, scores, _ = undisturbed
     (tmp_path / "samples").mkdir()
-    for ending in (".npz", ".png"):  # of another order of the data, before a loss was not finite
-        (tmp_path / "samples" / f"step_{step:07d}{ending}").write_bytes(b"old")
-    with monkeypatch.context() as patch:
-        stop_in(patch, owner, name, call)
-        with pytest.raises(Stopped, match=f"SIGTERM: stopped after step {step}, which is") as error:
+    begin = "starting at step 0"
+    for owner, name, call, step in [(Loop, "evaluate", 1, 3), (loop_module, "write_samples", 2, 6)]:
+        for ending in (
+            ".npz",
+            ".png",
+        ):  # of another order of the data, before a loss was not finite
+            (tmp_path / "samples" / f"step_{step:07d}{ending}").write_bytes(b"old")
+        stopped = f"SIGTERM: stopped after step {step}, which is"
+        with monkeypatch.context() as patch, pytest.raises(Stopped, match=stopped) as error:
+            stop_in(patch, owner, name, call)
             run_in(tmp_path, data)
-    assert error.value.exit_code == 75
-    assert os.path.exists(tmp_path / "checkpoints" / f"step-{step}.index")
-    assert not os.path.exists(tmp_path / "samples" / f"step_{step:07d}.npz")
+        assert error.value.exit_code == 75
+        assert os.path.exists(tmp_path / "checkpoints" / f"step-{step}.index")
+        assert not os.path.exists(tmp_path / "samples" / f"step_{step:07d}.npz")
+        assert begin in capsys.readouterr().out
+        begin = f"continuing at step {step}"
     assert run_in(tmp_path, data) == scores
-    assert f"continuing at step {step}" in capsys.readouterr().out
+    assert begin in capsys.readouterr().out
     assert_same_run(tmp_path, workdir)
 
 

@@ -18,6 +18,7 @@ from small import (
     one_stage,
     random_levels,
     run_training,
+    without_scores,
 )
 
 from pixelcnn_tf import (
@@ -29,6 +30,7 @@ from pixelcnn_tf import (
 from pixelcnn_tf.grid import grid
 from pixelcnn_tf.levels import input_to_levels, levels_to_input
 from train import evaluate, sample
+from train.config import saved as configuration
 from train.config.presets import from_values
 from train.data.load import load
 from train.errors import UserError
@@ -200,9 +202,9 @@ def run_and_kill(config, at_line=None):
 def test_killed_run_continues_to_the_same_parameters(finished, tmp_path):
     workdir, _ = finished
     config = mini(tmp_path, num_samples=0)
-    run_and_kill(config, at_line="starting at step 0")
+    # As a run leaves its folder that is killed before it has taken a step.
+    configuration.save(config, load("digits"), config.batch_size)
     run_and_kill(config, at_line="step 3/6")
-    run_and_kill(config, at_line="step 5/6")
     run_training(config)
     assert_same_arrays(final_arrays(tmp_path), final_arrays(workdir))
 
@@ -221,8 +223,9 @@ def test_run_killed_at_many_points_continues_to_the_same_parameters(tmp_path, se
     undisturbed = mini(tmp_path / "a", **longer)
     run_and_kill(undisturbed)
     config = mini(tmp_path / "b", **longer)
-    for step in sorted(np.random.default_rng(seed).choice(40, size=4, replace=False)):
-        run_and_kill(config, at_line=f"step {step + 1}/40" if step else "starting at")
+    points = np.random.default_rng(seed).choice(np.arange(1, 41), size=3, replace=False)
+    for step in [0, *sorted(points)]:
+        run_and_kill(config, at_line=f"step {step}/40" if step else "starting at")
     run_and_kill(config)
     assert_same_arrays(final_arrays(tmp_path / "b"), final_arrays(tmp_path / "a"))
 
@@ -232,23 +235,39 @@ def copied_checkpoints(source, target):
     return Checkpoints(str(target), *load_run(str(source))[1:3])
 
 
-@pytest.mark.parametrize("damage", ["truncated", "missing shard", "empty index"])
-def test_damaged_checkpoint_falls_back_to_the_one_before(finished, tmp_path, capsys, damage):
-    workdir, _ = finished
-    checkpoints = copied_checkpoints(workdir, tmp_path)
-    assert checkpoints.steps() == [2, 4, 6]
-    shard = tmp_path / "checkpoints" / "step-6.data-00000-of-00001"
+DAMAGES = ["truncated", "missing shard", "empty index"]
+
+
+def damage_newest(workdir, damage):
+    shard = workdir / "checkpoints" / "step-6.data-00000-of-00001"
     if damage == "truncated":
         shard.write_bytes(shard.read_bytes()[: shard.stat().st_size // 2])
     elif damage == "missing shard":
         shard.unlink()
     else:
-        (tmp_path / "checkpoints" / "step-6.index").write_bytes(b"")
+        (workdir / "checkpoints" / "step-6.index").write_bytes(b"")
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_damaged_checkpoint_falls_back_to_the_one_before(finished, tmp_path, capsys, damage):
+    workdir, _ = finished
+    checkpoints = copied_checkpoints(workdir, tmp_path)
+    assert checkpoints.steps() == [2, 4, 6]
+    damage_newest(tmp_path, damage)
     assert checkpoints.restore_latest() == 4
     output = capsys.readouterr().out
     assert "step-6 cannot be read" in output and "falling back" in output
-    # The continued run ends as the undisturbed one did.
-    run_training(mini(tmp_path, num_samples=0))
+
+
+@pytest.mark.parametrize(
+    "damage", ["truncated", *(pytest.param(x, marks=pytest.mark.slow) for x in DAMAGES[1:])]
+)
+def test_run_with_a_damaged_checkpoint_ends_as_the_undisturbed_one(finished, tmp_path, damage):
+    workdir, _ = finished
+    copy_run(workdir, tmp_path)
+    damage_newest(tmp_path, damage)
+    with without_scores():
+        run_training(mini(tmp_path, num_samples=0))
     assert_same_arrays(final_arrays(tmp_path), final_arrays(workdir))
 
 
@@ -336,8 +355,9 @@ def test_other_data_is_refused(tmp_path):
     arrays = random_levels(60, 8, 8, 1)
     path = str(tmp_path / "set.npz")
     np.savez(path, x_train=arrays, x_test=arrays)
-    config = mini(tmp_path / "run", dataset=path, max_steps=1, num_samples=0)
-    train(config)
+    config = mini(tmp_path / "run", dataset=path)
+    (tmp_path / "run").mkdir()
+    configuration.save(config, load(path), config.batch_size)
     np.savez(path, x_train=arrays[:, :4], x_test=arrays[:, :4])
     with pytest.raises(UserError, match=r"image_shape \(8, 8, 1\), but .* \(4, 8, 1\)"):
         train(config)
