@@ -9,6 +9,7 @@ their ratio. Untrained weights: they change no time.
 import statistics
 import time
 
+import keras
 import numpy as np
 from absl import app, flags
 
@@ -21,11 +22,14 @@ flags.DEFINE_integer("repeats", 7, "calls of each")
 
 PP = dict(nr_resnet=2, nr_filters=32, nr_logistic_mix=5)
 GATED = dict(nr_resnet=5, nr_filters=24, nr_output_filters=32)
+VECTOR = 16  # numbers of a vector
 CODES = dict(image_shape=(7, 7, 1), num_levels=32)
 PAIRS = {  # what -> (network, its arguments, those besides)
     "PixelCNN++, grey": (PixelCNNPlusPlus, dict(image_shape=(32, 32, 3), **PP), "grey"),
     "PixelCNN++, small:4": (PixelCNNPlusPlus, dict(image_shape=(28, 28, 1), **PP), "small:4"),
     "Gated PixelCNN, small:4": (GatedPixelCNN, dict(image_shape=(28, 28, 1), **GATED), "small:4"),
+    "PixelCNN++, vector": (PixelCNNPlusPlus, dict(image_shape=(28, 28, 1), **PP), "vector"),
+    "Gated PixelCNN, vector": (GatedPixelCNN, dict(image_shape=(28, 28, 1), **GATED), "vector"),
     "Gated PixelCNN, embedded codes": (GatedPixelCNN, CODES | GATED, "input_embedding"),
 }
 
@@ -33,7 +37,10 @@ PAIRS = {  # what -> (network, its arguments, those besides)
 def sampler(network, arguments, other):
     """A function that draws a batch, and waits for it."""
     extra = {}
-    if other is not None:
+    if other == "vector":
+        layers = [keras.Input(arguments["image_shape"]), keras.layers.Flatten()]
+        extra = {"condition": keras.Sequential([*layers, keras.layers.Dense(VECTOR)])}
+    elif other is not None:
         extra = {"input_embedding": True} if other == "input_embedding" else {"condition": other}
     model, labels = network(**arguments, **extra), None
     if model.condition is not None:

@@ -1,23 +1,24 @@
-"""Maps that an image is conditioned on and that are made of the image itself: its luminance
-(colourisation), the image reduced (super-resolution).
+"""What an image is conditioned on and what is made of the image itself: its luminance
+(colourisation), the image reduced (super-resolution), or a vector by a Keras model.
 
-A condition is given as an image of its own, which may come from a file: grey, or small. A model
-takes it as a map of the image's size.
+The first two are given as an image of their own, which may come from a file: grey, or small. A
+model takes it as a map of the image's size.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+import keras
 import tensorflow as tf
 
 from pixelcnn_tf.levels import round_to_level
 
-TEXT = "grey, or small:N with N from 2 to 64"
+TEXT = "grey, small:N with N from 2 to 64, or a Keras model from images to vectors"
 LUMINANCE = (0.299, 0.587, 0.114)  # of R, G, B: ITU-R BT.601, as Pillow converts to "L"
 
 
-class Condition:
-    """What an image is conditioned on.
+class MapCondition:
+    """A map that an image is conditioned on.
 
     Args:
       name: "grey" or "small:N".
@@ -66,13 +67,119 @@ class Condition:
             reduced = mean(images) / mean(tf.ones_like(images[:1, ..., :1]))
         return round_to_level(reduced, self.num_levels)
 
-    def to_map(self, condition: tf.Tensor, image_shape: Sequence[int]) -> tf.Tensor:
+    def check(self, image_shape: Sequence[int]) -> None:
+        """Images of every size have one."""
+
+    def to_h(self, condition: tf.Tensor, image_shape: Sequence[int]) -> tf.Tensor:
         """A condition `[B, h, w, D]` as a map of the images' size, `[B, H, W, D]`: each value
         repeated over the pixels that it is of."""
         condition = tf.convert_to_tensor(condition)
         if self.factor > 1:
             condition = tf.repeat(tf.repeat(condition, self.factor, axis=1), self.factor, axis=2)
         return condition[:, : image_shape[0], : image_shape[1]]
+
+
+class Embedding:
+    """The vector of an image, by a Keras model: a fixed function, which is not trained.
+
+    Args:
+      encoder: a Keras model from images `[B, H, W, C]`, float32 values of levels in [-1, 1], to
+        vectors `[B, D]`. Its `trainable` becomes False.
+      image_shape: `(H, W, C)` of the images.
+
+    Attributes:
+      name: "embedding".
+      channels: D.
+
+    Raises:
+      ValueError: if it cannot take such images, or gives something else.
+    """
+
+    name = "embedding"
+
+    def __init__(self, encoder: keras.Model, image_shape: Sequence[int]):
+        self.encoder = encoder
+        self.channels = _vector_size(encoder, image_shape)
+        encoder.trainable = False
+
+    def shape(self, image_shape: Sequence[int]) -> tuple[int]:
+        """`(D,)`, whatever the size of the images."""
+        return (self.channels,)
+
+    def of(self, images: tf.Tensor) -> tf.Tensor:
+        """The vectors `[B, D]` of images `[B, H, W, C]`, values of levels in [-1, 1]; float32. No
+        gradient flows through them. Raises ValueError for images of another size."""
+        images = tf.convert_to_tensor(images)
+        _check_input(self.encoder, images.shape[1:])
+        vectors = self.encoder(tf.cast(images, tf.float32), training=False)
+        return tf.stop_gradient(tf.cast(vectors, tf.float32))
+
+    def check(self, image_shape: Sequence[int]) -> None:
+        """Raises ValueError if images of this size have no vectors."""
+        _vector_size(self.encoder, image_shape)
+
+    def to_h(self, condition: tf.Tensor, image_shape: Sequence[int]) -> tf.Tensor:
+        """The vectors as they are."""
+        return tf.convert_to_tensor(condition)
+
+
+def _check_input(encoder, image_shape):
+    """Raises ValueError if a Keras model is known to take something else than such images."""
+    images, shape = f"images [B, {', '.join(map(str, image_shape))}]", (None, *image_shape)
+    taken = getattr(encoder, "input_shape", shape)  # of some models it is not known
+    if isinstance(taken, dict):
+        taken = list(taken.values())
+    if isinstance(taken, list):
+        if len(taken) != 1:
+            raise ValueError(
+                f"condition: the Keras model has {len(taken)} inputs, must have one, {images}"
+            )
+        (taken,) = taken
+    if len(taken) != 4 or any(a not in (None, b) for a, b in zip(taken, shape, strict=True)):
+        text = ", ".join("any" if size is None else str(size) for size in taken[1:])
+        raise ValueError(f"condition: the Keras model takes [B, {text}], must take {images}")
+
+
+def _vector_size(encoder, image_shape):
+    """Length of the vectors that a Keras model gives of such images, by a trial."""
+    _check_input(encoder, image_shape)
+    try:
+        given = encoder(tf.zeros([2, *image_shape]), training=False)
+    except Exception as error:  # whatever is in it
+        images = f"images [B, {', '.join(map(str, image_shape))}]"
+        raise ValueError(
+            f"condition: the Keras model cannot take {images} ({_line(error)})"
+        ) from None
+    vectors = tf.is_tensor(given) and given.dtype.is_floating and given.shape.rank == 2
+    if not vectors or given.shape[0] != 2:
+        found = "several outputs"
+        if tf.is_tensor(given):
+            found = f"{given.dtype.name} [{', '.join(['B', *map(str, given.shape[1:])])}]"
+        raise ValueError(f"condition: the Keras model gives {found}, must give floats [B, D]")
+    return given.shape[1]
+
+
+def _line(error):
+    """The line of Keras' text that says something."""
+    lines = re.sub(r"\x1b\[\d*m", "", str(error)).strip().splitlines()
+    told = [line for line in lines if line and not line.startswith("Exception encountered")]
+    return (told or lines or [type(error).__name__])[0][:300]
+
+
+def make_condition(
+    condition: str | keras.Model | Mapping, image_shape: Sequence[int], num_levels: int
+) -> MapCondition | Embedding:
+    """The condition that a model's argument `condition` stands for: a name of a map; a Keras model,
+    or its configuration as Keras has written it.
+
+    Raises:
+      ValueError: if there is no such condition, or not of such images.
+    """
+    if isinstance(condition, Mapping):
+        condition = keras.saving.deserialize_keras_object(condition)
+    if isinstance(condition, keras.Model):
+        return Embedding(condition, image_shape)
+    return MapCondition(condition, image_shape[-1], num_levels)
 
 
 def factor_of(name: str) -> int:

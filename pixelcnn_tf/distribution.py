@@ -93,10 +93,11 @@ class PixelCNNDistribution(tfd.Distribution):
         return {"conditional_input": tfp.util.ParameterProperties(event_ndims=event_ndims)}
 
     def _shape_of_condition(self, shape):
-        spatial = getattr(self._model, "spatial_channels", None)
-        classes = self._model.num_classes
-        if spatial is not None:
-            allowed = [(*self._model.image_shape[:2], spatial)]
+        classes, number = self._model.num_classes, self._model.num_conditions
+        if self._model.spatial_channels is not None:
+            allowed = [(*self._model.image_shape[:2], number)]
+        elif self._model.condition is not None:
+            allowed = [(number,)]
         else:
             allowed = [()] if classes is None else [(), (classes,)]
         shape = allowed[0] if shape is None else tuple(shape)
@@ -106,8 +107,7 @@ class PixelCNNDistribution(tfd.Distribution):
 
     def _as_condition(self, given):
         """Conditions as a tensor `[..., *conditional_shape]`: classes are int32."""
-        spatial = getattr(self._model, "spatial_channels", None)
-        if self._model.num_classes is None and spatial is None:
+        if self._model.num_conditions is None:
             raise ValueError("conditional_input given, but the model has no conditions")
         given = tf.convert_to_tensor(given)
         given = tf.cast(given, tf.float32 if self._conditional_shape else tf.int32)

@@ -19,7 +19,7 @@ from pixelcnn_tf.models.image_model import ImageModel
 from pixelcnn_tf.models.vq_vae import VQVAE
 
 # Whatever a server tries out at its start: these cost one pass of the network.
-CHEAP_SIGNATURES = ("score", "score_map", "encode", "decode")
+CHEAP_SIGNATURES = ("score", "score_map", "embed", "encode", "decode")
 # The same as the first of these that there is.
 DEFAULT_SIGNATURE = tf.saved_model.DEFAULT_SERVING_SIGNATURE_DEF_KEY
 DEFAULTS = ("score", "encode")
@@ -52,9 +52,11 @@ class _Requests:
             "labels": [],
         }
         self.allowed = {"images": shown.num_levels, "mask": 2, "labels": model.num_classes}
+        self.takes_vectors = model.encoder is not None
         if model.condition is not None:
             self.shapes["condition"] = list(model.condition.shape(model.image_shape))
-            self.allowed["condition"] = model.num_levels
+            if not self.takes_vectors:
+                self.allowed["condition"] = model.num_levels
         if isinstance(model, VQVAE):
             self.shapes["codes"] = list(model.codes_shape[:2])
             self.allowed["codes"] = model.likelihood.nr_embeddings
@@ -62,7 +64,8 @@ class _Requests:
     def spec(self, name):
         """The `tf.TensorSpec` of an input."""
         levels = levels_dtype(self.num_levels)
-        dtypes = {"images": levels, "condition": levels, "mask": tf.uint8}
+        condition = tf.float32 if self.takes_vectors else levels
+        dtypes = {"images": levels, "condition": condition, "mask": tf.uint8}
         return tf.TensorSpec([None, *self.shapes[name]], dtypes.get(name, tf.int32), name)
 
     def check(self, **inputs):
@@ -90,6 +93,9 @@ class _Requests:
             else:
                 message = f"{name}: as many must be given as {first};"
                 requirements.append(_require(tf.equal(size, batch), message, (size, batch)))
+            if tensor.dtype.is_floating:
+                finite = tf.reduce_all(tf.math.is_finite(tensor))
+                requirements.append(_require(finite, f"{name}: must be finite;", tensor))
             if name in self.allowed:
                 number = tf.cast(tensor, tf.int32)
                 message = f"{name}: must lie in 0 ... {self.allowed[name] - 1};"
@@ -117,8 +123,9 @@ def signatures(model: ImageModel, vq_vae: VQVAE | None = None) -> dict:
     `labels[i]` alone. A prior, given with its VQ-VAE, takes and gives images; the mask and the map
     of bits are those of their codes `[B, h, w]`, which `sample` and `complete` give too (`codes`).
 
-    With a `condition`, `sample` and `complete` also take `condition` `[B, h, w, D]`, levels of grey
-    or small images; `score` takes that of the images.
+    With a `condition`, `sample` and `complete` also take `condition`: `[B, h, w, D]`, levels of
+    grey or small images, or float32 vectors `[B, D]`; `score` takes that of the images. Where it is
+    a vector, `embed` gives it of `images`, as `condition`.
 
     Of a `VQVAE`:
 
@@ -160,8 +167,10 @@ def signatures(model: ImageModel, vq_vae: VQVAE | None = None) -> dict:
 
     def fill(values, mask, seeds, labels):
         if model.condition is not None:
-            given = levels_to_input(labels[0], model.num_levels)
-            labels = [model.condition.to_map(given, model.image_shape)]
+            (given,) = labels
+            if model.encoder is None:
+                given = levels_to_input(given, model.num_levels)
+            labels = [model.condition.to_h(given, model.image_shape)]
         noise = sampling.pixel_uniforms(model, seeds)
         values = sampling.fill(model, values, mask > 0, noise, *labels)
         levels = input_to_levels(values, model.num_levels)
@@ -182,9 +191,15 @@ def signatures(model: ImageModel, vq_vae: VQVAE | None = None) -> dict:
         )
         return fill(to_values(images), mask, seeds, labels)
 
+    def embed(images):
+        (images,) = requests.check(images=images)
+        return {"condition": model.condition.of(levels_to_input(images, model.num_levels))}
+
     wanted = {"sample": (sample, ["seeds"]), "complete": (complete, ["images", "mask", "seeds"])}
     if model.likelihood.has_log_prob:
         wanted |= {"score": (score, ["images"]), "score_map": (score_map, ["images"])}
+    if model.encoder is not None:
+        wanted["embed"] = (embed, ["images"])
     labels = ["labels"] if model.num_classes else []
     given = ["condition"] if model.condition is not None else []
     return {

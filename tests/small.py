@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -43,6 +44,25 @@ from pixelcnn_tf import PixelCNNPlusPlus
 PixelCNNPlusPlus.num_stages = 1
 runpy.run_module("train.main", run_name="__main__")
 """
+
+
+def small_encoder(image_shape, size=3):
+    """A Keras model from images to vectors `[B, size]` of numbers around 1, the same at each
+    call."""
+    layers = keras.layers
+    encoder = keras.Sequential([keras.Input(image_shape), layers.Flatten(), layers.Dense(size)])
+    shape = encoder.layers[-1].kernel.shape
+    kernel = tf.random.stateless_normal(shape, [1, size]) / math.sqrt(shape[0])
+    encoder.layers[-1].kernel.assign(kernel)
+    return encoder
+
+
+def with_encoder(image_shape, **arguments):
+    """Arguments of a model, among them its `image_shape`; for the condition "vector" a Keras
+    model."""
+    if arguments.get("condition") == "vector":
+        arguments["condition"] = small_encoder(image_shape)
+    return arguments | {"image_shape": image_shape}
 
 
 @contextlib.contextmanager

@@ -22,7 +22,7 @@ LIBRARY = [
     ["__init__"],
 ]
 COMMANDS = ["main", "evaluate", "sample", "score", "compress", "decompress"]
-COMMANDS += ["export", "import_official", "plot", "report", "demo", "pack"]
+COMMANDS += ["export", "import_official", "plot", "report", "demo", "pack", "embedding"]
 PROGRAM = [
     ["__init__", "errors", "files", "quiet"],
     ["config"],

@@ -37,7 +37,7 @@ def main(_) -> None:
     from train.output.published_scores import table
     from train.training.evaluation import make_evaluate, others
     from train.workdir.data import load_data
-    from train.workdir.restore import load_run
+    from train.workdir.restore import load_run, require_condition
 
     strategy = make_strategy(FLAGS.strategy, FLAGS.nr_gpu)
     with strategy.scope():
@@ -59,6 +59,7 @@ def main(_) -> None:
     count = f"{dataset.test.num_examples:,} {dataset.scored} images"
     height, width, _ = dataset.image_shape
     averaged = averaged.at_size(height, width)
+    require_condition(averaged, f"--dataset={FLAGS.dataset}")
     weights = {"averaged": averaged}
     if raw is not None:
         weights["raw"] = raw.at_size(height, width)

@@ -75,6 +75,8 @@ def model_card(
 ) -> dict:
     """What a user of the exported model should know, as a dict."""
     shown, of_codes = model, {}
+    if model.condition is not None:
+        of_codes["condition_shape"] = model.condition.shape(model.image_shape)
     if vq_vae is not None:
         shown = vq_vae.model
         of_codes["vq_vae"] = {
@@ -144,12 +146,13 @@ def export(
     from pixelcnn_tf.export import export_saved_model
     from train.output.serving import write_examples, write_warmup
     from train.workdir.codes import load_vq_vae, to_size
-    from train.workdir.restore import load_run
+    from train.workdir.restore import load_run, require_condition
 
     found = load_run(workdir)
     config, step = found.config, found.step
     vq_vae = load_vq_vae(config)
     model, vq_vae = to_size(found.model(averaged), vq_vae, height, width)
+    require_condition(model, f"--height={height}, --width={width}")
     decoder = None if vq_vae is None else vq_vae.model
     folder = os.path.join(output, str(version))
     begin = time.monotonic()

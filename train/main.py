@@ -122,6 +122,7 @@ def _train_under(strategy, workers, config, saved):
     from train.training.loop import Loop
     from train.training.trainer import Trainer
     from train.workdir.codes import load_vq_vae, prepare_codes
+    from train.workdir.embedding import keep_embedding
 
     say = functools.partial(print, flush=True) if workers.is_chief else lambda text: None
     vq_vae = load_vq_vae(config)
@@ -157,7 +158,8 @@ def _train_under(strategy, workers, config, saved):
         step = 0
         start_weights(trainer, say)
     if workers.is_chief:
-        configuration.save(config, dataset, batch_size)
+        fingerprint = keep_embedding(trainer.embedding, config)
+        configuration.save(config, dataset, batch_size, fingerprint)
     say(
         f"{config.workdir}: {'continuing at' if step else 'starting at'} step {step} of "
         f"{last_step} ({steps_per_epoch} steps an epoch)"

@@ -45,6 +45,11 @@ def check_flags() -> configuration.Saved:
             f"--workdir={FLAGS.workdir}: a prior of codes, which is nothing without its VQ-VAE; "
             "one folder holds one model"
         )
+    if saved.embedding:
+        raise UserError(
+            f"--workdir={FLAGS.workdir}: given vectors of a Keras model, and nothing without it; "
+            "one folder holds one model"
+        )
     if not FLAGS.output:
         raise UserError("--output is missing: the folder to write")
     if not FLAGS.data_licence:

@@ -1,6 +1,8 @@
 """Samples from a run: `python -m train.sample --workdir=... --num_samples=16`.
 
-With `--complete=top` (or `left`) that half of test images is given, and the rest is sampled.
+With `--complete=top` (or `left`) that half of test images is given, and the rest is sampled. Of a
+run with `--condition` images are given the condition of others: `--condition_images`, `--like`,
+`--interpolate`.
 """
 
 import math
@@ -19,6 +21,7 @@ FLAGS = flags.FLAGS
 ENDINGS = (".png", ".npz")  # of the files that are written
 # Flags that make another request -> how they show in the default name of the files.
 IN_NAME = {
+    "steps": "steps{}",
     "num_samples": "n{}",
     "num_completions": "x{}",
     "label": "label{}",
@@ -50,8 +53,20 @@ def define() -> None:
         "condition_images",
         "",
         "of a run with --condition: what to draw images given: a folder, file, .npz or data set of "
-        "grey or small images, or of whole ones to make such of; default: test images",
+        "grey or small images, or of whole ones to make such, or vectors, of; default: test images",
     )
+    flags.DEFINE_string(
+        "like",
+        "",
+        "of a run with --condition=embedding:...: an image; draws images given its vector",
+    )
+    flags.DEFINE_string(
+        "interpolate",
+        "",
+        "of such a run: two images, a.png,b.png; draws rows of images given the vectors on the "
+        "line between theirs, --num_completions rows, each of one noise",
+    )
+    flags.DEFINE_integer("steps", 9, "images of a row of --interpolate")
     flags.DEFINE_integer("label", None, "class of all images (class-conditional models)")
     flags.DEFINE_integer("seed", 1, "random seed, 0 to 2**64 - 1")
     flags.DEFINE_float("temperature", 1.0, "below 1: less varied than the model")
@@ -75,8 +90,28 @@ def check_flags() -> None:
         raise UserError("--label: --complete takes the labels of the test images; use only one")
     if FLAGS.complete and FLAGS.condition_images:
         raise UserError("--condition_images: --complete takes those of the test images")
+    given = ("complete", "condition_images", "like", "interpolate")
+    used = [f"--{name}={FLAGS[name].value}" for name in given if FLAGS[name].value]
+    if len(used) > 1:
+        raise UserError(f"{' and '.join(used)}: use only one of them")
+    if FLAGS.interpolate and len(_ends()) != 2:
+        raise UserError(f"--interpolate={FLAGS.interpolate}: must be two images, a.png,b.png")
+    if FLAGS.steps < 2:
+        raise UserError(f"--steps={FLAGS.steps}: must be at least 2")
+    if FLAGS["steps"].present and not FLAGS.interpolate:
+        raise UserError(f"--steps={FLAGS.steps}: is for --interpolate")
     if FLAGS.complete and (FLAGS.height or FLAGS.width):
         raise UserError("--height, --width: --complete takes test images, of the size they have")
+
+
+def _ends():
+    """The two images of `--interpolate`, as they are named."""
+    return [part for part in FLAGS.interpolate.split(",") if part]
+
+
+def _short(path):
+    """A file's name, without folder and ending, or a data set's, for the name of another file."""
+    return os.path.splitext(os.path.basename(path.rstrip("/")))[0].replace(":", "_")
 
 
 def default_name(step: int) -> str:
@@ -85,6 +120,10 @@ def default_name(step: int) -> str:
     parts += [FLAGS.complete] if FLAGS.complete else []
     if FLAGS.condition_images:
         parts.append("given_" + os.path.basename(FLAGS.condition_images.rstrip("/")))
+    if FLAGS.like:
+        parts.append("like_" + _short(FLAGS.like))
+    if FLAGS.interpolate:
+        parts += ["between", *map(_short, _ends())]
     for flag, text in IN_NAME.items():
         if FLAGS[flag].value != FLAGS[flag].default:
             parts.append(text.format(FLAGS[flag].value))
@@ -121,17 +160,59 @@ def tell_of_another_request(path: str, request: str) -> None:
         print(f"{path}.npz, .png: written over, here was {before}", flush=True)
 
 
-def _conditions(model, config):
-    """What `write_conditioned` is given."""
+def _read(model, flag, what, number):
+    """The conditions of the images that a flag names."""
     from train.data.images import open_images
     from train.output.conditioned import read_conditions
+
+    images = open_images(flag, what, FLAGS.data_dir)
+    return read_conditions(model, images, configuration.load(FLAGS.workdir), number)
+
+
+def _read_one(model, flag, what):
+    """That of one image."""
+    given = _read(model, flag, what, 2)
+    if len(given.conditions) > 1:
+        raise UserError(f"--{flag}={FLAGS[flag].value}: {what} has several images, give one")
+    return given
+
+
+def _write_conditioned(model, config, options):
+    """Images given conditions."""
+    from train.output import conditioned
     from train.workdir.data import load_data
 
-    if not FLAGS.condition_images:
-        return load_data(config, FLAGS.data_dir)
-    images = open_images("condition_images", FLAGS.condition_images, FLAGS.data_dir)
-    saved = configuration.load(FLAGS.workdir)
-    return read_conditions(model, images, saved, FLAGS.num_samples)
+    number = FLAGS.num_samples
+    if FLAGS.like:
+        given = _read_one(model, "like", FLAGS.like)
+        conditioned.write_like(model, given, number, **options)
+    elif FLAGS.interpolate:
+        ends = [_read_one(model, "interpolate", end) for end in _ends()]
+        given = conditioned.Given(*map(np.concatenate, zip(*ends, strict=True)))
+        rows = FLAGS.num_completions
+        conditioned.write_interpolation(model, given, FLAGS.steps, rows, **options)
+    else:
+        if FLAGS.condition_images:
+            given = _read(model, "condition_images", FLAGS.condition_images, number)
+        else:
+            given = conditioned.test_conditions(model, load_data(config, FLAGS.data_dir), number)
+        conditioned.write_conditioned(model, given, FLAGS.num_completions, **options)
+
+
+def _check_condition(model):
+    """Raises UserError for what does not go with the run's condition."""
+    named = {name: FLAGS[name].value for name in ("condition_images", "like", "interpolate")}
+    named = {name: value for name, value in named.items() if value}
+    for name, value in named.items():
+        if model.condition is None:
+            raise UserError(f"--{name}={value}: the run has no --condition of images")
+        if model.encoder is None and name != "condition_images":
+            raise UserError(
+                f"--{name}={value}: is for a run with --condition=embedding:..., this one has "
+                f"--condition={model.condition.name}"
+            )
+    if model.condition is not None and not named and (FLAGS.height or FLAGS.width):
+        raise UserError("--height, --width: need --condition_images of that size")
 
 
 def main(_) -> None:
@@ -139,7 +220,6 @@ def main(_) -> None:
     start_tensorflow()
     from train.devices.strategy import make_strategy
     from train.devices.workers import Workers
-    from train.output.conditioned import write_conditioned
     from train.output.samples import write_completions, write_samples
     from train.workdir.codes import load_vq_vae, to_size
     from train.workdir.data import load_data
@@ -150,12 +230,7 @@ def main(_) -> None:
     config, model, step = found.config, found.model(FLAGS.averaged), found.step
     require_samples(model, FLAGS.workdir)
     model, vq_vae = to_size(model, load_vq_vae(config), FLAGS.height, FLAGS.width)
-    if FLAGS.condition_images and model.condition is None:
-        raise UserError(
-            f"--condition_images={FLAGS.condition_images}: the run has no --condition of images"
-        )
-    if model.condition is not None and not FLAGS.condition_images and (FLAGS.height or FLAGS.width):
-        raise UserError("--height, --width: need --condition_images of that size")
+    _check_condition(model)
     labels = None
     if FLAGS.label is not None:
         if model.num_classes is None:
@@ -183,8 +258,7 @@ def main(_) -> None:
             )
         elif model.condition is not None:
             options.pop("vq_vae")
-            given = _conditions(model, config)
-            write_conditioned(model, given, FLAGS.num_samples, FLAGS.num_completions, **options)
+            _write_conditioned(model, config, options)
         else:
             workers = Workers(strategy)
             write_samples(model, FLAGS.num_samples, labels=labels, workers=workers, **options)

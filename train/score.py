@@ -219,6 +219,9 @@ def main(_) -> None:
         for flag, what in wanted.items()
         if what
     ]
+    for source in sources:
+        for fit in fits:
+            fit.check_source(source)
     check_outputs(sources[0])
     model, step = _load("workdir", FLAGS.workdir)
     scorer, background = Scorer(model), None

@@ -148,8 +148,8 @@ class GatedPixelCNN(AutoregressiveModel):
         any embedding, given as floats), or None.
       spatial_channels: channels D of a map `[B, H, W, D]` that it is conditioned on instead of
         a vector, or None. (A vector beside a map: repeat it over the map.)
-      condition: "grey" or "small:N", a map of the image itself, see `pixelcnn_tf.conditions`; or
-        None.
+      condition: what is made of the image itself, see `pixelcnn_tf.conditions`: "grey" or
+        "small:N", maps; or a Keras model from images to vectors, which is not trained; or None.
       input_embedding: the levels are codes without an order: the network is given an embedding
         (of `nr_filters` numbers, learnt) of each code instead of its value.
       num_levels: number of levels per channel, or of codes.
@@ -174,7 +174,7 @@ class GatedPixelCNN(AutoregressiveModel):
         spatial_channels: int | None = None,
         input_embedding: bool = False,
         num_levels: int = 256,
-        condition: str | None = None,
+        condition: str | keras.Model | None = None,
         **kwargs,
     ):
         super().__init__(image_shape, num_classes, num_levels, **kwargs)
@@ -194,7 +194,7 @@ class GatedPixelCNN(AutoregressiveModel):
         self.input_channels = channels * nr_filters if input_embedding else channels
 
         def layer(size, **place):
-            conditional = num_classes is not None or self.spatial_channels is not None
+            conditional = self.num_conditions is not None
             return GatedLayer(
                 nr_filters, size, groups=channels, conditional=conditional, dtype=dtype, **place
             )
@@ -213,7 +213,7 @@ class GatedPixelCNN(AutoregressiveModel):
 
     def build(self, *_):
         """Creates every variable, by one pass over an image of one pixel."""
-        conditions = self.num_classes or self.spatial_channels
+        conditions = self.num_conditions
         h = tf.zeros([1, 1, 1, conditions], self.compute_dtype) if conditions else None
         self.network(tf.zeros([1, 1, 1, self.image_shape[-1]]), h)
         self.built = True

@@ -1,13 +1,13 @@
 """What every model offers to the trainer, whatever it makes of images."""
 
 import types
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import keras
 import tensorflow as tf
 
 from pixelcnn_tf.checks import require_image_shape, require_integer
-from pixelcnn_tf.conditions import Condition
+from pixelcnn_tf.conditions import Embedding, make_condition
 from pixelcnn_tf.models.keras_ways import KerasWays
 from pixelcnn_tf.random import Seed, noise_seeds
 
@@ -23,7 +23,9 @@ class ImageModel(KerasWays, keras.Model):
     Attributes:
       likelihood: a `pixelcnn_tf.likelihoods.base.Likelihood`, set by the subclass.
       spatial_channels: channels D of a map `[B, H, W, D]` that it is conditioned on, or None.
-      condition: the `pixelcnn_tf.conditions.Condition` that such a map is of, or None.
+      condition: the `MapCondition` or `Embedding` (see `pixelcnn_tf.conditions`) that images are
+        given, or None.
+      encoder: the Keras model of an `Embedding`, or None.
       remat: True saves memory in training at the price of time (gradient checkpointing), where
         the model offers it.
     """
@@ -31,6 +33,7 @@ class ImageModel(KerasWays, keras.Model):
     remat = False
     spatial_channels = None
     condition = None
+    encoder = None
 
     def __init__(
         self,
@@ -78,8 +81,21 @@ class ImageModel(KerasWays, keras.Model):
     @property
     def state(self) -> list:
         """The weights that change by `learn` or `initialize` and not by gradients; of most models
-        none."""
-        return [v for v in self.non_trainable_variables if tf.as_dtype(v.dtype).is_floating]
+        none. Those of an `encoder` never change."""
+        fixed = {id(v) for v in self.encoder.variables} if self.encoder is not None else ()
+        return [
+            v
+            for v in self.non_trainable_variables
+            if tf.as_dtype(v.dtype).is_floating and id(v) not in fixed
+        ]
+
+    @property
+    def num_conditions(self) -> int | None:
+        """Length of the vector that images are conditioned on, or channels of the map; None of an
+        unconditional model."""
+        if self.spatial_channels is not None:
+            return self.spatial_channels
+        return self.num_classes if self.condition is None else self.condition.channels
 
     def at_size(self, height: int, width: int) -> "ImageModel":
         """This model for images of another size: the same layers and variables, whose weights
@@ -134,42 +150,49 @@ class ImageModel(KerasWays, keras.Model):
             raise ValueError("images: none given, at least 1 needed")
         return images
 
-    def set_condition(self, name: str | None, spatial_channels: int | None) -> None:
-        """Makes the model one of maps: those of a condition by name, or any of so many channels.
+    def set_condition(
+        self, condition: str | keras.Model | Mapping | None, spatial_channels: int | None
+    ) -> None:
+        """Makes the model one of images given a condition, see `make_condition`, or given any map
+        of so many channels.
 
         Raises:
           ValueError: for an unknown condition, one that does not fit the images, or also classes.
         """
-        if name is not None:
-            condition = Condition(name, self.image_shape[-1], self.num_levels)
-            if spatial_channels not in (None, condition.channels):
+        other = f"spatial_channels={spatial_channels}"
+        if condition is not None:
+            self.condition = make_condition(condition, self.image_shape, self.num_levels)
+            other = f"condition={self.condition.name!r}"
+            if spatial_channels not in (None, self.condition.channels):
                 raise ValueError(
-                    f"spatial_channels={spatial_channels!r}: condition={name!r} has "
-                    f"{condition.channels}; leave it out"
+                    f"spatial_channels={spatial_channels!r}: {other} has "
+                    f"{self.condition.channels}; leave it out"
                 )
-            self.condition, spatial_channels = condition, condition.channels
-        if spatial_channels is None:
+            if isinstance(self.condition, Embedding):
+                self.encoder = self.condition.encoder  # so that Keras saves its weights
+            else:
+                spatial_channels = self.condition.channels
+        if condition is None and spatial_channels is None:
             return
-        require_integer("spatial_channels", spatial_channels, 1, ", or None")
+        if spatial_channels is not None:
+            require_integer("spatial_channels", spatial_channels, 1, ", or None")
         if self.num_classes is not None:
-            other = (
-                f"spatial_channels={spatial_channels}" if name is None else f"condition={name!r}"
-            )
             raise ValueError(
-                f"num_classes={self.num_classes} and {other}: the condition is a vector or a map, "
+                f"num_classes={self.num_classes} and {other}: images are conditioned on one thing, "
                 "give one of them"
             )
         self.spatial_channels = spatial_channels
 
     def own_condition(self, images: tf.Tensor) -> tf.Tensor | None:
-        """The map `[B, H, W, D]` of the images' own condition; None of a model without one.
+        """The images' own condition as the model takes it, a map `[B, H, W, D]` or vectors
+        `[B, D]`; None of a model without one.
 
         Args:
           images: `[B, H, W, C]`, values of levels in [-1, 1].
         """
         if self.condition is None:
             return None
-        return self.condition.to_map(self.condition.of(images), self.image_shape)
+        return self.condition.to_h(self.condition.of(images), self.image_shape)
 
     def conditioning(self, labels: tf.Tensor | None, num: int | None = None) -> tf.Tensor | None:
         """The conditioning vector h `[B, num_classes]` of labels, or None.
@@ -177,7 +200,8 @@ class ImageModel(KerasWays, keras.Model):
         Args:
           labels: integer classes `[B]`, 0 ... num_classes - 1, or already vectors
             `[B, num_classes]` (floats); None for an unconditional model. With
-            `spatial_channels`, maps `[B, H, W, spatial_channels]`, floats.
+            `spatial_channels`, maps `[B, H, W, spatial_channels]`, floats; with an `encoder`,
+            vectors `[B, D]` as it gives them.
           num: how many images they belong to, if that is known.
 
         Raises:
@@ -187,7 +211,10 @@ class ImageModel(KerasWays, keras.Model):
           InvalidArgumentError: inside a `tf.function`, when it runs, if a label is out of range.
         """
         if self.spatial_channels is not None:
-            return self._map_conditioning(labels, num)
+            expected = [*self.image_shape[:2], self.spatial_channels]
+            return self._given("maps", expected, labels, num)
+        if self.condition is not None:
+            return self._given("vectors", [self.condition.channels], labels, num)
         if self.num_classes is None:
             if labels is not None:
                 raise ValueError("labels given, but the model was built with num_classes=None")
@@ -217,12 +244,12 @@ class ImageModel(KerasWays, keras.Model):
                 labels = tf.identity(labels)
         return tf.one_hot(labels, self.num_classes, dtype=self.compute_dtype)
 
-    def _map_conditioning(self, labels, num):
-        expected = [*self.image_shape[:2], self.spatial_channels]
+    def _given(self, what, expected, labels, num):
+        """`labels` as floats `[B, *expected]`, or ValueError."""
         shape = None if labels is None else tf.convert_to_tensor(labels).shape
-        if labels is None or shape.rank != 4 or list(shape[1:]) != expected:
+        if labels is None or shape.rank != len(expected) + 1 or list(shape[1:]) != expected:
             raise ValueError(
-                f"labels of shape {shape}: the model is conditioned on maps [B, "
+                f"labels of shape {shape}: the model is conditioned on {what} [B, "
                 f"{', '.join(map(str, expected))}]"
             )
         self._check_number(tf.convert_to_tensor(labels), num)
@@ -249,7 +276,11 @@ class ImageModel(KerasWays, keras.Model):
         return noise_seeds(seed, tf.shape(images)[0])
 
     def get_config(self):
-        condition = {} if self.condition is None else {"condition": self.condition.name}
+        condition = {}
+        if self.encoder is not None:
+            condition["condition"] = keras.saving.serialize_keras_object(self.encoder)
+        elif self.condition is not None:
+            condition["condition"] = self.condition.name
         return super().get_config() | {
             "image_shape": self.image_shape,
             "num_classes": self.num_classes,

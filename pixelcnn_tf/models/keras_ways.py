@@ -157,9 +157,9 @@ class KerasWays:
     def input_signature(self) -> list:
         """What the model takes, as `keras.InputSpec`s: images, and the condition if it has one."""
         signature = [keras.InputSpec(shape=(None, *self.image_shape), dtype=self.input_dtype)]
-        spatial = getattr(self, "spatial_channels", None)
-        if spatial is not None:
-            shape = (None, *self.image_shape[:2], spatial)
+        place = self.image_shape[:2] if self.spatial_channels is not None else ()
+        if place or self.condition is not None:
+            shape = (None, *place, self.num_conditions)
             signature.append(keras.InputSpec(shape=shape, dtype=self.input_dtype))
         elif self.num_classes is not None:
             signature.append(keras.InputSpec(shape=(None,), dtype="int32"))

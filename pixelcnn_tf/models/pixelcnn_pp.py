@@ -46,8 +46,8 @@ class PixelCNNPlusPlus(AutoregressiveModel):
       spatial_channels: channels D of a map `[B, H, W, D]` that it is conditioned on instead of
         classes, or None: it enters every gated block by a 1x1 convolution, at half and quarter
         resolution by its mean over 2 x 2 and 4 x 4 pixels.
-      condition: "grey" or "small:N", a map of the image itself, see `pixelcnn_tf.conditions`; or
-        None.
+      condition: what is made of the image itself, see `pixelcnn_tf.conditions`: "grey" or
+        "small:N", maps; or a Keras model from images to vectors, which is not trained; or None.
       energy_distance: give samples for the energy distance instead of a mixture.
       num_levels: number of levels per channel.
       remat: save memory in training at the price of time: keep only the inputs of each gated
@@ -82,7 +82,7 @@ class PixelCNNPlusPlus(AutoregressiveModel):
         num_levels: int = 256,
         remat: bool = False,
         spatial_channels: int | None = None,
-        condition: str | None = None,
+        condition: str | keras.Model | None = None,
         **kwargs,
     ):
         super().__init__(image_shape, num_classes, check_num_levels(num_levels), **kwargs)
@@ -121,7 +121,7 @@ class PixelCNNPlusPlus(AutoregressiveModel):
                     stream,
                     self.resnet_nonlinearity,
                     auxiliary=auxiliary,
-                    num_conditions=self.num_classes or self.spatial_channels,
+                    num_conditions=self.num_conditions,
                     dtype=dtype,
                 )
                 for _ in range(count)
@@ -243,8 +243,9 @@ class PixelCNNPlusPlus(AutoregressiveModel):
         Raises:
           ValueError: if images or labels do not fit the model.
         """
-        images = tf.cast(self.check_images(images), self.compute_dtype)
+        images = self.check_images(images)
         labels = self.own_condition(images) if labels is None else labels
+        images = tf.cast(images, self.compute_dtype)
         h = self.conditioning(labels, images.shape[0])
         if self.spatial_channels is not None:
             h = condition_maps(h, self.num_stages)

@@ -14,6 +14,7 @@ import tensorflow as tf
 from small import one_stage
 
 import pixelcnn_tf
+import train.embedding
 from train.config.fields import Config
 
 ROOT = Path(__file__).parents[2]
@@ -70,8 +71,9 @@ def known_flags(command):
         return {field.name for field in dataclasses.fields(Config)} | HELP
     tree = ast.parse((ROOT / "train" / f"{command}.py").read_text())
     calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    shared = set(train.embedding.DATA) if command == "embedding" else set()
     defined = [call for call in calls if "DEFINE_" in ast.unparse(call.func)]
-    return {call.args[0].value for call in defined} | HELP
+    return {call.args[0].value for call in defined} | shared | HELP
 
 
 @pytest.mark.parametrize("page", [*PAGES, *NOTES])

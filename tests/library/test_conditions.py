@@ -5,18 +5,18 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
-from small import SMALLEST, OneStage, random_levels
+from small import SMALLEST, OneStage, random_levels, small_encoder, with_encoder
 
 from pixelcnn_tf import GatedPixelCNN
 from pixelcnn_tf.codec import Codec
-from pixelcnn_tf.conditions import Condition
+from pixelcnn_tf.conditions import Embedding, MapCondition
 from pixelcnn_tf.levels import input_to_levels, levels_to_input
 
 GATED = dict(nr_resnet=1, nr_filters=4, nr_output_filters=4)
 
 
 def levels_of(name, levels, num_levels=256):
-    condition = Condition(name, levels.shape[-1], num_levels).of(
+    condition = MapCondition(name, levels.shape[-1], num_levels).of(
         levels_to_input(levels, num_levels)
     )
     return input_to_levels(condition, num_levels).numpy()
@@ -41,32 +41,45 @@ def test_small_is_the_mean_of_the_pixels(factor):
 
 
 @pytest.mark.parametrize("network", [GatedPixelCNN, OneStage])
-def test_a_model_takes_the_images_own_condition(network, tmp_path):
+@pytest.mark.parametrize("condition", ["small:4", "vector"])
+def test_a_model_takes_the_images_own_condition(network, condition, tmp_path):
     sizes = GATED if network is GatedPixelCNN else SMALLEST
-    model = network((6, 5, 3), **sizes, condition="small:4")
+    model = network(**sizes, **with_encoder(image_shape=(6, 5, 3), condition=condition))
     images = levels_to_input(random_levels(2, 6, 5, 3))
     given = model.own_condition(images)
-    assert given.shape == images.shape and model.condition.shape((6, 5, 3)) == (2, 2, 3)
-    np.testing.assert_array_equal(
-        given[:, :4, :4], tf.repeat(given[:, :1, :1], 4, 1).numpy().repeat(4, axis=2)
-    )
+    if condition == "vector":
+        encoder = small_encoder((6, 5, 3))
+        kernel, bias = encoder.get_weights()
+        expected = images.numpy().reshape(2, -1) @ kernel + bias
+        np.testing.assert_allclose(given, expected, rtol=1e-5, atol=1e-5)
+        assert model.condition.shape((6, 5, 3)) == (3,) == (model.num_conditions,)
+        # It is saved with the model, but nothing that is trained, averaged or kept in checkpoints.
+        assert not model.state and not model.encoder.trainable
+        assert not {id(v) for v in model.encoder.variables} & set(
+            map(id, model.trainable_variables)
+        )
+    else:
+        assert given.shape == images.shape and model.condition.shape((6, 5, 3)) == (2, 2, 3)
+        np.testing.assert_array_equal(
+            given[:, :4, :4], tf.repeat(given[:, :1, :1], 4, 1).numpy().repeat(4, axis=2)
+        )
     np.testing.assert_array_equal(model(images), model(images, given))
     assert np.abs(model(images, given[::-1]) - model(images)).max() > 0
     if network is GatedPixelCNN:
         model.save(tmp_path / "model.keras")
         loaded = keras.saving.load_model(tmp_path / "model.keras")
         np.testing.assert_array_equal(loaded(images), model(images))
-    with pytest.raises(ValueError, match="conditioned on maps"):
+    with pytest.raises(ValueError, match="conditioned on (maps|vectors)"):
         model.sample(1, seed=1)
-    with pytest.raises(ValueError, match="condition='small:4': the codec would need it"):
+    with pytest.raises(ValueError, match="condition='(small:4|embedding)': the codec would need"):
         Codec(model)
 
 
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        (dict(condition="gray"), "condition='gray': must be grey, or small:N"),
-        (dict(condition="small:1"), "condition='small:1': must be grey, or small:N"),
+        (dict(condition="gray"), "condition='gray': must be grey, small:N"),
+        (dict(condition="small:1"), "condition='small:1': must be grey, small:N"),
         (dict(condition="grey"), "condition='grey': images must have 3 channels, not 1"),
         (dict(condition="small:2", num_classes=3), "num_classes=3 and condition='small:2'"),
         (dict(condition="small:2", spatial_channels=2), "spatial_channels=2: condition='small:2'"),
@@ -76,3 +89,55 @@ def test_bad_conditions_are_named(arguments, message):
     for network, sizes in ((GatedPixelCNN, GATED), (OneStage, SMALLEST)):
         with pytest.raises(ValueError, match=message):
             network((4, 4, 1), **sizes, **arguments)
+
+
+def network_of(input_shape, *layers):
+    return keras.Sequential([keras.Input(input_shape), *layers])
+
+
+def two_inputs():
+    inputs = [keras.Input((6, 5, 3)) for _ in range(2)]
+    return keras.Model(inputs, keras.layers.Flatten()(inputs[0] + inputs[1]))
+
+
+def two_outputs():
+    images = keras.Input((6, 5, 3))
+    return keras.Model(images, [images, keras.layers.Flatten()(images)])
+
+
+FLATTEN, CONV = keras.layers.Flatten, keras.layers.Conv2D
+UNFIT = {  # a Keras model -> what is said of it
+    "other size": (
+        lambda: network_of((6, 6, 3), FLATTEN()),
+        r"takes \[B, 6, 6, 3\], must take images \[B, 6, 5, 3\]",
+    ),
+    "grey": (lambda: network_of((6, 5, 1), FLATTEN()), r"takes \[B, 6, 5, 1\], must take"),
+    "vectors in": (lambda: network_of((90,), FLATTEN()), r"takes \[B, 90\], must take images"),
+    "maps": (
+        lambda: network_of((None, None, 3), CONV(2, 1)),
+        r"gives float32 \[B, 6, 5, 2\], must give floats \[B, D\]",
+    ),
+    "small images": (
+        lambda: network_of((None, None, 3), CONV(2, 9)),
+        r"cannot take images \[B, 6, 5, 3\] \(",
+    ),
+    "two inputs": (two_inputs, "has 2 inputs, must have one, images"),
+    "two outputs": (two_outputs, "gives several outputs, must give floats"),
+}
+
+
+@pytest.mark.parametrize("case", UNFIT)
+def test_keras_models_that_are_no_embedding_are_named(case):
+    make, message = UNFIT[case]
+    with pytest.raises(ValueError, match=f"^condition: the Keras model {message}"):
+        Embedding(make(), (6, 5, 3))
+
+
+def test_images_of_another_size_have_no_vector():
+    embedding = Embedding(small_encoder((6, 5, 3)), (6, 5, 3))
+    with pytest.raises(ValueError, match=r"takes \[B, 6, 5, 3\], must take images \[B, 8, 8, 3\]"):
+        embedding.of(tf.zeros([1, 8, 8, 3]))
+    of_any = network_of((None, None, 3), keras.layers.GlobalAveragePooling2D())
+    embedding = Embedding(of_any, (6, 5, 3))
+    embedding.check((8, 8, 3))
+    np.testing.assert_array_equal(embedding.of(tf.ones([1, 8, 8, 3])), [[1, 1, 1]])

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from train.config.codes import run_of_codes
+from train.config.embedding import is_embedding
 from train.config.models import MODELS
 from train.config.sizes import TEXT as SIZE_TEXT
 from train.config.sizes import is_size
@@ -39,7 +40,8 @@ FACTOR = Allowed("above 0 and at most 1", lambda value: 0 < value <= 1)
 SEED = Allowed("from 0 to 2147483647", lambda value: 0 <= value < 2**31)
 MAP_NAMES = re.compile("(grey|small:([2-9]|[1-5][0-9]|6[0-4]))?")
 CONDITION = Allowed(
-    "grey, or small:N with N from 2 to 64", lambda value: bool(MAP_NAMES.fullmatch(value))
+    "grey, small:N with N from 2 to 64, or embedding:<file of a Keras model, .keras or .h5>",
+    lambda value: bool(MAP_NAMES.fullmatch(value)) or is_embedding(value),
 )
 CODES = Allowed("from 2 to 65536", lambda value: 2 <= value <= 65536)
 LEVELS = Allowed("0, or 2 to 65536", lambda value: value == 0 or 2 <= value <= 65536)
@@ -78,7 +80,8 @@ class Config:
     )
     workdir: str = field(
         "",
-        "folder of this run; default: runs/<dataset>-<config>, or runs/<dataset>-<model>-<config>",
+        "folder of this run; default: runs/<dataset>-<config>, with --model and --condition "
+        "between: runs/<dataset>-<model>-<condition>-<config>",
         may_change=True,
     )
     config: str = field(
@@ -139,8 +142,9 @@ class Config:
     class_conditional: bool = field(False, "condition the model on the labels")
     condition: str = field(
         "",
-        "condition the model on a map of the image: grey (luminance: colourisation), or small:4 "
-        "(the image reduced 4 times: super-resolution; 2 to 64)",
+        "condition the model on what is made of the image: grey (luminance: colourisation), "
+        "small:4 (the image reduced 4 times: super-resolution; 2 to 64), or embedding:<file> (the "
+        "vector that a Keras model gives of it, see train.embedding)",
         CONDITION,
     )
     energy_distance: bool = field(False, "train with the energy distance instead of the likelihood")
@@ -294,7 +298,7 @@ def _check_condition(config):
     flag = f"--condition={config.condition}"
     if config.class_conditional:
         raise UserError(
-            f"{flag}: a model is conditioned on a map or on classes (--class_conditional), not on "
+            f"{flag}: a model is conditioned on that or on classes (--class_conditional), not on "
             "both; use only one"
         )
     if config.energy_distance:

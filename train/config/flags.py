@@ -1,6 +1,7 @@
 """absl flags, one for each field of `Config`."""
 
 import dataclasses
+from collections.abc import Collection
 
 from absl import flags
 
@@ -15,10 +16,15 @@ _DEFINE = {
     bool: flags.DEFINE_bool,
 }
 
+ALL = tuple(field.name for field in dataclasses.fields(Config))
 
-def define() -> None:
-    """Defines the flags. The presets, with size, cost and expected score, are in `--help`."""
+
+def define(names: Collection[str] = ALL) -> None:
+    """Defines the flags of some fields. The presets, with size, cost and expected score, are in
+    `--help`."""
     for field in dataclasses.fields(Config):
+        if field.name not in names:
+            continue
         text = field.metadata["help"]
         if field.name == "config":
             text += ". " + " ".join(f"{name}: {preset.about}" for name, preset in PRESETS.items())
@@ -27,11 +33,8 @@ def define() -> None:
         _DEFINE[field.type](field.name, field.default, text)
 
 
-def to_config() -> Config:
-    """The `Config` of the parsed flags. Raises UserError for a value out of range."""
-    given = {
-        field.name: flags.FLAGS[field.name].value
-        for field in dataclasses.fields(Config)
-        if flags.FLAGS[field.name].present
-    }
+def to_config(names: Collection[str] = ALL) -> Config:
+    """The `Config` of the parsed flags of these fields. Raises UserError for a value out of
+    range."""
+    given = {name: flags.FLAGS[name].value for name in names if flags.FLAGS[name].present}
     return from_values(given)

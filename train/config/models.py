@@ -8,10 +8,11 @@ enter it in `MODELS`.
 import importlib
 from typing import NamedTuple
 
+from train.config.embedding import is_embedding
 from train.errors import UserError
 
 CONDITIONAL = "class_conditional"  # becomes the argument num_classes
-MAP = "condition"  # no text becomes None
+CONDITION = "condition"  # no text becomes None
 REMAT = "remat"  # becomes the attribute
 
 
@@ -47,7 +48,7 @@ MODELS = {
         "pixelcnn_tf.models.pixelcnn_pp:PixelCNNPlusPlus",
         "PixelCNN++; nr_resnet blocks in each of 3 stages, up and down, of nr_filters maps",
         _sizes((1, 24, 5), (2, 32, 5), (5, 160, 10), "nr_logistic_mix"),
-        ("resnet_nonlinearity", "dropout_p", "energy_distance", MAP, CONDITIONAL, REMAT),
+        ("resnet_nonlinearity", "dropout_p", "energy_distance", CONDITION, CONDITIONAL, REMAT),
     ),
     "pixelcnn": Entry(
         "pixelcnn_tf.models.pixelcnn:PixelCNN",
@@ -58,7 +59,7 @@ MODELS = {
         "pixelcnn_tf.models.gated_pixelcnn:GatedPixelCNN",
         "Gated PixelCNN; nr_resnet layers after the first, stacks of p = nr_filters maps",
         _sizes((5, 24, 32), (8, 48, 128), (20, 384, 1024)),
-        ("input_embedding", MAP, CONDITIONAL),
+        ("input_embedding", CONDITION, CONDITIONAL),
     ),
     "row_lstm": Entry(
         "pixelcnn_tf.models.pixel_rnn.row_lstm:RowLSTM",
@@ -86,12 +87,13 @@ MODELS = {
 MODEL_FIELDS = sorted(set().union(*(entry.fields() for entry in MODELS.values())))
 
 
-def make_model(config, dataset):
+def make_model(config, dataset, encoder=None):
     """Builds the model that a checked `Config` describes, untrained.
 
     Args:
       config: `Config`.
       dataset: a `Dataset` or `DataDescription`.
+      encoder: the Keras model of `--condition=embedding:...`.
 
     Returns:
       An `ImageModel`.
@@ -107,12 +109,16 @@ def make_model(config, dataset):
     module, name = entry.path.split(":")
     fields = entry.fields()
     arguments = {field: getattr(config, field) for field in fields - {CONDITIONAL, REMAT}}
-    if MAP in fields:
-        arguments[MAP] = config.condition or None
+    if CONDITION in fields:
+        named = not is_embedding(config.condition)
+        arguments[CONDITION] = (config.condition or None) if named else encoder
     if CONDITIONAL in fields:
         arguments["num_classes"] = dataset.num_classes if config.class_conditional else None
     model = getattr(importlib.import_module(module), name)
     try:
         return model(dataset.image_shape, num_levels=dataset.num_levels, **arguments)
     except ValueError as error:
-        raise UserError(f"--dataset={config.dataset} --model={config.model}: {error}") from None
+        what, text = f"--dataset={config.dataset} --model={config.model}", str(error)
+        if text.startswith("condition: "):  # of a Keras model
+            what, text = f"--condition={config.condition}", text.removeprefix("condition: ")
+        raise UserError(f"{what}: {text}") from None

@@ -4,6 +4,7 @@ import dataclasses
 import os
 
 from train.config.codes import run_of_codes
+from train.config.embedding import file_of_embedding
 from train.config.fields import Config, check
 from train.config.models import MODEL_FIELDS, MODELS
 from train.errors import UserError
@@ -72,7 +73,9 @@ def from_values(values: dict) -> Config:
     if not config.workdir:
         plain = config.dataset if run is None else f"codes-{os.path.basename(run.rstrip('/'))}"
         plain = plain.replace("folder:", "").strip("/").replace("/", "-")
-        parts = [plain, name] if model == Config.model else [plain, model, name]
+        parts = [plain] if model == Config.model else [plain, model]
+        parts += [_condition_in_name(config.condition)] if config.condition else []
+        parts.append(name)
         config = config.replace(workdir=os.path.join("runs", "-".join(parts)))
     check(config)
     return config
@@ -92,6 +95,14 @@ def command_of(config: Config) -> list[str]:
     }
     names = [field.name for field in dataclasses.fields(Config) if field.name in shown]
     return [f"--{name}={_flag_text(shown[name])}" for name in names]
+
+
+def _condition_in_name(condition):
+    """A `--condition` in the name of a run's folder: grey, small4, embedding_<name of file>."""
+    file = file_of_embedding(condition)
+    if file is not None:
+        return f"embedding_{os.path.splitext(os.path.basename(file))[0]}"
+    return condition.replace(":", "")
 
 
 def _flag_text(value):

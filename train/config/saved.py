@@ -5,6 +5,7 @@ import json
 import os
 from typing import NamedTuple
 
+from train.config.embedding import is_embedding
 from train.config.fields import Config, check
 from train.config.pretrained import read_from
 from train.config.versions import versions
@@ -30,22 +31,27 @@ class Saved(NamedTuple):
     Attributes:
       versions: those of the last start of the run, see `train.config.versions`; {} if it is older
         than they.
+      embedding: the fingerprint of the Keras model of `--condition=embedding:...`, or "".
     """
 
     config: Config
     data: DataDescription
     global_batch_size: int
     versions: dict = {}
+    embedding: str = ""
 
 
 def path_in(workdir: str) -> str:
     return os.path.join(read_from(workdir), "config.json")
 
 
-def save(config: Config, dataset, global_batch_size: int | None = None) -> None:
+def save(
+    config: Config, dataset, global_batch_size: int | None = None, embedding: str = ""
+) -> None:
     """Writes `config.json` in the run's folder, whole or not at all: the fields of the
     configuration, as `data` those of `DataDescription`, the batch size of all replicas together
-    (default: of one replica), and the versions of now.
+    (default: of one replica), the versions of now, and the fingerprint of the embedding if there is
+    one.
 
     Raises:
       UserError: if it cannot be written.
@@ -59,7 +65,8 @@ def save(config: Config, dataset, global_batch_size: int | None = None) -> None:
                 "data": {field: getattr(dataset, field) for field in DataDescription._fields},
                 "global_batch_size": global_batch_size or config.batch_size,
                 "versions": versions(),
-            },
+            }
+            | ({"embedding": embedding} if embedding else {}),
         )
 
 
@@ -79,11 +86,14 @@ def load(workdir: str) -> Saved:
         data = _description(fields.pop("data"))
         global_batch_size = fields.pop("global_batch_size", None)
         computed_with = _versions(fields.pop("versions", {}))
+        embedding = fields.pop("embedding", "")
+        if not isinstance(embedding, str):
+            raise ValueError(f"embedding is {embedding!r}, must be a string")
         config = Config(**fields).replace(workdir=workdir)
         check(config)
         global_batch_size = config.batch_size if global_batch_size is None else global_batch_size
         _require_integer("global_batch_size", global_batch_size, least=1)
-        return Saved(config, data, global_batch_size, computed_with)
+        return Saved(config, data, global_batch_size, computed_with, embedding)
     except FileNotFoundError:
         raise UserError(f"--workdir={workdir}: no run here (config.json is missing)") from None
     except KeyError as error:
@@ -137,6 +147,9 @@ def find(workdir: str) -> Saved | None:
 def refuse_another(saved: Saved, config: Config) -> None:
     """Raises UserError, naming the fields, if `config` computes otherwise than the saved run."""
     there, here = saved.config, config
+    if is_embedding(there.condition) and is_embedding(here.condition):
+        # The file may have moved: its fingerprint tells, see `train/workdir/embedding.py`.
+        there = there.replace(condition=here.condition)
     differing = [
         f"{field.name} (there {getattr(there, field.name)!r}, here {getattr(here, field.name)!r})"
         for field in dataclasses.fields(Config)

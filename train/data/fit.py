@@ -6,7 +6,7 @@ import numpy as np
 
 from pixelcnn_tf.levels import quantize_levels
 from train.config.saved import Saved
-from train.data.images import Image
+from train.data.images import Image, Images
 from train.errors import UserError
 
 
@@ -28,10 +28,21 @@ class Fit:
         self.channels = saved.data.image_shape[-1]
         self.num_levels = saved.data.num_levels
         self.quantizes = saved.config.num_levels > 0
+        self.fingerprint = saved.data.fingerprint
         self.num_classes = saved.data.num_classes if saved.config.class_conditional else None
         self.run = f"the run in {saved.config.workdir}"
         self.label = label
         self.done = collections.Counter()
+
+    def check_source(self, images: Images) -> None:
+        """Raises UserError for codes that are known to be of another VQ-VAE than the run's."""
+        found = images.fingerprint
+        if found and found != self.fingerprint:
+            known = f"those of {self.fingerprint}" if self.fingerprint else "images"
+            raise UserError(
+                f"{images.flag}: holds codes of a VQ-VAE with the fingerprint {found}, {self.run} "
+                f"knows {known}"
+            )
 
     def __call__(self, image: Image, flag: str) -> Image:
         """The image as the model takes it.

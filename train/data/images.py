@@ -49,6 +49,7 @@ class Images(NamedTuple):
       read: function that gives them one by one, in order; raises UserError for one that cannot
         be read.
       folder: the one that the files lie in, or None.
+      fingerprint: of the VQ-VAE whose codes they are, or "".
     """
 
     flag: str
@@ -56,6 +57,7 @@ class Images(NamedTuple):
     count: int
     read: Callable[[], Iterator[Image]]
     folder: str | None = None
+    fingerprint: str = ""
 
 
 def open_images(
@@ -119,6 +121,7 @@ def _of_npz(flag, path):
             label_key = next((name for name in ARRAYS[key] if name in found), None)
             labels = file[label_key] if label_key else None
             num_levels = file["num_levels"] if "num_levels" in found else None
+            fingerprint = str(file["fingerprint"]) if "fingerprint" in found else ""
     except UserError:
         raise
     except (OSError, EOFError, ValueError, TypeError, zipfile.BadZipFile, zlib.error) as error:
@@ -147,7 +150,8 @@ def _of_npz(flag, path):
             label = None if labels is None else int(labels[number])
             yield Image(f"{key}/{number}", levels, num_levels, label)
 
-    return Images(flag, f"{key} of {path}", len(images) if images.size else 0, read)
+    count = len(images) if images.size else 0
+    return Images(flag, f"{key} of {path}", count, read, fingerprint=fingerprint)
 
 
 def _of_split(flag, what, data_dir):
@@ -159,7 +163,8 @@ def _of_split(flag, what, data_dir):
         text = str(error).replace(f"--dataset={name}: ", "").replace("--eval_split=", "split ")
         raise UserError(f"{flag}: no file or folder, and as a data set: {text}") from None
     about = f"{name}:{dataset.scored}"
-    return Images(flag, about, dataset.test.num_examples, lambda: scored_images(dataset))
+    count, read = dataset.test.num_examples, lambda: scored_images(dataset)
+    return Images(flag, about, count, read, fingerprint=dataset.fingerprint)
 
 
 def scored_images(dataset: Dataset) -> Iterator[Image]:

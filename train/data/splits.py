@@ -161,6 +161,29 @@ class IndexedSplit(Split):
             take, num_parallel_calls=tf.data.AUTOTUNE
         )
 
+    def chosen(
+        self, choose: Callable[[int], np.ndarray], num_batches: int, batch_size: int, seed: int
+    ) -> tf.data.Dataset:
+        """Batches of images chosen by number, augmented.
+
+        Args:
+          choose: function of the number of a batch, from 0, that gives int32 `[batch_size]`.
+          num_batches: how many.
+          batch_size: images of each.
+          seed: int, of crops and augmentation.
+        """
+        read = self._reader()
+
+        def take(number):
+            indices = tf.numpy_function(choose, [number], tf.int32, stateful=False)
+            indices = tf.ensure_shape(indices, [batch_size])
+            seeds = batch_places(step_seed(seed, number), batch_size)
+            return read(indices, seeds) | {"seeds": seeds}
+
+        numbers = tf.data.Dataset.range(num_batches, output_type=tf.int32)
+        batches = numbers.map(take, num_parallel_calls=tf.data.AUTOTUNE)
+        return self._augmented(batches).prefetch(tf.data.AUTOTUNE)
+
     def _ordered_batches(self, batch_size):
         read = self._reader()
         numbers = tf.data.Dataset.range(self.num_examples, output_type=tf.int32).batch(batch_size)

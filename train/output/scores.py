@@ -14,6 +14,7 @@ from train.data.images import Image
 from train.errors import UserError
 from train.files import whole
 from train.output.complexity import complexity_bits
+from train.workdir.restore import require_condition
 
 EAGER_BATCHES = 3  # of one size that are computed without compiling, which takes as long as 4
 
@@ -61,6 +62,9 @@ class Scorer:
 
         Args:
           images: B of one size, as `train.data.fit.Fit` gives them.
+
+        Raises:
+          UserError: naming an image, if images of their size have no condition.
         """
         size = images[0].levels.shape[:2]
         arguments = [tf.constant(np.stack([image.levels for image in images]).astype(np.int32))]
@@ -68,14 +72,15 @@ class Scorer:
             arguments.append(tf.constant([image.label for image in images], tf.int32))
         self._batches[size] = self._batches.get(size, 0) + 1
         if size not in self._functions:
-            self._functions[size] = self._make_function(size, len(arguments) > 1)
+            self._functions[size] = self._make_function(size, len(arguments) > 1, images[0].name)
         function = self._functions[size]
         if self._batches[size] <= EAGER_BATCHES:
             function = function.python_function
         return function(*arguments).numpy().astype(np.float64)
 
-    def _make_function(self, size, takes_labels):
+    def _make_function(self, size, takes_labels, name):
         model = self.model.at_size(*size)
+        require_condition(model, name)
 
         def pixel_nats(levels, labels=None):
             values = levels_to_input(levels, model.num_levels)

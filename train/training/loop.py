@@ -8,7 +8,7 @@ import time
 from pixelcnn_tf.models.base import AutoregressiveModel
 from train.devices.signals import StopRequest
 from train.errors import Interrupted, NotFinite, Stopped
-from train.output.conditioned import write_conditioned
+from train.output.conditioned import test_conditions, write_conditioned
 from train.output.reconstructions import write_reconstructions
 from train.output.samples import write_samples
 from train.training.evaluation import Evaluation, make_evaluate, others
@@ -249,11 +249,10 @@ class Loop:
     def _sample_conditioned(self, step):
         """A few versions of test images, by the chief alone."""
         if self.workers.is_chief:
-            num = -(-self.config.num_samples // VERSIONS)
+            model, num = self.trainer.averaged_model, -(-self.config.num_samples // VERSIONS)
             picture = write_conditioned(
-                self.trainer.averaged_model,
-                self.dataset,
-                num,
+                model,
+                test_conditions(model, self.dataset, num),
                 min(VERSIONS, self.config.num_samples),
                 self.config.seed,
                 self._samples_path(step),

@@ -16,6 +16,7 @@ from train.data.dataset import Dataset
 from train.devices.workers import Workers
 from train.errors import UserError
 from train.workdir.checkpoints import Checkpoints
+from train.workdir.embedding import find_embedding, load_encoder
 
 
 @contextlib.contextmanager
@@ -41,6 +42,9 @@ class Trainer:
       strategy: see `train.devices.strategy.make_strategy`.
       workers: the run's `Workers`, if there is one already.
 
+    Attributes:
+      embedding: the `EmbeddingFile` of a run that is given vectors, or None.
+
     Raises:
       UserError: if configuration, data and strategy do not fit.
     """
@@ -61,12 +65,14 @@ class Trainer:
             raise UserError(
                 f"--jit_compile: only with one replica, here are {strategy.num_replicas_in_sync}"
             )
+        self.embedding = find_embedding(config)
         keras.utils.set_random_seed(config.seed)
         with strategy.scope():
+            encoder = load_encoder(self.embedding)
             with dtype_policy(config.dtype):
-                self.model = make_model(config, dataset)
+                self.model = make_model(config, dataset, encoder)
             self.model.remat = config.remat
-            self.averaged_model = make_model(config, dataset)
+            self.averaged_model = make_model(config, dataset, encoder)
             self.optimizer = OfficialAdam(config.learning_rate, lr_decay=config.lr_decay)
             self.optimizer.build(self.model.trainable_variables)
             self.average = PolyakAverage(self.model, self.averaged_model, config.polyak_decay)

@@ -12,6 +12,7 @@ from train.config.models import make_model
 from train.config.pretrained import is_pretrained, read_from
 from train.errors import UserError
 from train.workdir.checkpoints import Checkpoints
+from train.workdir.embedding import kept_embedding, load_encoder
 
 MAX_SIDE = 2**14  # pixels of height or width; a larger one is a slip
 
@@ -53,10 +54,12 @@ def load_run(workdir: str) -> Run:
     Raises:
       UserError: if there is no run or no readable checkpoint.
     """
-    config, description, *_ = configuration.require_run(workdir)
+    saved = configuration.require_run(workdir)
+    config, data = saved.config, saved.data
     if is_pretrained(workdir):
-        return _load_pretrained(config, description)
-    model, averaged_model = make_model(config, description), make_model(config, description)
+        return _load_pretrained(config, data)
+    encoder = load_encoder(kept_embedding(saved))
+    model, averaged_model = (make_model(config, data, encoder) for _ in range(2))
     step = Checkpoints(workdir, model, averaged_model).restore_latest()
     if step is None:
         raise UserError(f"--workdir={workdir}: the run has no checkpoint yet")
@@ -86,6 +89,16 @@ def require_samples(model, workdir: str) -> None:
             f"--workdir={workdir}: a {type(model).__name__} draws no images; a prior of its codes "
             f"does: train.main --dataset=codes:{workdir} --model=gated_pixelcnn"
         )
+
+
+def require_condition(model, what: str) -> None:
+    """Raises UserError, which begins with `what`, if images of the model's size do not have the
+    condition that it is given: the Keras model of an embedding takes others."""
+    if model.condition is not None:
+        try:
+            model.condition.check(model.image_shape)
+        except ValueError as error:
+            raise UserError(f"{what}: {error}") from None
 
 
 def at_size(model, height: int, width: int):

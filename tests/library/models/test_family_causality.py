@@ -5,10 +5,13 @@ What they say is written here a second time, as relations between sub-pixels, wi
 a layer is a boolean matrix, a stack of layers their product.
 """
 
+import itertools
+
 import numpy as np
 import pytest
 import tensorflow as tf
 from family import FAMILY, lively, small
+from small import with_encoder
 
 from pixelcnn_tf.levels import levels_to_input
 
@@ -117,10 +120,17 @@ def dependencies(model, seeds=range(3)):
     return seen
 
 
-@pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("name", FAMILY)
+CONDITIONS = ["gated_pixelcnn, small:2", "gated_pixelcnn, vector"]  # the images' own
+
+
+@pytest.mark.parametrize(
+    "name, channels", [*itertools.product(FAMILY, [1, 3]), *((name, 1) for name in CONDITIONS)]
+)
 def test_every_sub_pixel_sees_exactly_what_its_paper_allows(name, channels):
-    model = lively(small(name, (HEIGHT, WIDTH, channels)))
+    name, _, condition = name.partition(", ")
+    arguments = {"condition": condition} if condition else {}
+    arguments = with_encoder(image_shape=(HEIGHT, WIDTH, channels), **arguments)
+    model = lively(small(name, **arguments))
     seen = dependencies(model)
     assert not np.triu(seen).any()  # in raster order, R before G before B
     np.testing.assert_array_equal(seen, expected(name, channels, nr_resnet=2))

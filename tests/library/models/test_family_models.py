@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from family import FAMILY, lively, small
-from small import random_values
+from small import random_values, with_encoder
 
 from pixelcnn_tf import GatedPixelCNN, PixelCNN, sampling
 from pixelcnn_tf.layers.masked_convolution import MaskedConv2D, channel_groups, convolution_mask
@@ -401,7 +401,7 @@ def test_bad_arguments_are_named(name, arguments, message):
 
 
 def test_bad_conditions_are_named():
-    with pytest.raises(ValueError, match="a vector or a map"):
+    with pytest.raises(ValueError, match="images are conditioned on one thing"):
         GatedPixelCNN((4, 4, 1), 1, 4, 4, num_classes=2, spatial_channels=2)
     with pytest.raises(ValueError, match="kernel_size=4"):
         GatedPixelCNN((4, 4, 1), 1, 4, 4, kernel_size=4)
@@ -445,16 +445,19 @@ GATED = {
     "one channel": dict(image_shape=(5, 6, 1)),
     "rgb, conditional": dict(image_shape=(4, 5, 3), num_classes=3),
     "map": dict(image_shape=(5, 4, 1), spatial_channels=2),
+    "vector": dict(image_shape=(5, 4, 1), condition="vector"),
     "codes": dict(image_shape=(5, 4, 2), input_embedding=True, num_levels=9),
 }
 
 
 def gated(case, **changes):
-    model = lively(small("gated_pixelcnn", **(GATED[case] | changes)))
+    model = lively(small("gated_pixelcnn", **with_encoder(**GATED[case]), **changes))
     labels = [2, 0, 1] if model.num_classes else None
     if model.spatial_channels:
         shape = [3, *model.image_shape[:2], model.spatial_channels]
         labels = tf.cast(random_values(*shape), model.compute_dtype)
+    if model.encoder is not None:
+        labels = tf.cast(random_values(3, model.num_conditions), model.compute_dtype)
     return model, labels
 
 

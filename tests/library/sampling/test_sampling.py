@@ -4,7 +4,7 @@ import weakref
 import numpy as np
 import pytest
 import tensorflow as tf
-from small import SMALLEST, OneStage, stages
+from small import SMALLEST, OneStage, stages, with_encoder
 
 from pixelcnn_tf import (
     PixelCNNPlusPlus,
@@ -65,21 +65,24 @@ CASES = {  # some of sizes that are not divisible by 4
     "elu": dict(image_shape=(5, 7, 3), resnet_nonlinearity="elu", nr_resnet=2),
     "relu": dict(image_shape=(6, 9, 1), resnet_nonlinearity="relu"),
     "map": dict(image_shape=(6, 9, 3), spatial_channels=2),
+    "vector": dict(image_shape=(6, 5, 1), condition="vector"),
     "energy": dict(image_shape=(7, 6, 3), energy_distance=True),
 }
 
 
 def labels_for(model, num):
-    """Classes 0, 1, 2, ... or maps, as the model takes them; or None."""
+    """Classes 0, 1, 2, ..., maps or vectors, as the model takes them; or None."""
     if model.spatial_channels:
         shape = [num, *model.image_shape[:2], model.spatial_channels]
         return tf.random.stateless_uniform(shape, [8, 9], -1.0, 1.0)
+    if model.encoder is not None:
+        return tf.random.stateless_normal([num, model.num_conditions], [8, 9])
     return np.arange(num) % 3 if model.num_classes else None
 
 
 def trained_looking(dtype="float32", network=PixelCNNPlusPlus, **arguments):
     """A model with normalised activations and biases that are not zero."""
-    model = network(**(SMALLEST | arguments), dtype=dtype)
+    model = network(**(SMALLEST | with_encoder(**arguments)), dtype=dtype)
     images = tf.random.stateless_uniform([6, *model.image_shape], [1, 2], -1.0, 1.0)
     data_dependent_init(model, images, labels_for(model, 6))
     for i, variable in enumerate(model.trainable_variables):
@@ -124,6 +127,7 @@ def assert_cached_equals_full_pass(model, batch, jit_compile=False):
         pytest.param("one channel, conditional", "float64", 3, marks=pytest.mark.slow),
         pytest.param("elu", "float64", 3, marks=pytest.mark.slow),
         pytest.param("map", "float64", 3, marks=pytest.mark.slow),
+        pytest.param("vector", "float64", 3, marks=pytest.mark.slow),
     ],
 )
 def test_cached_parameters_equal_the_full_pass_at_every_pixel(case, dtype, num_stages):
@@ -165,7 +169,7 @@ def test_cached_parameters_equal_the_full_pass_at_paper_size():
         "energy",
         "float64",
         # The same parameters in both samplers: above. What is drawn from them knows of neither.
-        *(pytest.param(case, marks=pytest.mark.slow) for case in ("elu", "relu", "map")),
+        *(pytest.param(case, marks=pytest.mark.slow) for case in ("elu", "relu", "map", "vector")),
     ],
 )
 def test_both_samplers_give_the_same_images(case):

@@ -19,7 +19,7 @@ import pytest
 import tensorflow as tf
 from family import FAMILY, small
 from serving_stand_in import SessionModel, serve_grpc, serve_rest
-from small import SMALLEST_RUN, config_of, one_stage, random_levels, random_run
+from small import SMALLEST_RUN, config_of, one_stage, random_levels, random_run, with_encoder
 from tensorflow_serving.apis import prediction_log_pb2
 
 from pixelcnn_tf import PixelCNNPlusPlus, data_dependent_init, sampling
@@ -30,6 +30,7 @@ from train.data.load import load
 from train.errors import UserError
 from train.export import export
 from train.main import train
+from train.output.conditioned import conditions_of
 from train.output.serving import WARMUP_FILE
 from train.workdir.metrics import MetricsLog
 from train.workdir.restore import load_run
@@ -70,6 +71,13 @@ class Exported:
             "complete": {"images": self.images, "mask": mask, "seeds": SEEDS},
         }
         self.requests = {name: given | self.labels for name, given in self.requests.items()}
+        self.given = None  # a condition that is not that of the images
+        if model.condition is not None:
+            given = conditions_of(model, self.images[::-1])
+            self.given = given if model.encoder is not None else given.astype(np.uint8)
+            for name in ("sample", "complete"):
+                self.requests[name]["condition"] = self.given
+            self.requests["embed"] = {"images": self.images}
 
     @functools.cached_property
     def session(self):
@@ -85,6 +93,10 @@ class Exported:
                 return {"bits": -log_prob / np.log(2)}
             nats = log_prob.sum(axis=(1, 2))
             return {"log_prob": nats, "bits_per_dim": bits_per_dim(-nats, model.image_shape)}
+        if name == "embed":
+            return {"condition": model.condition.of(values)}
+        if self.given is not None:
+            labels = model.own_condition(values[::-1])
         given = {"mask": np.zeros(values.shape[:3])} | self.requests[name]
         noise = sampling.pixel_uniforms(model, SEEDS)
         completed = sampling.complete(model, values, given["mask"], labels=labels, noise=noise)
@@ -309,16 +321,34 @@ def test_energy_distance_is_sampled_but_not_scored(tmp_path):
         export_saved_model(model, exported.folder)
 
 
-@pytest.mark.parametrize("name", FAMILY)
+GIVEN = ["gated_pixelcnn, small:2", "gated_pixelcnn, vector"]
+
+
+@pytest.mark.parametrize(
+    "name", [*FAMILY, *(pytest.param(name, marks=pytest.mark.slow) for name in GIVEN)]
+)
 def test_family_by_the_session_loader(name, tmp_path):
-    conditional = {"num_classes": 3} if name == "gated_pixelcnn" else {}
-    model = small(name, (4, 5, 3), dtype="float32", nr_resnet=1, **conditional)
+    network, _, condition = name.partition(", ")
+    given = {"num_classes": 3} if name == "gated_pixelcnn" else {}
+    given = {"condition": condition} if condition else given
+    given = with_encoder(image_shape=(4, 5, 3), **given)
+    model = small(network, **given, dtype="float32", nr_resnet=1)
     exported = Exported(model, tmp_path / "1")
-    assert len(export_saved_model(model, exported.folder)) == 5
+    names = export_saved_model(model, exported.folder)
+    assert len(names) == 5 + (condition == "vector")
     session_model = SessionModel(exported.folder)
-    for signature in ("score", "complete"):
+    for signature in ("score", "complete", *(["embed"] if condition == "vector" else [])):
         answer = session_model(signature, exported.requests[signature])
         assert_same(answer, exported.own_answer(signature))
+    if condition:
+        requests = exported.requests["complete"]
+        wrong = requests | {"condition": requests["condition"][:, :1]}
+        with pytest.raises(tf.errors.InvalidArgumentError, match="condition: must have the shape"):
+            session_model("complete", wrong)
+    if condition == "vector":
+        wrong = requests | {"condition": np.full([3, 3], np.nan, np.float32)}
+        with pytest.raises(tf.errors.InvalidArgumentError, match="condition: must be finite"):
+            session_model("complete", wrong)
 
 
 def test_documented_clients(digits):

@@ -24,7 +24,7 @@ from train.export import export
 from train.main import train as train_run
 from train.training.trainer import Trainer
 from train.workdir.checkpoints import Checkpoints
-from train.workdir.codes import fingerprint_of, load_vq_vae
+from train.workdir.codes import fingerprint_of, load_vq_vae, prepare_codes
 from train.workdir.restore import load_run
 
 SIZES = dict(config="tiny", nr_resnet=1, nr_filters=6, batch_size=50, eval_interval=0)
@@ -188,6 +188,10 @@ def test_a_vq_vae_that_is_gone_or_changed(runs, tmp_path):
     config = config_of(tmp_path / "prior", SIZES | PRIOR, dataset=dataset, max_steps=6)
     with pytest.raises(UserError, match="fingerprint"):
         train_run(config)
+    prepare_codes(load_vq_vae(config.replace(workdir=str(tmp_path / "other"))))  # those of now
+    for images in (dataset, f"{tmp_path}/vq_vae/codes.npz"):
+        text = refusal(train.score, prior, f"--images={images}")
+        assert text.startswith(f"--images={images}: holds codes of a VQ-VAE with the fingerprint")
     shutil.rmtree(tmp_path / "vq_vae")
     gone = refusal(train.sample, prior)
     assert f"--dataset={dataset}: its VQ-VAE cannot be had" in gone

@@ -37,6 +37,8 @@ def _about(findings):
     )
     if config.class_conditional:
         text += f", conditioned on {data.num_classes} classes"
+    if config.condition:
+        text += f", given the condition {config.condition}"
     raw = "" if findings.averaged else " Samples, scores and maps are of the raw weights."
     return paragraph(f"{text}.{raw}")
 

@@ -1,0 +1,72 @@
+"""Does a Gated PixelCNN that is given the vector of an image draw images of its class?
+
+    python benchmarks/embedding.py --data_dir=<prepared tfds data>
+
+Trains an embedding on binarised MNIST by `train.embedding`, and a model given its vectors by
+`train.main`. Draws images like ten test images, one of each digit, and asks a small classifier,
+trained here on the real images, which digit they are. Draws also rows between two test images.
+"""
+
+import os
+
+import numpy as np
+from absl import app, flags
+from digits import MODEL, NUM_CLASSES, NUM_LEVELS, judge, run, train_classifier
+
+from pixelcnn_tf.levels import levels_to_input
+from train.data.load import load
+from train.output.conditioned import Given, conditions_of, write_conditioned, write_interpolation
+from train.output.grid import write_png
+from train.workdir.restore import load_run
+
+FLAGS = flags.FLAGS
+flags.DEFINE_string("data_dir", "", "where the tfds data sets are")
+flags.DEFINE_string("embedding", "runs/mnist-digits.keras", "file of the embedding")
+flags.DEFINE_string("workdir", "runs/mnist-like", "folder of the run")
+flags.DEFINE_string("output", "docs", "folder of the pictures conditions_like, _between")
+flags.DEFINE_integer("steps", 6000, "training steps of the model")
+flags.DEFINE_integer("each", 10, "images like each test image")
+flags.DEFINE_list("between", ["0", "6", "3", "5", "4", "9", "1", "7"], "pairs of digits")
+
+
+def main(_):
+    if not os.path.exists(FLAGS.embedding):
+        run(
+            "embedding",
+            dataset="mnist",
+            data_dir=FLAGS.data_dir,
+            num_levels=NUM_LEVELS,
+            output=FLAGS.embedding,
+        )
+    run(
+        "main",
+        **MODEL,
+        data_dir=FLAGS.data_dir,
+        workdir=FLAGS.workdir,
+        max_steps=FLAGS.steps,
+        condition=f"embedding:{FLAGS.embedding}",
+    )
+    dataset = load("mnist", FLAGS.data_dir, NUM_LEVELS)
+    classifier = train_classifier(dataset)
+    model = load_run(FLAGS.workdir)[2]
+    images, labels = dataset.test.images, dataset.test.labels
+    originals = np.stack([images[np.argmax(labels == k)] for k in range(NUM_CLASSES)])  # the first
+    given = Given(conditions_of(model, originals), originals)
+    path = os.path.join(FLAGS.output, "conditions_like")
+    write_conditioned(model, given, FLAGS.each, seed=1, path=path)
+    with np.load(path + ".npz") as file:
+        drawn = levels_to_input(file["images"], NUM_LEVELS)
+    judge(classifier, drawn, np.repeat(np.arange(NUM_CLASSES), FLAGS.each))
+    os.remove(path + ".npz")
+
+    ends = [int(digit) for digit in FLAGS.between]
+    rows = []
+    for number, pair in enumerate(zip(ends[::2], ends[1::2], strict=True)):
+        pair = Given(given.conditions[list(pair)], originals[list(pair)])
+        path = os.path.join(FLAGS.workdir, f"between_{number}")
+        rows.append(write_interpolation(model, pair, 9, 1, seed=number + 1, path=path))
+    write_png(os.path.join(FLAGS.output, "conditions_between.png"), np.concatenate(rows))
+
+
+if __name__ == "__main__":
+    app.run(main)
