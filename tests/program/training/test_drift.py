@@ -14,8 +14,8 @@ from small import config_of, run_training
 STEPS, LAST = 2000, 200
 LOSS = "train/bits_per_dim"
 BEFORE = (1.5771, 1.5786, 1.5663)  # seeds 1, 2, 3
-# Around the mean of the three, whose standard deviation is 0.0067: 2.7 times that of a difference of
-# two such means.
+# Around the mean of the three, whose standard deviation is 0.0067: 2.7 times that of the difference
+# of two such means.
 BAND = 0.015
 
 
