@@ -1,6 +1,7 @@
 import gc
 import os
 import random
+import shutil
 import tempfile
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -11,6 +12,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from small import fresh_names
+
+# The tests' files, some 230 MB, go to memory where there is room: a disk took up to half a minute
+# to write down what a test had flushed.
+MEMORY = "/dev/shm"
+if os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > 2**30:
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", MEMORY)
 
 # Two logical CPU devices, so that MirroredStrategy can be tested without GPUs.
 tf.config.set_logical_device_configuration(
