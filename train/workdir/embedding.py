@@ -36,7 +36,7 @@ class EmbeddingFile(NamedTuple):
 def fingerprint_of(path: str) -> str:
     """16 hexadecimal digits of the SHA-256 of a file. Raises OSError if it cannot be read."""
     with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+        return hashlib.sha256(file.read()).hexdigest()[:16]
 
 
 def find_embedding(config: Config) -> EmbeddingFile | None:
