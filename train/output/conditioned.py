@@ -117,6 +117,19 @@ def _as_h(model, conditions):
     return model.condition.to_h(conditions, model.image_shape)
 
 
+def _draw(model, h, seed, temperature, say, between_rows=None):
+    """One image given each of the maps or vectors `h`; seed: as for `sampling.sample`."""
+    return sampling.sample(
+        model,
+        len(h),
+        seed,
+        h,
+        temperature=temperature,
+        batch_size=BATCH_SIZE,
+        progress=RowProgress(model, len(h), say, between_rows),
+    )
+
+
 def write_conditioned(
     model: AutoregressiveModel,
     given: Given,
@@ -151,15 +164,7 @@ def write_conditioned(
     what = f"--num_samples={num_images} --num_completions={num_versions}"
     refuse_too_many(model, num_images * (num_versions + 2), what)
     h = _as_h(model, given.conditions)
-    drawn = sampling.sample(
-        model,
-        num_images * num_versions,
-        seed,
-        np.repeat(h, num_versions, axis=0),
-        temperature=temperature,
-        batch_size=BATCH_SIZE,
-        progress=RowProgress(model, num_images * num_versions, say, between_rows),
-    )
+    drawn = _draw(model, np.repeat(h, num_versions, axis=0), seed, temperature, say, between_rows)
     shown = []
     if given.originals is not None:
         shown.append(to_uint8(given.originals, model.num_levels))
@@ -208,15 +213,7 @@ def write_like(
     """
     begin = time.monotonic()
     refuse_too_many(model, num_samples + 1, f"--num_samples={num_samples}")
-    drawn = sampling.sample(
-        model,
-        num_samples,
-        seed,
-        np.repeat(given.conditions, num_samples, axis=0),
-        temperature=temperature,
-        batch_size=BATCH_SIZE,
-        progress=RowProgress(model, num_samples, say),
-    )
+    drawn = _draw(model, np.repeat(given.conditions, num_samples, axis=0), seed, temperature, say)
 
     def make_picture(images):
         original = to_uint8(given.originals, model.num_levels)
@@ -257,15 +254,8 @@ def write_interpolation(
     refuse_too_many(model, num, f"--steps={num_steps} --num_completions={num_rows}")
     share = np.linspace(0.0, 1.0, num_steps, dtype=np.float32)[:, None]
     vectors = (1.0 - share) * given.conditions[0] + share * given.conditions[1]
-    drawn = sampling.sample(
-        model,
-        num,
-        tf.repeat(example_seeds(seed, num_rows), num_steps, axis=0),
-        np.tile(vectors, [num_rows, 1]),
-        temperature=temperature,
-        batch_size=BATCH_SIZE,
-        progress=RowProgress(model, num, say),
-    )
+    seeds = tf.repeat(example_seeds(seed, num_rows), num_steps, axis=0)
+    drawn = _draw(model, np.tile(vectors, [num_rows, 1]), seeds, temperature, say)
 
     def make_picture(images):
         ends = np.tile(to_uint8(given.originals, model.num_levels), [num_rows, 1, 1, 1, 1])

@@ -1,6 +1,7 @@
 """Packed weights: what `train.pack` writes, `pixelcnn_tf.pretrained` and every command read."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -56,13 +57,13 @@ def test_the_card_says_what_evaluate_says(packed):
     assert "raw" not in again
 
 
-def test_nothing_of_the_machine_is_packed(trained, packed, tmp_path):
+def test_nothing_of_the_machine_is_packed(trained, packed):
     """Neither its folders nor an unfinished folder beside it."""
     folder, _ = packed
-    config = json.loads((tmp_path.__class__(folder) / "config.json").read_text())
+    config = json.loads((Path(folder) / "config.json").read_text())
     assert config["workdir"] == config["data_dir"] == ""
     assert trained not in json.dumps(pretrained.card(folder))
-    parent = tmp_path.__class__(folder).parent
+    parent = Path(folder).parent
     assert [path.name for path in parent.iterdir()] == ["model"]
 
 
@@ -71,7 +72,7 @@ def test_commands_take_it(packed, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     folder, _ = packed
     workdir = f"--workdir=pretrained:{folder}"
-    before = sorted(path.name for path in tmp_path.__class__(folder).iterdir())
+    before = sorted(path.name for path in Path(folder).iterdir())
     call(sample, workdir, "--num_samples=2")
     call(sample, workdir, "--complete=top", "--num_samples=1", "--num_completions=1")
     call(score, workdir, "--images=digits:test", "--num_images=2")
@@ -89,7 +90,7 @@ def test_commands_take_it(packed, tmp_path, monkeypatch):
         "samples/sample_0000000_n2.png",
         "scores/digits_test_0000000.csv",
     ]
-    assert before == sorted(path.name for path in tmp_path.__class__(folder).iterdir())
+    assert before == sorted(path.name for path in Path(folder).iterdir())
     assert "averages only" in refusal(sample, workdir, "--noaveraged")
 
 
