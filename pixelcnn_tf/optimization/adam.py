@@ -68,9 +68,11 @@ class OfficialAdam(keras.optimizers.Optimizer):
         # What all variables share is computed once, not for each of them.
         step = tf.convert_to_tensor(self.iterations) + 1
         lr = self.decayed_learning_rate(step)
-        variables = (
+        variables = list(
             self._trainable_variables if trainable_variables is None else trainable_variables
         )
+        if trainable_variables is not None:
+            self.build(variables)  # in this order
         dtypes = {v.dtype for v in variables}
         self.of_step = {dtype: self._scalars(step, lr, dtype) for dtype in dtypes}
         self.constants = {
@@ -78,7 +80,9 @@ class OfficialAdam(keras.optimizers.Optimizer):
             for dtype in dtypes
         }
         self.previous = {}  # device -> the last update there
-        super().apply(grads, trainable_variables)
+        # The last variables first, one after the other (`update_step`): their gradients are there
+        # first, and need not wait in memory for those of the first layers.
+        super().apply(list(grads)[::-1], variables[::-1])
 
     def _scalars(self, step, lr, dtype):
         """What the bias corrections make of learning rate and epsilon, in a variable's dtype.
