@@ -9,9 +9,13 @@ from pathlib import Path
 
 import pytest
 import setuptools
-import tomllib
 
 import pixelcnn_tf
+
+try:
+    import tomllib
+except ModuleNotFoundError:  # Python 3.10, for which pytest brings its forerunner
+    import tomli as tomllib
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("pixelcnn_tf", "train")

@@ -96,20 +96,33 @@ def start_weights(trainer, say: Callable[[str], None]) -> None:
         return
     flag = f"--init_from={config.init_from}"
     try:
-        data = configuration.load(config.init_from).data
+        saved = configuration.load(config.init_from)
         source = load_run(config.init_from)
     except UserError as error:
         raise UserError(str(error).replace("--workdir=", "--init_from=")) from None
     # Of any size: the weights know none.
-    any_size = data._replace(image_shape=(*dataset.image_shape[:2], data.image_shape[2]))
+    channels = saved.data.image_shape[2]
+    any_size = saved.data._replace(image_shape=(*dataset.image_shape[:2], channels))
     configuration.refuse_images_of_another_kind(any_size, config, dataset, f"{flag} knows")
     if source.config.model != config.model:
         raise UserError(f"{flag}: is a {source.config.model}, but --model={config.model}")
+    embedding = trainer.embedding.fingerprint if trainer.embedding else ""
+    # A Keras model may lie elsewhere and still be the same.
+    if (saved.embedding or source.config.condition) != (embedding or config.condition):
+        theirs, ours = _shown(source.config, saved.embedding), _shown(config, embedding)
+        raise UserError(f"{flag}: was trained with {theirs}, but here there is {ours}")
     try:
         trainer.start_from(source.averaged)
     except ValueError as error:
         raise UserError(f"{flag}: {error}; give the flags of the model there") from None
     say(f"weights: the averages of {config.init_from}, step {source.step}")
+
+
+def _shown(config, embedding):
+    """What a model is given besides classes, with the fingerprint of a Keras model."""
+    if not config.condition:
+        return "no --condition"
+    return f"--condition={config.condition}" + (f" (fingerprint {embedding})" if embedding else "")
 
 
 def _train_under(strategy, workers, config, saved):

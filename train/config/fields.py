@@ -80,8 +80,8 @@ class Config:
     )
     workdir: str = field(
         "",
-        "folder of this run; default: runs/<dataset>-<config>, with --model and --condition "
-        "between: runs/<dataset>-<model>-<condition>-<config>",
+        "folder of this run; default: runs/<dataset>-<config>, with --model and --condition (or "
+        "class_conditional) between: runs/<dataset>-<model>-<condition>-<config>",
         may_change=True,
     )
     config: str = field(

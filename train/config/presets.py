@@ -74,6 +74,7 @@ def from_values(values: dict) -> Config:
         plain = config.dataset if run is None else f"codes-{os.path.basename(run.rstrip('/'))}"
         plain = plain.replace("folder:", "").strip("/").replace("/", "-")
         parts = [plain] if model == Config.model else [plain, model]
+        parts += ["class_conditional"] if config.class_conditional else []
         parts += [_condition_in_name(config.condition)] if config.condition else []
         parts.append(name)
         config = config.replace(workdir=os.path.join("runs", "-".join(parts)))

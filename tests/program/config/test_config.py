@@ -1,4 +1,5 @@
 import dataclasses
+import os
 import subprocess
 import sys
 
@@ -62,6 +63,14 @@ def test_the_command_of_a_configuration_gives_it_again(values):
         given[name] = value == "true" if kinds[name] is bool else kinds[name](value)
     assert from_values(given) == config
     assert set(values) <= set(given) and len(given) <= len(values) + 2  # dataset, workdir
+
+
+def test_every_condition_has_a_default_folder_of_its_own():
+    model = {"model": "gated_pixelcnn", "dataset": "mnist", "config": "tiny"}
+    conditions = [{}, {"class_conditional": True}, {"condition": "grey"}, {"condition": "small:4"}]
+    folders = [from_values(model | values).workdir for values in conditions]
+    assert folders[0] == os.path.join("runs", "mnist-gated_pixelcnn-tiny")
+    assert len(set(folders)) == len(folders)
 
 
 @pytest.mark.parametrize(

@@ -49,6 +49,20 @@ def run_config(folder, workdir=None, file="encoder.keras", **changes):
     return config_of(workdir or folder / "run", SIZES | values | changes)
 
 
+def test_only_a_run_of_the_same_keras_model_starts_from_it(folder, tmp_path):
+    """Wherever its file lies; vectors of another model are as long, and mean something else."""
+    shutil.copy(folder / "encoder.keras", tmp_path / "moved.keras")
+    start = dict(init_from=str(folder / "run"), max_steps=1, num_samples=0)
+    same = dict(condition=f"embedding:{tmp_path}/moved.keras")
+    run_training(run_config(folder, tmp_path / "same", **start, **same))
+    other = small_encoder((6, 5, 1))
+    other.set_weights([weight + 1.0 for weight in other.get_weights()])
+    other.save(tmp_path / "other.keras")
+    for condition in (f"embedding:{tmp_path}/other.keras", ""):
+        with pytest.raises(UserError, match="was trained with --condition=embedding.*but here"):
+            run_training(run_config(folder, tmp_path / "run", condition=condition, **start))
+
+
 def test_scores_and_pictures_are_those_given_the_vectors(folder):
     model, encoder = load_run(str(folder / "run"))[2], small_encoder((6, 5, 1))
     with np.load(folder / "data.npz") as file:
