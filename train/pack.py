@@ -30,8 +30,8 @@ def define() -> None:
     flags.DEFINE_list(
         "splits",
         [],
-        "what to score for the card, such as validation,test; default: as in training "
-        "(--eval_split)",
+        "what to score for the card, such as validation,test; the last is what train.evaluate "
+        "scores of the folder unless told otherwise; default: as in training (--eval_split)",
     )
 
 
@@ -76,8 +76,8 @@ def main(_) -> None:
     found = load_run(FLAGS.workdir)
     say(f"{FLAGS.workdir}, step {found.step}")
     config = saved.config
-    datasets = {}
-    for split in FLAGS.splits or [config.eval_split]:
+    datasets, splits = {}, FLAGS.splits or [config.eval_split]
+    for split in splits:
         dataset = load_data(config.replace(eval_split=split), FLAGS.data_dir)
         datasets[split or dataset.scored] = dataset
     output = os.path.abspath(FLAGS.output)
@@ -88,7 +88,8 @@ def main(_) -> None:
             told = [each for each in command_of(config) if not each.startswith(OF_THE_MACHINE)]
             command = " ".join(["python -m train.main", *told])
             card = card_of(found, command, FLAGS.data_licence, FLAGS.note)
-            card |= write_pack(found, saved, folder)
+            scored = saved._replace(config=config.replace(eval_split=splits[-1]))
+            card |= write_pack(found, scored, folder)
             write_card(folder, card)
             # What is in the folder is scored, not what went in: it is rounded.
             model = pretrained.load(folder)

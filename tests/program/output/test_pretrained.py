@@ -57,6 +57,16 @@ def test_the_card_says_what_evaluate_says(packed):
     assert "raw" not in again
 
 
+def test_the_last_of_the_splits_is_what_evaluate_scores(trained, tmp_path):
+    """One trained with --eval_split=validation is packed with its test score, to be found again."""
+    flags = [f"--output={tmp_path}/model", LICENCE, "--splits=train[:20],test[:30]"]
+    call(pack, f"--workdir={trained}", *flags)
+    scores = pretrained.card(f"{tmp_path}/model")["scores"]
+    assert [scores[split]["images"] for split in ("train[:20]", "test[:30]")] == [20, 30]
+    told = call(evaluate, f"--workdir=pretrained:{tmp_path}/model")
+    assert f"{scores['test[:30]']['nats']:.3f} nats an image" in told
+
+
 def test_nothing_of_the_machine_is_packed(trained, packed):
     """Neither its folders nor an unfinished folder beside it."""
     folder, _ = packed
