@@ -124,6 +124,8 @@ def main(_):
             train(model)
         return
     names = [name for name in PACKED if name in pretrained.names()]
+    if not names:
+        raise app.UsageError(f"--draw: none of {', '.join(PACKED)} is packed yet")
     for draw, file in ((draw_curves, "curves"), (draw_samples, "samples")):
         path = os.path.join(FLAGS.output, f"results_binarized_mnist_{file}.png")
         draw(names).savefig(path, dpi=90)
