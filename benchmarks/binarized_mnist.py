@@ -10,10 +10,9 @@ the test split once. The second reads the packed runs alone.
 
 import os
 import statistics
-import subprocess
-import sys
 
 from absl import app, flags
+from digits import run
 from matplotlib.figure import Figure
 
 from pixelcnn_tf import pretrained
@@ -79,9 +78,7 @@ def train(model):
     """Trains one model, or goes on with it."""
     arguments = COMMON | {"model": model, **MODELS[model]}
     arguments |= {"data_dir": FLAGS.data_dir, "workdir": os.path.join(FLAGS.runs, model)}
-    command = [f"--{name}={value}" for name, value in arguments.items()]
-    print("python -m train.main", *command, flush=True)
-    subprocess.run([sys.executable, "-m", "train.main", *command], check=True)
+    run("main", **arguments)
 
 
 def curve(name):
@@ -119,6 +116,9 @@ def draw_samples(names):
 
 
 def main(_):
+    unknown = set(FLAGS.only) - set(MODELS)
+    if unknown:
+        raise app.UsageError(f"--only={','.join(unknown)}: must be of {', '.join(MODELS)}")
     if not FLAGS.draw:
         for model in FLAGS.only or MODELS:
             train(model)

@@ -9,13 +9,12 @@ at about the same number of weights. What is finished in `--runs` is not done ag
 import json
 import os
 import statistics
-import subprocess
-import sys
 import time
 
 import numpy as np
 import tensorflow as tf
 from absl import app, flags
+from digits import run
 from matplotlib.figure import Figure
 
 from pixelcnn_tf import sampling
@@ -136,9 +135,7 @@ def train(task, model, dataset):
         values["dropout_p"] = 0.0
     path = os.path.join(workdir, "metrics.jsonl")
     if not (os.path.exists(path) and any("test/bits_per_dim" in row for row in read(path))):
-        arguments = [f"--{name}={value}" for name, value in values.items()]
-        print("python -m train.main", *arguments, flush=True)
-        subprocess.run([sys.executable, "-m", "train.main", *arguments], check=True)
+        run("main", **values)
     return workdir
 
 

@@ -1,6 +1,7 @@
-"""What benchmarks of conditional models share: a training, a classifier that judges samples.
+"""What benchmarks share: a command of the program told and run; of conditional models also a
+training of digits, and a classifier that judges samples.
 
-Imported by `class_conditional.py` and `embedding.py`.
+Imported by those that begin with `from digits import`.
 """
 
 import subprocess

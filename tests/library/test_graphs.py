@@ -3,6 +3,8 @@
 No GPU is needed: the installed TensorFlow carries the list of all its kernels, those of CUDA too.
 """
 
+import keras
+import numpy as np
 import pytest
 import tensorflow as tf
 from small import stages
@@ -117,6 +119,30 @@ def test_training_step_has_no_loop_and_runs_on_a_gpu(name, dtype):
         return loss
 
     check(operations(step, tf.zeros([BATCH, *SHAPE]), batch_places(1, BATCH)), may_loop=False)
+
+
+def test_adam_begins_with_the_last_layers():
+    """Whose gradients are there first; else all of them wait in memory for the first layer's."""
+    variables = [keras.Variable(np.zeros([size], np.float32)) for size in (1, 2, 3)]
+    optimizer = OfficialAdam()
+    optimizer.build(variables)
+
+    @tf.function(autograph=False)
+    def step(*gradients):
+        optimizer.apply(gradients, variables)
+
+    graph = step.get_concrete_function(*(tf.zeros([size]) for size in (1, 2, 3))).graph
+    updates = [op for op in graph.get_operations() if op.type == "ResourceApplyAdam"]
+    assert [op.inputs[-1].shape[0] for op in updates] == [3, 2, 1]
+    waiting = [{other.type for other in op.control_inputs} for op in updates]
+    assert "Mul" not in waiting[0] and all("Mul" in types for types in waiting[1:])
+
+
+def test_adam_built_by_its_first_step_has_its_moments_in_the_order_of_the_variables():
+    variables = [keras.Variable(np.zeros([size], np.float32)) for size in (1, 2, 3)]
+    optimizer = OfficialAdam()
+    optimizer.apply([tf.ones([size]) for size in (1, 2, 3)], variables)
+    assert [moment.shape[0] for moment in optimizer.first_moments] == [1, 2, 3]
 
 
 @pytest.mark.parametrize("name", ["pixelcnn_pp", "pixelcnn", "gated_pixelcnn"])
