@@ -60,16 +60,20 @@ class HorizontalResnetLayer(IncrementalLayer):
 
     def fold(self):
         layer = self.layer
-        above, here = taps_of_rows(layer.conv_in.kernel())
-        gate_above, gate_here = taps_of_rows(layer.conv_gate.kernel())
+        above, row = taps_of_rows(layer.conv_in.kernel())
+        left, here = tf.split(row, 2)
+        gate_above, gate_row = taps_of_rows(layer.conv_gate.kernel())
+        gate_left, gate_here = tf.split(gate_row, 2)
         # For f(u), and, on the way down, for f(shortcut).
         from_u, *from_skip = layer.nin.kernels(layer.nin.kernel())
         return {
             "above": stack_taps(above, from_u),
             "bias": layer.conv_in.bias() + layer.nin.bias(),
-            "here": stack_taps(here, *from_skip),
+            "left": stack_taps(left, *from_skip),
+            "here": here,
             "gate_above": gate_above,
             "gate_bias": layer.conv_gate.bias(),
+            "gate_left": gate_left,
             "gate_here": gate_here,
         }
 
@@ -87,9 +91,12 @@ class HorizontalResnetLayer(IncrementalLayer):
     def pixel(self, run, x, a):
         w, (conv, gate) = run.weights[self.name], run.prepared[self.name]
         left, gate_left = run.left[self.name]
-        taps = [left, x.activated, *(skip.activated for skip in a[1:])]
-        inner = self.nonlinearity(product(taps, w["here"]) + conv)
-        gated = product([gate_left, inner], w["gate_here"]) + gate
+        # Products of their own with all that is known before `x`: a second thread computes them
+        # while the first follows the chain of the layers.
+        known = product([left, *(skip.activated for skip in a[1:])], w["left"]) + conv
+        gate_known = product([gate_left], w["gate_left"]) + gate
+        inner = self.nonlinearity(product([x.activated], w["here"]) + known)
+        gated = product([inner], w["gate_here"]) + gate_known
         run.cached[self.name] = x.activated, inner
         return self.value(add_gated(x.raw, gated))
 
