@@ -108,7 +108,9 @@ class _Requests:
             return [tf.identity(tensor) for tensor in checked]
 
 
-def signatures(model: ImageModel, vq_vae: VQVAE | None = None) -> dict:
+def signatures(
+    model: ImageModel, vq_vae: VQVAE | None = None, names: Sequence[str] | None = None
+) -> dict:
     """The functions that a SavedModel of `model` offers.
 
     | name | inputs | outputs |
@@ -137,13 +139,28 @@ def signatures(model: ImageModel, vq_vae: VQVAE | None = None) -> dict:
     Args:
       model: an `AutoregressiveModel`, or a `VQVAE`.
       vq_vae: the `VQVAE` whose codes `model` gives, or None.
+      names: of those to give, in this order; default: all.
 
     Returns:
       `{name: concrete function}`; `score` and `score_map` only for a model with a likelihood.
+
+    Raises:
+      ValueError: if the model has no such signature.
     """
     requests = _Requests(model, vq_vae)
     if isinstance(model, VQVAE):
-        return _codes_signatures(model, requests)
+        offered = _codes_signatures(model, requests)
+    else:
+        offered = _pixels_signatures(model, vq_vae, requests)
+    names = list(offered if names is None else names)
+    if set(names) - set(offered):
+        raise ValueError(f"names={names}: this model can serve {', '.join(offered)}")
+    # Traced here, and only those that are wanted: it takes seconds each.
+    return {name: _traced(*offered[name], requests) for name in names}
+
+
+def _pixels_signatures(model, vq_vae, requests):
+    """Those of an `AutoregressiveModel`: name -> (function, names of its inputs)."""
 
     def to_values(images):
         if vq_vae is None:
@@ -195,21 +212,21 @@ def signatures(model: ImageModel, vq_vae: VQVAE | None = None) -> dict:
         (images,) = requests.check(images=images)
         return {"condition": model.condition.of(levels_to_input(images, model.num_levels))}
 
-    wanted = {"sample": (sample, ["seeds"]), "complete": (complete, ["images", "mask", "seeds"])}
+    offered = {"sample": (sample, ["seeds"]), "complete": (complete, ["images", "mask", "seeds"])}
     if model.likelihood.has_log_prob:
-        wanted |= {"score": (score, ["images"]), "score_map": (score_map, ["images"])}
+        offered |= {"score": (score, ["images"]), "score_map": (score_map, ["images"])}
     if model.encoder is not None:
-        wanted["embed"] = (embed, ["images"])
+        offered["embed"] = (embed, ["images"])
     labels = ["labels"] if model.num_classes else []
     given = ["condition"] if model.condition is not None else []
     return {
-        name: _traced(function, inputs + labels + (given if "seeds" in inputs else []), requests)
-        for name, (function, inputs) in wanted.items()
+        name: (function, inputs + labels + (given if "seeds" in inputs else []))
+        for name, (function, inputs) in offered.items()
     }
 
 
 def _codes_signatures(model, requests):
-    """Those of a `VQVAE`."""
+    """Those of a `VQVAE`, likewise."""
 
     def encode(images):
         (images,) = requests.check(images=images)
@@ -219,10 +236,7 @@ def _codes_signatures(model, requests):
         (codes,) = requests.check(codes=codes)
         return {"images": tf.cast(model.decode_to_levels(codes), levels_dtype(model.num_levels))}
 
-    return {
-        "encode": _traced(encode, ["images"], requests),
-        "decode": _traced(decode, ["codes"], requests),
-    }
+    return {"encode": (encode, ["images"]), "decode": (decode, ["codes"])}
 
 
 def _traced(function, inputs, requests):
@@ -254,12 +268,7 @@ def export_saved_model(
     """
     if os.path.exists(path):
         raise FileExistsError(f"path={path!r}: exists already")
-    functions = signatures(model, vq_vae)
-    if names is not None:
-        unknown = sorted(set(names) - set(functions))
-        if unknown:
-            raise ValueError(f"names={names!r}: this model can serve {', '.join(functions)}")
-        functions = {name: functions[name] for name in names}
+    functions = signatures(model, vq_vae, names)
     default = [name for name in DEFAULTS if name in functions]
     if default:
         functions = {DEFAULT_SIGNATURE: functions[default[0]]} | functions

@@ -65,12 +65,17 @@ class OfficialAdam(keras.optimizers.Optimizer):
         return tf.cast(tf.cast(self.learning_rate, tf.float64) * decay, tf.float32)
 
     def apply(self, grads, trainable_variables=None):
-        # What all variables share is computed once, not for each of them.
-        step = tf.convert_to_tensor(self.iterations) + 1
-        lr = self.decayed_learning_rate(step)
+        grads = list(grads)
+        if trainable_variables is None and not self.built:
+            raise ValueError("the optimizer is not built: call build(variables), or hand them over")
         variables = list(
             self._trainable_variables if trainable_variables is None else trainable_variables
         )
+        if len(grads) != len(variables):
+            raise ValueError(f"{len(grads)} gradients of {len(variables)} variables: must be equal")
+        # What all variables share is computed once, not for each of them.
+        step = tf.convert_to_tensor(self.iterations) + 1
+        lr = self.decayed_learning_rate(step)
         if trainable_variables is not None:
             self.build(variables)  # in this order
         dtypes = {v.dtype for v in variables}
@@ -82,7 +87,7 @@ class OfficialAdam(keras.optimizers.Optimizer):
         self.previous = {}  # device -> the last update there
         # The last variables first, one after the other (`update_step`): their gradients are there
         # first, and need not wait in memory for those of the first layers.
-        super().apply(list(grads)[::-1], variables[::-1])
+        super().apply(grads[::-1], variables[::-1])
 
     def _scalars(self, step, lr, dtype):
         """What the bias corrections make of learning rate and epsilon, in a variable's dtype.

@@ -145,6 +145,14 @@ def test_adam_built_by_its_first_step_has_its_moments_in_the_order_of_the_variab
     assert [moment.shape[0] for moment in optimizer.first_moments] == [1, 2, 3]
 
 
+def test_adam_refuses_what_it_cannot_pair():
+    gradient, variable = tf.ones([2]), keras.Variable(tf.zeros([2]))
+    with pytest.raises(ValueError, match="not built"):
+        OfficialAdam().apply([gradient])
+    with pytest.raises(ValueError, match="1 gradients of 2 variables"):
+        OfficialAdam().apply([gradient], [variable, keras.Variable(tf.zeros([2]))])
+
+
 @pytest.mark.parametrize("name", ["pixelcnn_pp", "pixelcnn", "gated_pixelcnn"])
 def test_scoring_has_no_loop_and_runs_on_a_gpu(name):
     model, labels = make(name)

@@ -23,7 +23,7 @@ from small import SMALLEST_RUN, config_of, one_stage, random_levels, random_run,
 from tensorflow_serving.apis import prediction_log_pb2
 
 from pixelcnn_tf import PixelCNNPlusPlus, data_dependent_init, sampling
-from pixelcnn_tf.export import export_saved_model
+from pixelcnn_tf.export import export_saved_model, signatures
 from pixelcnn_tf.levels import input_to_levels, levels_to_input
 from pixelcnn_tf.likelihoods.base import bits_per_dim
 from train.data.load import load
@@ -317,6 +317,7 @@ def test_energy_distance_is_sampled_but_not_scored(tmp_path):
     assert_same(answer, exported.own_answer("sample"))
     with pytest.raises(ValueError, match="can serve sample, complete"):
         export_saved_model(model, str(tmp_path / "2"), names=["score"])
+    assert list(signatures(model, names=["complete"])) == ["complete"]
     with pytest.raises(FileExistsError):
         export_saved_model(model, exported.folder)
 
