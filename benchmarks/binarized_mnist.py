@@ -35,6 +35,7 @@ COMMON = dict(
     batch_size=64,
     polyak_decay=0.999,
     save_interval=4,
+    eval_interval=2,
     checkpoint_interval=200,
 )
 # The learning rate ends near a fortieth of where it began. In the order of training, the longest
@@ -47,7 +48,6 @@ MODELS = {
         lr_decay=0.9998,
         dropout_p=0.2,
         max_epochs=24,
-        eval_interval=2,
     ),
     "gated_pixelcnn": dict(
         nr_resnet=10, nr_filters=32, nr_output_filters=64, lr_decay=0.9996, max_epochs=12
