@@ -65,6 +65,15 @@ class OfficialAdam(keras.optimizers.Optimizer):
         return tf.cast(tf.cast(self.learning_rate, tf.float64) * decay, tf.float32)
 
     def apply(self, grads, trainable_variables=None):
+        """A step.
+
+        Args:
+          grads: one gradient a variable, of the loss summed over the global batch.
+          trainable_variables: the variables, in the order of `grads`; default: those of `build`.
+
+        Raises:
+          ValueError: if there are no variables yet, or not as many as gradients.
+        """
         grads = list(grads)
         if trainable_variables is None and not self.built:
             raise ValueError("the optimizer is not built: call build(variables), or hand them over")
