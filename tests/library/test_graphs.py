@@ -93,17 +93,8 @@ def make(name, dtype="float32"):
     return model, tf.constant([0, 2]) if model.num_classes else None
 
 
-@pytest.mark.parametrize(
-    "name, dtype",
-    [
-        ("pixelcnn_pp", "float32"),
-        pytest.param("pixelcnn_pp energy", "float32", marks=pytest.mark.slow),
-        pytest.param("pixelcnn_pp conditional", "mixed_bfloat16", marks=pytest.mark.slow),
-        ("pixelcnn", "float32"),
-        ("gated_pixelcnn", "float32"),
-    ],
-)
-def test_training_step_has_no_loop_and_runs_on_a_gpu(name, dtype):
+def training_step(name, dtype):
+    """The nodes of a training step's graph, and its model."""
     model, labels = make(name, dtype)
     optimizer = OfficialAdam()
     optimizer.build(model.trainable_variables)
@@ -118,7 +109,47 @@ def test_training_step_has_no_loop_and_runs_on_a_gpu(name, dtype):
         average.update()
         return loss
 
-    check(operations(step, tf.zeros([BATCH, *SHAPE]), batch_places(1, BATCH)), may_loop=False)
+    return operations(step, tf.zeros([BATCH, *SHAPE]), batch_places(1, BATCH)), model
+
+
+@pytest.mark.parametrize(
+    "name, dtype",
+    [
+        ("pixelcnn_pp", "float32"),
+        pytest.param("pixelcnn_pp energy", "float32", marks=pytest.mark.slow),
+        pytest.param("pixelcnn_pp conditional", "mixed_bfloat16", marks=pytest.mark.slow),
+        ("pixelcnn", "float32"),
+        ("gated_pixelcnn", "float32"),
+    ],
+)
+def test_training_step_has_no_loop_and_runs_on_a_gpu(name, dtype):
+    nodes, _ = training_step(name, dtype)
+    check(nodes, may_loop=False)
+
+
+@pytest.mark.parametrize("name", ["pixelcnn_pp", "pixelcnn", "gated_pixelcnn"])
+def test_bfloat16_casts_each_weight_once_and_nothing_between_the_blocks(name):
+    """`V` and `g` make one kernel; the heads are float32. Besides the weights, the images are
+    cast, and what leaves the blocks, with its gradient."""
+    nodes, model = training_step(name, "mixed_bfloat16")
+    paths = [variable.path for variable in model.trainable_variables]
+    weights = sum("_head/" not in path and not path.endswith("/g") for path in paths)
+    constants = {node.name for node in nodes if node.op == "Const"}
+
+    def casts(source, target):
+        wanted = [tf.as_dtype(name).as_datatype_enum for name in (source, target)]
+        return [
+            node.input[0]
+            for node in nodes
+            if node.op == "Cast"
+            and [node.attr["SrcT"].type, node.attr["DstT"].type] == wanted
+            and node.input[0].split(":")[0] not in constants
+        ]
+
+    down = casts("float32", "bfloat16")
+    assert len(set(down)) == len(down), "cast twice"
+    assert len(down) == weights + 2
+    assert len(casts("bfloat16", "float32")) == weights + 1  # their gradients, and what leaves
 
 
 def test_adam_begins_with_the_last_layers():
