@@ -1,0 +1,132 @@
+"""Brings the results of `run_there.py` into the run's folder: a checkpoint and the rows of its log.
+
+    python benchmarks/accelerator/take_back.py --results=<folder> <the flags of hand_over.py>
+
+Adam's moments come back in bfloat16, everything else as it was.
+"""
+
+import json
+import os
+
+import ml_dtypes
+import numpy as np
+from absl import app
+from absl import flags as absl_flags
+
+from train.config import flags
+from train.config import saved as configuration
+from train.config.models import make_model
+from train.quiet import start_tensorflow
+from train.workdir.claim import prepare_workdir
+
+absl_flags.DEFINE_bool(
+    "goes_on", False, "the results count their steps from the run's present one (--weights there)"
+)
+absl_flags.DEFINE_bool("marked_warps", False, "as in hand_over.py")
+absl_flags.DEFINE_float("towards_warps", 0.0, "where between images as they are (0) and warped (1)")
+absl_flags.DEFINE_string("results", None, "folder that run_there.py wrote", required=True)
+PARTS = ("parameters", "averages", "first_moments", "second_moments")
+
+
+def without_classes(arrays, trainer, config, dataset):
+    """The arrays of the model without classes that equals the one given class 0, or a point
+    between 0 and 1, wherever: what a class adds to a block is added to its bias."""
+    conditional = make_model(
+        config.replace(class_conditional=True), dataset._replace(num_classes=2)
+    )
+    paths = [variable.path.split("/", 1)[1] for variable in conditional.trainable_variables]
+    share = absl_flags.FLAGS.towards_warps
+    baked = {"step": arrays["step"]}
+    for part in PARTS:
+        named = {path: arrays[f"{part}/{n:04}"] for n, path in enumerate(paths)}
+        kept = [path for path in paths if not path.endswith("/hw")]
+        for n, path in enumerate(kept):
+            block, last = os.path.split(path)
+            hw = named.get(os.path.join(os.path.dirname(block), "hw"))
+            array = named[path]
+            if part in PARTS[:2] and hw is not None and path.endswith("conv_gate/b"):
+                array = array + (1 - share) * hw[0] + share * hw[1]
+            baked[f"{part}/{n:04}"] = array
+    return baked
+
+
+def main(_):
+    config = flags.to_config()
+    start_tensorflow()
+    import tensorflow as tf
+
+    from train.data.load import load_configured
+    from train.training.trainer import Trainer
+    from train.workdir.metrics import MetricsLog
+
+    results = absl_flags.FLAGS.results
+    arrays = np.load(os.path.join(results, "state.npz"))
+    with open(os.path.join(results, "rows.jsonl")) as file:
+        rows = [json.loads(line) for line in file]
+    dataset = load_configured(config)
+    trainer = Trainer(config, dataset, tf.distribute.get_strategy())
+    prepare_workdir(config.workdir)
+    configuration.save(config, dataset, trainer.global_batch_size)
+    first = trainer.restore() or 0
+    offset = first if absl_flags.FLAGS.goes_on else 0
+    step = offset + int(arrays["step"])
+    if step <= first:
+        raise ValueError(f"{results} ends at step {step}: the run is at {first} already")
+    if absl_flags.FLAGS.marked_warps:
+        arrays = without_classes(arrays, trainer, config, dataset)
+    variables = trainer.model.trainable_variables
+    moments = [trainer.optimizer.moments(v) for v in variables]
+    here = (
+        variables,
+        trainer.averaged_model.trainable_variables,
+        [m for m, _ in moments],
+        [v for _, v in moments],
+    )
+    for part, several in zip(PARTS, here, strict=True):
+        for n, variable in enumerate(several):
+            array = arrays[f"{part}/{n:04}"]
+            if array.dtype == np.uint16:
+                array = array.view(ml_dtypes.bfloat16).astype(np.float32)
+            variable.assign(array)
+    trainer.optimizer.iterations.assign(step)
+
+    log = MetricsLog(config.workdir, first)
+    likelihood, scored = trainer.model.likelihood, dataset.scored
+    prefix = "validation" if scored == "validation" else "test"
+    a_epoch = dataset.train.steps_per_epoch(trainer.global_batch_size)
+    for row in rows:
+        row["step"] += offset
+        if not first < row["step"] <= step:
+            continue
+        epoch = (row["step"] - 1) // a_epoch
+        if "bits" in row:
+            log.write(
+                row["step"],
+                epoch=epoch,
+                **{
+                    f"train/{likelihood.metric}": row["bits"],
+                    "images_per_sec": row["images_per_sec"],
+                },
+            )
+        if "averaged" in row:
+            log.write(
+                row["step"],
+                epoch=epoch,
+                **{
+                    f"{prefix}/{name}": value
+                    for ending, loss in (("", row["averaged"]), ("_raw", row["raw"]))
+                    for name, value in (
+                        (f"{likelihood.metric}{ending}", trainer.score(loss)),
+                        (f"loss_per_image{ending}", loss),
+                    )
+                },
+            )
+    log.close()
+    trainer.save(step)
+    print(f"{config.workdir}: now at step {step}")
+
+
+if __name__ == "__main__":
+    flags.define()
+    absl_flags.adopt_module_key_flags(flags)
+    app.run(main)
