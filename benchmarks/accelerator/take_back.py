@@ -1,8 +1,8 @@
 """Brings the results of `run_there.py` into the run's folder: a checkpoint and the rows of its log.
 
-    python benchmarks/accelerator/take_back.py --results=<folder> <the flags of hand_over.py>
+    python benchmarks/accelerator/take_back.py --results=<folder> <the flags of train.main>
 
-Adam's moments come back in bfloat16, everything else as it was.
+Adam's moments come back in bfloat16, everything else as it was. The rows have no learning rate.
 """
 
 import json
@@ -28,26 +28,26 @@ absl_flags.DEFINE_string("results", None, "folder that run_there.py wrote", requ
 PARTS = ("parameters", "averages", "first_moments", "second_moments")
 
 
-def without_classes(arrays, trainer, config, dataset):
-    """The arrays of the model without classes that equals the one given class 0, or a point
-    between 0 and 1, wherever: what a class adds to a block is added to its bias."""
+def without_classes(arrays, config, dataset):
+    """The arrays of a model without classes, equal to the one of two classes that is given the
+    first, or the point `--towards_warps` of the way to the second: what a class adds to a block
+    is added to its bias."""
     conditional = make_model(
         config.replace(class_conditional=True), dataset._replace(num_classes=2)
     )
     paths = [variable.path.split("/", 1)[1] for variable in conditional.trainable_variables]
     share = absl_flags.FLAGS.towards_warps
-    baked = {"step": arrays["step"]}
+    merged = {"step": arrays["step"]}
     for part in PARTS:
         named = {path: arrays[f"{part}/{n:04}"] for n, path in enumerate(paths)}
-        kept = [path for path in paths if not path.endswith("/hw")]
-        for n, path in enumerate(kept):
-            block, last = os.path.split(path)
-            hw = named.get(os.path.join(os.path.dirname(block), "hw"))
-            array = named[path]
-            if part in PARTS[:2] and hw is not None and path.endswith("conv_gate/b"):
-                array = array + (1 - share) * hw[0] + share * hw[1]
-            baked[f"{part}/{n:04}"] = array
-    return baked
+        for path in paths:
+            if part.endswith("moments") or not path.endswith("/conv_gate/b"):
+                continue
+            hw = named[path.removesuffix("conv_gate/b") + "hw"]
+            named[path] = named[path] + (1 - share) * hw[0] + share * hw[1]
+        kept = [array for path, array in named.items() if not path.endswith("/hw")]
+        merged |= {f"{part}/{n:04}": array for n, array in enumerate(kept)}
+    return merged
 
 
 def main(_):
@@ -73,7 +73,7 @@ def main(_):
     if step <= first:
         raise ValueError(f"{results} ends at step {step}: the run is at {first} already")
     if absl_flags.FLAGS.marked_warps:
-        arrays = without_classes(arrays, trainer, config, dataset)
+        arrays = without_classes(arrays, config, dataset)
     variables = trainer.model.trainable_variables
     moments = [trainer.optimizer.moments(v) for v in variables]
     here = (
