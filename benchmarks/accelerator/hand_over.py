@@ -7,6 +7,9 @@ Then, on the other machine, `run_there.py <folder> <results> --seconds=...`, and
 the log as if `train.main` had done the steps. They are the trainer's own: its gradients as XLA
 takes them from it, its batches in its order, its seeds; only the update of weights and averages
 is written again, in JAX. One replica, a split in memory, no labels.
+
+With `--marked_warps` half of each batch is warped at random and told from the rest by a class
+("distribution augmentation", Jun et al. 2020); `take_back.py` makes a model without classes of it.
 """
 
 import gzip
@@ -76,7 +79,7 @@ def order(trainer, first, last):
     seeds = tf.function(lambda s: tf.vectorized_map(lambda x: step_seed(seed, x), s))(steps)
     epoch, skip = divmod(first, a_epoch)
     batch = next(iter(split.epoch(epoch, size, seed, skip)))
-    if trainer.config.random_flip is False:
+    if not trainer.config.random_flip:
         np.testing.assert_array_equal(batch["images"], split.images[indices[0]])
     np.testing.assert_array_equal(batch["seeds"][:, :2], np.repeat(seeds[:1], size, axis=0))
     return indices.astype(np.uint16 if split.num_examples < 2**16 else np.int32), seeds.numpy()
@@ -133,6 +136,8 @@ def main(_):
     prepare_workdir(config.workdir)
     dataset = load_configured(config)
     marked = absl_flags.FLAGS.marked_warps
+    if marked and config.batch_size % 2:
+        raise ValueError(f"--batch_size={config.batch_size}: must be even with --marked_warps")
     if marked:
         config, dataset = config.replace(class_conditional=True), dataset._replace(num_classes=2)
     trainer = Trainer(config, dataset, tf.distribute.get_strategy())
@@ -143,6 +148,8 @@ def main(_):
         )
     if config.class_conditional or config.condition or trainer.model.state:
         raise ValueError("only a model of images alone")
+    if trainer.loss_scale is not None:
+        raise ValueError(f"--dtype={config.dtype}: its loss scale is not handed over")
     first = trainer.restore()
     if first is None:
         first = 0
@@ -156,11 +163,12 @@ def main(_):
 
     shape, size = dataset.image_shape, trainer.global_batch_size
     dtype = tf.as_dtype(dataset.train.images.dtype)
-
-    classes = np.arange(size) // (size // 2)  # of the marked: 0 as it is, 1 warped
+    classes = np.arange(size, dtype=np.int32) * 2 // size  # of the marked: 0 as it is, 1 warped
 
     def step(images, seeds):
-        batch = {"images": images, "seeds": seeds, "labels": tf.constant(classes, tf.int32)}
+        batch = {"images": images, "seeds": seeds}
+        if marked:
+            batch["labels"] = tf.constant(classes)
         if config.random_flip:
             batch = dataset.train.augmentation.train(batch)
         loss, (gradients, _) = trainer._gradients(batch, 1.0)

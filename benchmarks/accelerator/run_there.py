@@ -1,9 +1,10 @@
 """Does the steps that `hand_over.py` wrote, on a machine with JAX (see there).
 
-    python run_there.py <folder> <results> --seconds=500 [--steps=N]
+    python run_there.py <folder> <new folder for the results> --seconds=500 [--steps=N]
 
-Writes `<results>/rows.jsonl` while it goes and `<results>/state.npz` at its end, which is the last
-step or the end of the time, whichever comes first.
+Writes `rows.jsonl` while it goes and `state.npz` at its end, which is the last step or the end of
+the time, whichever comes first. Needs JAX 0.11 alone, of which it uses parts that are not public:
+JAX offers no way to call a StableHLO module that it has not written itself.
 """
 
 import argparse
@@ -11,6 +12,7 @@ import gzip
 import json
 import math
 import os
+import sys
 import time
 
 import jax
@@ -21,6 +23,9 @@ from jax._src.interpreters import mlir
 from jaxlib.mlir import ir
 
 PARTS = ("parameters", "averages", "first_moments", "second_moments")
+# Of a warp: standard deviations of each entry of the matrix, and of shift and bending in pixels;
+# all are cut at twice that. The bending is that of 5x5 points, smooth between them.
+MATRIX, SHIFT, BEND, BEND_POINTS, CUT = 0.12, 1.0, 1.0, 5, 2.0
 
 
 def load(path, results):
@@ -30,13 +35,8 @@ def load(path, results):
     with mlir.make_ir_context():
         module = ir.Module.parse(text)
         main = next(o for o in module.body.operations if o.name.value == "main")
-        types = [[t for t in side] for side in (main.type.inputs, main.type.results)]
-        avals = []
-        for side in types:
-            kinds = [ir.RankedTensorType(t) for t in side]
-            avals.append([jax.core.ShapedArray(tuple(k.shape), dtype_of(k)) for k in kinds])
+        ins, outs = ([aval_of(t) for t in s] for s in (main.type.inputs, main.type.results))
         serialized = _export._module_to_bytecode(module)
-    ins, outs = avals
     if len(outs) != results:
         raise ValueError(f"{path} has {len(outs)} results: must be {results}")
     tree = jax.tree_util.tree_structure
@@ -77,9 +77,11 @@ def read_state(arrays):
     return jax.device_put(tuple(parts), jax.devices()[0])
 
 
-def dtype_of(kind):
-    names = {"f32": "float32", "bf16": "bfloat16", "i32": "int32", "ui8": "uint8", "ui16": "uint16"}
-    return jnp.dtype(names[str(kind.element_type)])
+def aval_of(kind):
+    """JAX' description of an MLIR type."""
+    names = {"f32": "float32", "i32": "int32", "ui8": "uint8", "ui16": "uint16"}
+    kind = ir.RankedTensorType(kind)
+    return jax.core.ShapedArray(tuple(kind.shape), jnp.dtype(names[str(kind.element_type)]))
 
 
 def warp(images, seed):
@@ -87,10 +89,14 @@ def warp(images, seed):
     values only (the nearest pixel's), the lowest level from outside."""
     size, height, width, _ = images.shape
     key = jax.random.fold_in(jax.random.key(seed[0]), seed[1])
-    keys = jax.random.split(key, 5)
-    matrix = jnp.eye(2) + 0.12 * jax.random.normal(keys[0], (size, 2, 2)).clip(-2, 2)
-    shift = jax.random.normal(keys[1], (size, 2)).clip(-2, 2)
-    bend = jax.random.normal(keys[2], (size, 5, 5, 2)).clip(-2, 2)
+    keys = jax.random.split(key, 3)
+
+    def draw(key, *shape):
+        return jax.random.normal(key, (size, *shape)).clip(-CUT, CUT)
+
+    matrix = jnp.eye(2) + MATRIX * draw(keys[0], 2, 2)
+    shift = SHIFT * draw(keys[1], 2)
+    bend = BEND * draw(keys[2], BEND_POINTS, BEND_POINTS, 2)
     bend = jax.image.resize(bend, (size, height, width, 2), "cubic")
     grid = jnp.stack(jnp.meshgrid(jnp.arange(height), jnp.arange(width), indexing="ij"), axis=-1)
     centre = jnp.array([(height - 1) / 2, (width - 1) / 2])
@@ -158,9 +164,8 @@ def main():
     parser.add_argument("--seconds", type=float, required=True)
     parser.add_argument("--steps", type=int, default=0, help="at most so many")
     parser.add_argument("--keep", choices=("last", "best"), default="last", help="which state")
-    parser.add_argument("--chunk", type=int, default=0, help="steps a call; default: log_every")
     arguments = parser.parse_args()
-    os.makedirs(arguments.results, exist_ok=True)
+    os.makedirs(arguments.results)
     with open(os.path.join(arguments.folder, "plan.json")) as file:
         plan = json.load(file)
     arrays = dict(np.load(os.path.join(arguments.folder, "state.npz")))
@@ -178,7 +183,7 @@ def main():
         last = min(last, plan["first"] + arguments.steps)
     dims = plan["values"] * math.log(2.0)
 
-    rows = open(os.path.join(arguments.results, "rows.jsonl"), "a", buffering=1)
+    rows = open(os.path.join(arguments.results, "rows.jsonl"), "w", buffering=1)
 
     def write(**row):
         rows.write(json.dumps(row) + "\n")
@@ -187,15 +192,12 @@ def main():
         shown = {k: round(v, 5) if isinstance(v, float) else v for k, v in row.items()}
         print(f"[{seconds:6.1f} s] {name} {shown}", flush=True)
 
-    chunk = arguments.chunk or plan["log_every"]
+    chunk = plan["log_every"]
     step, window = plan["first"], []
     clock, timed, best = None, 0, None
     while step < last and time.monotonic() - began < arguments.seconds:
-        stops = [step + chunk, last]
-        if plan["eval_every"]:
-            stops.append((step // plan["eval_every"] + 1) * plan["eval_every"])
-        stops.append((step // plan["log_every"] + 1) * plan["log_every"])
-        count = min(stops) - step
+        intervals = [every for every in (chunk, plan["eval_every"]) if every]
+        count = min([last, *((step // every + 1) * every for every in intervals)]) - step
         if count < chunk:  # one program for all: the rest step by step
             count = 1
         begin = step - plan["first"]
@@ -208,13 +210,16 @@ def main():
         else:
             timed += count
         step += count
-        if step % plan["log_every"] == 0 or step == last:
+        if step % chunk == 0 or step == last:
             loss = sum(window) / len(window) / batch
-            speed = timed * batch / max(time.monotonic() - clock, 1e-9)
-            write(step=step, bits=loss / dims, losses=window[:5], images_per_sec=speed)
+            # Of the steps after the compilation.
+            seconds = time.monotonic() - clock
+            speed = {"images_per_sec": timed * batch / seconds} if timed else {}
+            write(step=step, bits=loss / dims, first_losses=window[:5], **speed)
             window = []
             clock, timed = time.monotonic(), 0
             if not math.isfinite(loss):
+                state = None
                 break
         due = plan["eval_every"] and step % plan["eval_every"] == 0
         if due or step == last:
@@ -227,13 +232,17 @@ def main():
     half = jnp.bfloat16
     if arguments.keep == "best" and best is not None:
         _, step, state = best
-    saved = {"step": np.asarray(step)}
+    if state is None:
+        sys.exit(f"the loss is {loss} a batch before step {step}: no state is written")
+    saved = {"first": np.asarray(plan["first"]), "step": np.asarray(step)}
     for part, several in zip(PARTS, state, strict=True):
         for n, array in enumerate(several):
             if part.endswith("moments"):  # half the bytes to carry back
                 array = np.asarray(array.astype(half)).view(np.uint16)
             saved[f"{part}/{n:04}"] = np.asarray(array)
-    np.savez(os.path.join(arguments.results, "state.npz"), **saved)
+    unfinished = os.path.join(arguments.results, "unfinished.npz")
+    np.savez(unfinished, **saved)
+    os.rename(unfinished, os.path.join(arguments.results, "state.npz"))
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ absl_flags.DEFINE_bool(
 absl_flags.DEFINE_bool("marked_warps", False, "as in hand_over.py")
 absl_flags.DEFINE_float("towards_warps", 0.0, "where between images as they are (0) and warped (1)")
 absl_flags.DEFINE_string("results", None, "folder that run_there.py wrote", required=True)
+# Those of run_there.py, which cannot be imported without JAX.
 PARTS = ("parameters", "averages", "first_moments", "second_moments")
 
 
@@ -65,13 +66,11 @@ def main(_):
         rows = [json.loads(line) for line in file]
     dataset = load_configured(config)
     trainer = Trainer(config, dataset, tf.distribute.get_strategy())
-    prepare_workdir(config.workdir)
-    configuration.save(config, dataset, trainer.global_batch_size)
     first = trainer.restore() or 0
     offset = first if absl_flags.FLAGS.goes_on else 0
-    step = offset + int(arrays["step"])
-    if step <= first:
-        raise ValueError(f"{results} ends at step {step}: the run is at {first} already")
+    begin, step = (offset + int(arrays[name]) for name in ("first", "step"))
+    if begin != first or step <= first:
+        raise ValueError(f"{results} has steps {begin} to {step}, but the run is at {first}")
     if absl_flags.FLAGS.marked_warps:
         arrays = without_classes(arrays, config, dataset)
     variables = trainer.model.trainable_variables
@@ -90,37 +89,27 @@ def main(_):
             variable.assign(array)
     trainer.optimizer.iterations.assign(step)
 
+    prepare_workdir(config.workdir)
+    configuration.save(config, dataset, trainer.global_batch_size)
     log = MetricsLog(config.workdir, first)
     likelihood, scored = trainer.model.likelihood, dataset.scored
     prefix = "validation" if scored == "validation" else "test"
     a_epoch = dataset.train.steps_per_epoch(trainer.global_batch_size)
     for row in rows:
         row["step"] += offset
-        if not first < row["step"] <= step:
+        if row["step"] > step:
             continue
-        epoch = (row["step"] - 1) // a_epoch
+        values = {}
         if "bits" in row:
-            log.write(
-                row["step"],
-                epoch=epoch,
-                **{
-                    f"train/{likelihood.metric}": row["bits"],
-                    "images_per_sec": row["images_per_sec"],
-                },
-            )
-        if "averaged" in row:
-            log.write(
-                row["step"],
-                epoch=epoch,
-                **{
-                    f"{prefix}/{name}": value
-                    for ending, loss in (("", row["averaged"]), ("_raw", row["raw"]))
-                    for name, value in (
-                        (f"{likelihood.metric}{ending}", trainer.score(loss)),
-                        (f"loss_per_image{ending}", loss),
-                    )
-                },
-            )
+            values[f"train/{likelihood.metric}"] = row["bits"]
+        if "images_per_sec" in row:
+            values["images_per_sec"] = row["images_per_sec"]
+        for ending, name in (("", "averaged"), ("_raw", "raw")):
+            if name in row:
+                values[f"{prefix}/{likelihood.metric}{ending}"] = trainer.score(row[name])
+                values[f"{prefix}/loss_per_image{ending}"] = row[name]
+        if values:
+            log.write(row["step"], epoch=(row["step"] - 1) // a_epoch, **values)
     log.close()
     trainer.save(step)
     print(f"{config.workdir}: now at step {step}")
