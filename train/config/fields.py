@@ -229,7 +229,7 @@ class Config:
         "compute the inside of each gated block again in the backward pass: less memory, more time",
         may_change=True,
     )
-    # May not change: XLA draws other random numbers, and so other dropout masks, from a seed.
+    # May not change: XLA adds in another order, so a resumed run would not be the same to the bit.
     jit_compile: bool = field(False, "compile the step's computation with XLA (one replica only)")
     steps_per_loop: int = field(
         1,
