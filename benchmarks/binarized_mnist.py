@@ -50,10 +50,10 @@ MODELS = {
         nr_resnet=15, nr_filters=48, nr_output_filters=64, lr_decay=0.9997, max_epochs=16
     ),
     "row_lstm": dict(
-        nr_resnet=3, nr_filters=48, nr_output_filters=64, lr_decay=0.9996, max_epochs=12
+        nr_resnet=3, nr_filters=48, nr_output_filters=64, lr_decay=0.99952, max_epochs=10
     ),
     "diagonal_bilstm": dict(
-        nr_resnet=2, nr_filters=32, nr_output_filters=64, lr_decay=0.9994, max_epochs=8
+        nr_resnet=2, nr_filters=32, nr_output_filters=64, lr_decay=0.99932, max_epochs=7
     ),
 }
 PACKED = {  # name of the packed run -> its model, for the legend
