@@ -66,6 +66,7 @@ PACKED = {  # name of the packed run -> its model, for the legend
 # Images a second on 2 cores of what was trained on a GPU, for its place among the curves of the
 # others: steps 9 to 12 of the command in its card with --max_steps=12 --log_interval=4.
 CPU_SPEED = {"binarized_mnist": 39.4}
+ONE_CORE = {"binarized_mnist_row_lstm"}  # trained under `taskset -c 0`
 SCORE = "validation/loss_per_image"
 HOURS = (0.3, 1, 3, 10, 30)  # marked on the axis
 NUM_SAMPLES = 25
@@ -97,9 +98,9 @@ def draw_curves(names):
     axes = figure.subplots()
     for name in names:
         computed = name in CPU_SPEED
-        label = PACKED[name] + " (on a GPU; hours computed)" * computed
+        how = " (on a GPU; hours computed)" * computed + " (one core)" * (name in ONE_CORE)
         style = "--" if computed else "-"
-        axes.plot(*zip(*curve(name), strict=True), style, marker="o", label=label)
+        axes.plot(*zip(*curve(name), strict=True), style, marker="o", label=PACKED[name] + how)
     axes.set_xscale("log")
     axes.set_xticks(HOURS, labels=map(str, HOURS))
     axes.set_xlabel("hours of training, 2 CPU cores")
