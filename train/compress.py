@@ -10,6 +10,7 @@ import time
 from absl import flags
 
 from train.config import saved as configuration
+from train.config.alpha import define_alpha
 from train.errors import UserError, run, writing
 from train.files import make_writable_folder, whole
 from train.quiet import start_tensorflow
@@ -25,6 +26,7 @@ def define() -> None:
         "a folder (with all below it), an image file, an .npz with images, x_test or x_train, or "
         "a data set's split such as mnist:test",
     )
+    define_alpha()
     flags.DEFINE_string("output", "", "file to write, such as images.pcnn")
     flags.DEFINE_string("data_dir", "", "where tfds data sets are, if elsewhere than in training")
     flags.DEFINE_integer("num_images", 0, "take so many, the first; 0: all")
@@ -54,7 +56,7 @@ def main(_) -> None:
     from train.workdir.progress import Counter
 
     data_dir = FLAGS.data_dir or saved.config.data_dir
-    images = open_images("images", FLAGS.images, data_dir, FLAGS.num_images)
+    images = open_images("images", FLAGS.images, data_dir, FLAGS.num_images, FLAGS.alpha)
     codec, step = load_codec(FLAGS.workdir, FLAGS.averaged)
     weights = "averaged" if FLAGS.averaged else "raw"
     print(f"{FLAGS.workdir}, step {step}, {weights} weights", flush=True)

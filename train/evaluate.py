@@ -33,6 +33,7 @@ def main(_) -> None:
         raise UserError(f"--batch_size={FLAGS.batch_size}: must be at least 0")
     configuration.require_run(FLAGS.workdir)
     start_tensorflow()
+    from train.data.load import describe
     from train.devices.strategy import make_strategy
     from train.output.published_scores import table
     from train.training.evaluation import make_evaluate, others
@@ -47,6 +48,11 @@ def main(_) -> None:
         config = config.replace(
             dataset=FLAGS.dataset, train_split="", eval_split="", resize="", crop=""
         )
+        if not FLAGS.dataset.startswith("folder:"):
+            config = config.replace(alpha="", skip_broken=False)
+        data_dir = FLAGS.data_dir or config.data_dir
+        if config.binarize and describe(FLAGS.dataset, data_dir).num_levels == 2:
+            config = config.replace(binarize="")
     if FLAGS.split:
         config = config.replace(eval_split=FLAGS.split)
     try:

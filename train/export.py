@@ -1,9 +1,7 @@
 """Exports a run for TF Serving: `python -m train.export --workdir=... --output=models/pixelcnn`."""
 
 import dataclasses
-import importlib.metadata
 import os
-import platform
 import re
 import shutil
 import tempfile
@@ -13,7 +11,8 @@ from absl import flags
 
 from train.config import saved as configuration
 from train.config.fields import Config
-from train.config.pretrained import read_from
+from train.config.pretrained import is_pretrained, read_card, read_from
+from train.config.versions import versions
 from train.errors import UserError, reason, run
 from train.files import write_json
 from train.quiet import start_tensorflow
@@ -23,7 +22,6 @@ FLAGS = flags.FLAGS
 SCORES = ("test/", "validation/")  # beginnings of their names in the log
 CARD = "model_card.json"
 MAX_VERSION = 2**63 - 1  # TF Serving's versions are int64
-PACKAGES = ("pixelcnn_tf", "tensorflow", "keras", "numpy")
 
 
 def define() -> None:
@@ -53,7 +51,15 @@ def choose_version(output: str, version: int | None = None) -> int:
 
 
 def test_scores(workdir: str, step: int) -> dict | None:
-    """The last test scores of a run up to a step, `{"step": ..., "test/...": ...}`, or None."""
+    """The last scores of a run up to a step, `{"step": ..., "test/...": ...}`, or None; of packed
+    weights those of their card."""
+    if is_pretrained(workdir):
+        found = read_card(workdir)
+        return {"step": found["step"]} | {
+            f"{split}/{name}": value
+            for split, scores in found["scores"].items()
+            for name, value in scores.items()
+        }
     path = os.path.join(read_from(workdir), "metrics.jsonl")
     rows = read(path) if os.path.exists(path) else []
     scored = [
@@ -99,8 +105,7 @@ def model_card(
         "weights": "averaged" if averaged else "raw",
         "test": test_scores(config.workdir, step),
         "configuration": dataclasses.asdict(config),
-        "versions": {name: importlib.metadata.version(name) for name in PACKAGES}
-        | {"python": platform.python_version()},
+        "versions": versions(),
         "exported": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
 

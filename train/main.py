@@ -145,6 +145,7 @@ def _train_under(strategy, workers, config, saved):
         say(f"warning: {warning}")
     if saved is not None:
         configuration.refuse_other_data(saved, config, dataset)
+        configuration.refuse_data_read_otherwise(saved, config, dataset)
         configuration.refuse_another_batch(saved, config, strategy.num_replicas_in_sync)
     trainer = Trainer(config, dataset, strategy, workers)
     num_samples = f"--num_samples={config.num_samples}"

@@ -5,6 +5,7 @@
 
 import functools
 import os
+import shlex
 import shutil
 import tempfile
 
@@ -86,7 +87,7 @@ def main(_) -> None:
         try:
             os.chmod(folder, 0o755)
             told = [each for each in command_of(config) if not each.startswith(OF_THE_MACHINE)]
-            command = " ".join(["python -m train.main", *told])
+            command = " ".join(["python -m train.main", *map(shlex.quote, told)])
             card = card_of(found, command, FLAGS.data_licence, FLAGS.note)
             scored = saved._replace(config=config.replace(eval_split=splits[-1]))
             card |= write_pack(found, scored, folder)

@@ -6,7 +6,7 @@ from absl import flags
 
 from train.config.pretrained import read_from, write_to
 from train.errors import UserError, run, writing
-from train.files import whole
+from train.files import make_writable_folder, whole
 from train.workdir.rows import read
 
 FLAGS = flags.FLAGS
@@ -70,8 +70,10 @@ def plot(workdir: str, output: str = "", title: str = "") -> str:
     allowed = sorted(figure.canvas.get_supported_filetypes())
     if ending not in allowed:
         raise UserError(f"--output={output}: must end in one of .{', .'.join(allowed)}")
-    with writing(f"--output={output}"), whole(output) as temporary:
-        figure.savefig(temporary, dpi=120, format=ending)
+    with writing(f"--output={output}"):
+        make_writable_folder(os.path.dirname(output))
+        with whole(output) as temporary:
+            figure.savefig(temporary, dpi=120, format=ending)
     return output
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from absl import flags
 
 from train.config import saved as configuration
+from train.config.alpha import define_alpha
 from train.config.pretrained import write_to
 from train.errors import UserError, run, writing
 from train.files import make_writable_folder
@@ -29,6 +30,7 @@ IN_NAME = {
     "temperature": "temperature{}",
     "height": "height{}",
     "width": "width{}",
+    "alpha": "{}",
     "averaged": "raw",
 }
 
@@ -49,6 +51,7 @@ def define() -> None:
     flags.DEFINE_integer(
         "num_completions", 6, "completions of each image; images given each condition"
     )
+    define_alpha()
     flags.DEFINE_string(
         "condition_images",
         "",
@@ -94,6 +97,10 @@ def check_flags() -> None:
     used = [f"--{name}={FLAGS[name].value}" for name in given if FLAGS[name].value]
     if len(used) > 1:
         raise UserError(f"{' and '.join(used)}: use only one of them")
+    if FLAGS.alpha and not (FLAGS.condition_images or FLAGS.like or FLAGS.interpolate):
+        raise UserError(
+            f"--alpha={FLAGS.alpha}: is for the images of --condition_images, --like, --interpolate"
+        )
     if FLAGS.interpolate and len(_ends()) != 2:
         raise UserError(f"--interpolate={FLAGS.interpolate}: must be two images, a.png,b.png")
     if FLAGS.steps < 2:
@@ -165,8 +172,9 @@ def _read(model, flag, what, number):
     from train.data.images import open_images
     from train.output.conditioned import read_conditions
 
-    images = open_images(flag, what, FLAGS.data_dir)
-    return read_conditions(model, images, configuration.load(FLAGS.workdir), number)
+    saved = configuration.load(FLAGS.workdir)
+    images = open_images(flag, what, FLAGS.data_dir or saved.config.data_dir, alpha=FLAGS.alpha)
+    return read_conditions(model, images, saved, number)
 
 
 def _read_one(model, flag, what):

@@ -11,6 +11,7 @@ import tempfile
 from absl import flags
 
 from train.config import saved as configuration
+from train.config.alpha import define_alpha
 from train.config.pretrained import write_to
 from train.errors import UserError, run, writing
 from train.files import make_writable_folder
@@ -28,12 +29,7 @@ def define() -> None:
     flags.DEFINE_string("workdir", "", "folder of the run")
     flags.DEFINE_string("images", "", f"what to score: {SOURCE}")
     flags.DEFINE_string("reference", "", f"images known to be of the run's kind: {SOURCE}")
-    flags.DEFINE_enum(
-        "alpha",
-        "",
-        ["", "drop", "white", "black"],
-        "transparent images: drop (the transparency), white or black (ground); default: refused",
-    )
+    define_alpha()
     flags.DEFINE_string("data_dir", "", "where tfds data sets are, if elsewhere than in training")
     flags.DEFINE_integer("num_images", 0, "take so many of each source, the first; 0: all")
     flags.DEFINE_string("background", "", "folder of a second run, for the likelihood ratio")

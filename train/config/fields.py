@@ -33,6 +33,7 @@ def one_of(*names) -> Allowed:
     return Allowed(f"one of {shown}", lambda value: value in names)
 
 
+FROM_DEFAULT = "from the default"  # of a field that may change only if it had its default
 ANY = Allowed("", lambda value: True)
 SHARE = Allowed("at least 0 and below 1", lambda value: 0 <= value < 1)
 NOT_NEGATIVE = Allowed("a number of at least 0", lambda value: 0 <= value < float("inf"))
@@ -50,7 +51,7 @@ SIZE = Allowed(SIZE_TEXT, is_size)
 
 
 def field(
-    default: object, help: str, allowed: Allowed = ANY, may_change: bool = False
+    default: object, help: str, allowed: Allowed = ANY, may_change: bool | str = False
 ) -> dataclasses.Field:
     """A field of `Config`.
 
@@ -59,7 +60,7 @@ def field(
       help: of the flag.
       allowed: `Allowed`.
       may_change: it may differ when a run is continued, because it decides where and how long
-        the run is, not what it computes.
+        the run is, not what it computes; `FROM_DEFAULT`: if it was the default.
     """
     metadata = {"help": help, "allowed": allowed, "may_change": may_change}
     return dataclasses.field(default=default, metadata=metadata)
@@ -118,12 +119,13 @@ class Config:
         PROBABILITY,
     )
     # The next two say how files are read; a run of before, which dropped transparency, can go on.
+    # Files that are left out anew change the number of images, which is refused.
     alpha: str = field(
         "",
         "transparent images of a folder: drop (the transparency), white or black (ground); "
         "default: they are refused",
         one_of("", "drop", "white", "black"),
-        may_change=True,
+        may_change=FROM_DEFAULT,
     )
     skip_broken: bool = field(
         False, "leave out the files of a folder that cannot be read", may_change=True

@@ -6,7 +6,7 @@ import os
 from typing import NamedTuple
 
 from train.config.embedding import is_embedding
-from train.config.fields import Config, check
+from train.config.fields import FROM_DEFAULT, Config, check
 from train.config.pretrained import read_from
 from train.config.versions import versions
 from train.errors import UserError, writing
@@ -25,10 +25,24 @@ class DataDescription(NamedTuple):
     fingerprint: str = ""
 
 
+class DataRead(NamedTuple):
+    """How the images of a data set were read, and how many there were.
+
+    Attributes:
+      num_train, num_scored: images of the two splits.
+      values_are_levels: see `train.data.dataset.Dataset`.
+    """
+
+    num_train: int
+    num_scored: int
+    values_are_levels: bool
+
+
 class Saved(NamedTuple):
     """What `config.json` holds.
 
     Attributes:
+      read: how its data was read; None if the run is older than that being kept, or has no data.
       versions: those of the last start of the run, see `train.config.versions`; {} if it is older
         than they.
       embedding: the fingerprint of the Keras model of `--condition=embedding:...`, or "".
@@ -39,6 +53,7 @@ class Saved(NamedTuple):
     global_batch_size: int
     versions: dict = {}
     embedding: str = ""
+    read: DataRead | None = None
 
 
 def path_in(workdir: str) -> str:
@@ -50,8 +65,8 @@ def save(
 ) -> None:
     """Writes `config.json` in the run's folder, whole or not at all: the fields of the
     configuration, as `data` those of `DataDescription`, the batch size of all replicas together
-    (default: of one replica), the versions of now, and the fingerprint of the embedding if there is
-    one.
+    (default: of one replica), the versions of now, the fingerprint of the embedding if there is
+    one, and as `read` the fields of `DataRead`, unless `dataset` is a `DataDescription`.
 
     Raises:
       UserError: if it cannot be written.
@@ -66,8 +81,16 @@ def save(
                 "global_batch_size": global_batch_size or config.batch_size,
                 "versions": versions(),
             }
-            | ({"embedding": embedding} if embedding else {}),
+            | ({"embedding": embedding} if embedding else {})
+            | ({} if isinstance(dataset, DataDescription) else {"read": _read(dataset)._asdict()}),
         )
+
+
+def _read(dataset):
+    """The `DataRead` of a `Dataset`."""
+    return DataRead(
+        dataset.train.num_examples, dataset.test.num_examples, dataset.values_are_levels
+    )
 
 
 def load(workdir: str) -> Saved:
@@ -89,11 +112,13 @@ def load(workdir: str) -> Saved:
         embedding = fields.pop("embedding", "")
         if not isinstance(embedding, str):
             raise ValueError(f"embedding is {embedding!r}, must be a string")
+        read = fields.pop("read", None)
+        read = None if read is None else _data_read(read)
         config = Config(**fields).replace(workdir=workdir)
         check(config)
         global_batch_size = config.batch_size if global_batch_size is None else global_batch_size
         _require_integer("global_batch_size", global_batch_size, least=1)
-        return Saved(config, data, global_batch_size, computed_with, embedding)
+        return Saved(config, data, global_batch_size, computed_with, embedding, read)
     except FileNotFoundError:
         raise UserError(f"--workdir={workdir}: no run here (config.json is missing)") from None
     except KeyError as error:
@@ -120,6 +145,18 @@ def _description(data) -> DataDescription:
     return DataDescription(tuple(shape), data["num_levels"], data["num_classes"], fingerprint)
 
 
+def _data_read(value) -> DataRead:
+    """The `read` of a `config.json`. Raises ValueError if it is none."""
+    if not isinstance(value, dict) or set(value) != set(DataRead._fields):
+        raise ValueError(f"read is {value!r}, must be an object of {', '.join(DataRead._fields)}")
+    read = DataRead(**value)
+    _require_integer("read.num_train", read.num_train, least=0)
+    _require_integer("read.num_scored", read.num_scored, least=0)
+    if type(read.values_are_levels) is not bool:
+        raise ValueError(f"read.values_are_levels is {read.values_are_levels!r}, must be a boolean")
+    return read
+
+
 def _versions(value):
     """The `versions` of a `config.json`. Raises ValueError if they are none."""
     if not isinstance(value, dict) or not all(type(version) is str for version in value.values()):
@@ -144,6 +181,12 @@ def find(workdir: str) -> Saved | None:
     return load(workdir) if os.path.exists(path_in(workdir)) else None
 
 
+def _may_change(field, value):
+    """Whether a field that has `value` may have another when the run is continued."""
+    may_change = field.metadata["may_change"]
+    return value == field.default if may_change == FROM_DEFAULT else may_change
+
+
 def refuse_another(saved: Saved, config: Config) -> None:
     """Raises UserError, naming the fields, if `config` computes otherwise than the saved run."""
     there, here = saved.config, config
@@ -153,8 +196,8 @@ def refuse_another(saved: Saved, config: Config) -> None:
     differing = [
         f"{field.name} (there {getattr(there, field.name)!r}, here {getattr(here, field.name)!r})"
         for field in dataclasses.fields(Config)
-        if not field.metadata["may_change"]
-        and getattr(there, field.name) != getattr(here, field.name)
+        if getattr(there, field.name) != getattr(here, field.name)
+        and not _may_change(field, getattr(there, field.name))
     ]
     if differing:
         raise UserError(
@@ -178,6 +221,25 @@ def refuse_another_batch(saved: Saved, config: Config, num_replicas: int) -> Non
         f"{here}, but --workdir={config.workdir} holds a run with one of {there}; {advice}, or "
         "another --workdir"
     )
+
+
+def refuse_data_read_otherwise(saved: Saved, config: Config, dataset) -> None:
+    """Raises UserError if a run to be continued has another number of images than it had, or their
+    values mean something else: every epoch's order would be another, and images that were trained
+    on could be scored."""
+    here = _read(dataset)
+    if saved.read in (None, here):
+        return
+    raise UserError(
+        f"--workdir={config.workdir}: holds a run with {_told(saved.read)}, but --dataset="
+        f"{config.dataset} has {_told(here)}: it was changed; put it back as it was, or use "
+        "another --workdir"
+    )
+
+
+def _told(read):
+    levels = ", whose values are taken for levels" if read.values_are_levels else ""
+    return f"{read.num_train:,} images to train on and {read.num_scored:,} to score{levels}"
 
 
 def refuse_other_data(saved: Saved, config: Config, dataset) -> None:

@@ -31,6 +31,8 @@ class Dataset(NamedTuple):
         bits.
       warnings: sentences for who trains on it.
       fingerprint: of the VQ-VAE whose codes the images are, or "".
+      values_are_levels: its 8-bit values were taken for levels, since `--num_levels` said so and
+        none is larger.
     """
 
     name: str
@@ -47,6 +49,7 @@ class Dataset(NamedTuple):
     levels_are_known: bool = True
     warnings: tuple = ()
     fingerprint: str = ""
+    values_are_levels: bool = False
 
     def map_splits(self, function: Callable[[Split], Split]) -> "Dataset":
         """The data set with `function` applied to each of its splits."""

@@ -13,8 +13,8 @@ from train.errors import UserError
 class Fit:
     """Gives images the channels, levels and labels of a run.
 
-    A run with `--num_levels` quantises images as it did its training images. Grey images become
-    RGB for a model of those.
+    A run with `--num_levels` quantises images as it did its training images, or takes their 8-bit
+    values for levels as it did. Grey images become RGB for a model of those.
 
     Args:
       saved: the run's `config.json`.
@@ -28,6 +28,7 @@ class Fit:
         self.channels = saved.data.image_shape[-1]
         self.num_levels = saved.data.num_levels
         self.quantizes = saved.config.num_levels > 0
+        self.takes_values = saved.read is not None and saved.read.values_are_levels
         self.fingerprint = saved.data.fingerprint
         self.num_classes = saved.data.num_classes if saved.config.class_conditional else None
         self.run = f"the run in {saved.config.workdir}"
@@ -55,7 +56,7 @@ class Fit:
           UserError: naming source and image, if it is of another kind.
         """
         where = f"{flag}: {image.name}"
-        levels = self._with_levels(where, self._with_channels(where, image.levels), image)
+        levels = self.with_levels(where, self._with_channels(where, image.levels), image.num_levels)
         return Image(image.name, levels, self.num_levels, self._label(where, image.label))
 
     def _with_channels(self, where, levels):
@@ -67,8 +68,12 @@ class Fit:
             return np.repeat(levels, self.channels, axis=-1)
         raise UserError(f"{where} has {channels} channels (colours), {self.run} knows grey alone")
 
-    def _with_levels(self, where, levels, image):
-        num_levels = image.num_levels
+    def with_levels(self, where: str, levels: np.ndarray, num_levels: int | None) -> np.ndarray:
+        """Integers of `num_levels` levels (None: not known) as levels of the run.
+
+        Raises:
+          UserError: beginning with `where`, if they are of another kind.
+        """
         if num_levels is None and not self.quantizes:
             num_levels = self.num_levels  # codes, for instance, of which one image has not all
         if num_levels is None:
@@ -90,6 +95,14 @@ class Fit:
             raise UserError(
                 f"{where} has {num_levels} levels a channel, {self.run} has {self.num_levels}"
             )
+        if self.takes_values:
+            if num_levels != 256 or highest >= self.num_levels:
+                raise UserError(
+                    f"{where} holds {lowest} to {highest} of {num_levels} levels, but {self.run} "
+                    f"took the 8-bit values of its images for levels 0 to {self.num_levels - 1}"
+                )
+            self.done[f"of 8 bits, their values taken for levels 0 to {self.num_levels - 1}"] += 1
+            return levels
         self.done[f"quantised from {num_levels} to {self.num_levels} levels"] += 1
         return quantize_levels(levels, num_levels, self.num_levels)
 

@@ -85,10 +85,12 @@ def open_images(
         images = _of_files(flag, path, list_images(path)[0], alpha)
     elif os.path.isfile(path):
         images = _of_files(flag, os.path.dirname(path) or ".", [os.path.basename(path)], alpha)
-    elif path.lower().endswith(EXTENSIONS) or path.startswith(("/", "./", "../")):
+    elif not _is_split_of_npz(path) and (
+        path.lower().endswith(EXTENSIONS) or path.startswith(("/", "./", "../"))
+    ):
         raise UserError(f"{flag}: no such file or folder")
     else:
-        images = _of_split(flag, what, data_dir)
+        images = _of_split(flag, path, data_dir)
     if not images.count:
         raise UserError(f"{flag}: no images here ({', '.join(EXTENSIONS)})")
     if 0 < limit < images.count:
@@ -96,6 +98,11 @@ def open_images(
         read = images.read
         images = images._replace(about=about, count=limit, read=lambda: islice(read(), limit))
     return images
+
+
+def _is_split_of_npz(path):
+    match = SPLIT.fullmatch(path)
+    return match is not None and match[1].endswith(".npz")
 
 
 def _of_files(flag, folder, names, alpha):

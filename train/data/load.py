@@ -49,7 +49,9 @@ def load(
     checks.refuse_constant(dataset)
     warnings = list(dataset.warnings) + checks.label_warnings(dataset)
     if num_levels and checks.takes_as_levels(dataset, num_levels):
-        dataset = dataset._replace(num_levels=num_levels, benchmark="").add_note(
+        dataset = dataset._replace(
+            num_levels=num_levels, benchmark="", values_are_levels=True
+        ).add_note(
             f"its 8-bit values are taken for levels 0 to {num_levels - 1}, since none is larger"
         )
     elif not num_levels:

@@ -237,7 +237,7 @@ def prepare(builder, name: str) -> None:
 
     if builder.is_prepared():
         return
-    data_root = str(builder.data_path).split(f"{os.sep}{builder.name}{os.sep}")[0]
+    data_root = str(builder.data_path).rsplit(f"{os.sep}{builder.name}{os.sep}", 1)[0]
     manual_dir = os.path.join(data_root, "downloads", "manual")
     urls = _urls(builder)
     by_hand = (

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from pixelcnn_tf import sampling
 from pixelcnn_tf.grid import grid, to_uint8
-from pixelcnn_tf.levels import input_to_levels, levels_to_input, quantize_levels
+from pixelcnn_tf.levels import input_to_levels, levels_to_input
 from pixelcnn_tf.models.base import AutoregressiveModel
 from pixelcnn_tf.random import example_seeds
 from train.config.saved import Saved
@@ -78,7 +78,8 @@ def read_conditions(
     if model.encoder is not None:
         originals = np.stack(list(islice(_whole_images(model, images, saved), num_images)))
         return Given(conditions_of(model, originals), originals)
-    shape, whole, found = model.condition.shape(model.image_shape), model.image_shape, []
+    shape, whole = model.condition.shape(model.image_shape), model.image_shape
+    fit, found = Fit(saved), []
     for image in islice(images.read(), num_images):
         levels, where = image.levels, f"{images.flag}: {image.name}"
         if levels.shape not in (shape, whole):
@@ -86,13 +87,7 @@ def read_conditions(
                 f"{where} is {_size(levels.shape)}, must be {_size(shape)} "
                 f"(--condition={model.condition.name}) or {_size(whole)} (an image to take it of)"
             )
-        num_levels = image.num_levels or model.num_levels
-        if num_levels > model.num_levels and saved.config.num_levels:
-            levels = quantize_levels(levels, num_levels, model.num_levels)
-        elif num_levels != model.num_levels:
-            raise UserError(
-                f"{where} has {num_levels} levels a channel, the run has {model.num_levels}"
-            )
+        levels = fit.with_levels(where, levels, image.num_levels)
         found.append(levels if levels.shape == shape else conditions_of(model, levels[None])[0])
     return Given(np.stack(found).astype(np.int32), None)
 

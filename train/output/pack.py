@@ -67,6 +67,7 @@ def write_pack(run: Run, saved: Saved, folder: str) -> dict:
     config = saved.config.replace(workdir="", data_dir="")
     described = {"data": saved.data._asdict(), "global_batch_size": saved.global_batch_size}
     described |= {"versions": saved.versions}
+    described |= {} if saved.read is None else {"read": saved.read._asdict()}
     write_json(os.path.join(folder, "config.json"), dataclasses.asdict(config) | described)
     source = os.path.join(run.config.workdir, KEPT)
     if os.path.exists(source):

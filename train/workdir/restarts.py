@@ -5,7 +5,7 @@ import os
 
 import numpy as np
 
-from train.errors import UserError
+from train.errors import UserError, writing
 from train.files import write_json
 
 MAX_RESTARTS = 3
@@ -40,7 +40,8 @@ class Restarts:
         """Notes a restart from `step`; `write`: into the file too (one process does)."""
         self.steps.append(step)
         if write:
-            write_json(self.path, self.steps)
+            with writing(self.path):
+                write_json(self.path, self.steps)
 
     def seed(self, seed: int, step: int) -> int:
         """The seed of the data's order and of dropout for the steps after `step`.

@@ -2,13 +2,15 @@
 
 import json
 
+import numpy as np
 import pytest
 from calls import call, refusal
 from PIL import Image
-from small import config_of, random_levels, run_training
+from small import config_of, random_levels, random_run, run_training
 
 from train import evaluate
 from train.config import saved as configuration
+from train.data.load import load_configured
 from train.errors import UserError
 from train.workdir.data import load_data
 
@@ -46,6 +48,22 @@ def test_run_on_crops_of_a_folder_chosen_by_validation(tmp_path, capsys):
     text = call(evaluate, f"--workdir={run}", "--split=train")
     assert "16 train images" in text and "16 of the 16 scored images are trained on" in text
     assert refusal(evaluate, f"--workdir={run}", "--split=tset").startswith("--split=tset: ")
+
+
+def test_other_data_than_the_run_had(tmp_path):
+    """What was done to files, and the binarisation of grey levels, is left out where it cannot be
+    meant."""
+    run = tmp_path / "run"
+    values = SMALL | dict(dataset=make_folder(tmp_path / "images"), crop="8x8", binarize="dynamic")
+    values |= dict(alpha="white", skip_broken=True, eval_split="test")
+    config = config_of(run, values)
+    random_run(run, load_configured(config), seed=1, values=values)
+    binary = random_levels(4, 8, 8, 1, num_levels=2)
+    np.savez(tmp_path / "binary.npz", x_train=binary, x_test=binary, num_levels=2)
+    text = call(evaluate, f"--workdir={run}", f"--dataset={tmp_path}/binary.npz")
+    assert "4 test images" in text and "one fixed draw" not in text
+    np.savez(tmp_path / "grey.npz", x_train=random_levels(4, 8, 8, 1), x_test=binary + 254)
+    assert "one fixed draw" in call(evaluate, f"--workdir={run}", f"--dataset={tmp_path}/grey.npz")
 
 
 def test_a_run_of_before(tmp_path):

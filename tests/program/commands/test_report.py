@@ -202,6 +202,14 @@ def test_runs_of_other_data_stand_apart(run, tmp_path):
     assert "colour images of 6 x 5 pixels, 4 levels" in page.text
 
 
+def test_scores_given_a_condition_stand_apart(run, tmp_path):
+    other = random_run(tmp_path / "other", DIGITS, seed=1, condition="small:2")
+    with_rows(other)
+    output = tmp_path / "page.html"
+    call(train.report, f"--workdir={run}", f"--compare={other}", f"--output={output}", *NOTHING)
+    assert "cannot be compared" in Page(output).text
+
+
 def test_without_images_no_data_set_is_needed(tmp_path):
     run = random_run(tmp_path / "run", DIGITS, seed=1, dataset="folder:/gone")
     call(train.report, f"--workdir={run}", *NOTHING)

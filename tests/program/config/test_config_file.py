@@ -12,6 +12,7 @@ from train.errors import UserError
 from train.main import train
 
 DATA = configuration.DataDescription((8, 8, 1), 17, 10)
+READ = configuration.DataRead(10, 5, False)._asdict()
 
 
 def write_config(workdir, change):
@@ -54,6 +55,9 @@ def test_a_wrong_value_is_told_by_its_field(tmp_path, field, value):
         (lambda fields: fields.pop("data"), "'data' is missing"),
         (setting("versions", ["3.11"]), "versions is ['3.11']"),
         (setting("versions", {"python": 3}), "versions is {'python': 3}"),
+        (setting("read", {"num_train": 3}), "read is {'num_train': 3}"),
+        (setting("read", READ | {"num_train": -1}), "read.num_train is -1"),
+        (setting("read", READ | {"values_are_levels": 1}), "read.values_are_levels is 1"),
     ],
 )
 def test_other_damage(tmp_path, change, message):
@@ -77,6 +81,17 @@ def test_batch_advice_is_one_that_can_be_followed():
         configuration.refuse_another_batch(saved, config, 32)
     with pytest.raises(UserError, match="use --batch_size=16"):
         configuration.refuse_another_batch(saved, config, 1)
+
+
+def test_another_ground_is_another_run():
+    """A run of before --alpha dropped the transparency, and may say so."""
+    config = from_values({"config": "tiny", "workdir": "x"})
+    configuration.refuse_another(
+        configuration.Saved(config, DATA, 16), config.replace(alpha="drop")
+    )
+    white = configuration.Saved(config.replace(alpha="white"), DATA, 16)
+    with pytest.raises(UserError, match="alpha .there 'white', here 'black'"):
+        configuration.refuse_another(white, config.replace(alpha="black"))
 
 
 def test_versions_are_kept(tmp_path):

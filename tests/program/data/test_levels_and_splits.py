@@ -1,12 +1,18 @@
 """The levels that data has, labels with gaps, and which images are trained on and scored."""
 
+import os
+
 import numpy as np
 import pytest
 from small import random_levels
 
+from train.config import saved as configuration
+from train.config.presets import from_values
 from train.data import tfds_data
+from train.data.fit import Fit
 from train.data.image_file import resize
-from train.data.load import describe, load
+from train.data.images import Image, open_images
+from train.data.load import describe, load, load_configured
 from train.data.options import DataOptions
 from train.data.splits import PackedSplit, StreamedSplit
 from train.data.tfds_data import load_tfds
@@ -48,6 +54,7 @@ def test_few_levels_of_256_are_told_and_can_be_named(tmp_path):
     named = load(path, num_levels=2)
     assert named.num_levels == 2 and named.warnings == ()
     assert "taken for levels 0 to 1" in named.note
+    assert named.values_are_levels and not dataset.values_are_levels
     np.testing.assert_array_equal(named.train.images, BINARY)
     assert load(path, num_levels=4).num_levels == 4
     np.testing.assert_array_equal(load(path, num_levels=4).train.images, BINARY)
@@ -57,6 +64,31 @@ def test_few_levels_of_256_are_told_and_can_be_named(tmp_path):
     assert known.num_levels == 2 and known.warnings == ()
     assert load(npz(tmp_path, BINARY, BINARY, num_levels=256)).warnings == ()
     assert load(npz(tmp_path, BINARY, IMAGES)).warnings == ()
+
+
+def test_other_images_are_read_as_those_of_the_run(tmp_path):
+    """--num_levels named the levels of the run's images: others are not quantised either."""
+    path = npz(tmp_path, BINARY, BINARY)
+    config = from_values(dict(config="tiny", dataset=path, num_levels=2, workdir=str(tmp_path)))
+    dataset = load_configured(config)
+    configuration.save(config, dataset)
+    fit = Fit(configuration.load(str(tmp_path)))
+    for what in (path, f"{path}:test"):
+        found = [fit(image, "--images").levels for image in open_images("images", what).read()]
+        np.testing.assert_array_equal(found, dataset.test.images)
+    assert "taken for levels 0 to 1" in next(iter(fit.done))
+    bright = Image("bright", np.full([8, 8, 1], 200, np.uint8), 256)
+    with pytest.raises(UserError, match="bright holds 200 to 200 of 256 levels, but the run in"):
+        fit(bright, "--images")
+
+
+def test_a_split_of_an_npz_by_any_path(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    name = os.path.basename(npz(tmp_path, BINARY, BINARY))
+    for path in (name, f"./{name}", f"{tmp_path}/{name}"):
+        assert open_images("images", f"{path}:train").count == len(BINARY)
+    with pytest.raises(UserError, match="no such file"):
+        open_images("images", "./gone.npz:train")
 
 
 # Labels

@@ -8,6 +8,7 @@ from small import random_levels
 from train.config.models import make_model
 from train.config.presets import from_values
 from train.config.saved import DataDescription
+from train.data import tfds_data
 from train.data.load import describe, load
 from train.errors import UserError
 
@@ -71,6 +72,16 @@ def test_a_tfds_name_that_is_none(name):
         with pytest.raises(UserError, match=f"--dataset={name}: .") as error:
             function(name)
         assert "\n" not in str(error.value)
+
+
+def test_offline_advice_names_the_data_folder(tmp_path, monkeypatch):
+    """Also where the folder of the data has the name of the data set."""
+    monkeypatch.setattr(tfds_data, "_network_problem", lambda urls: "no server answers")
+    folder = tmp_path / "mnist" / "data"
+    with pytest.raises(UserError, match="no server answers") as error:
+        load("mnist", str(folder))
+    assert f"into {folder}, or put" in str(error.value)
+    assert f"into {folder}/downloads/manual" in str(error.value)
 
 
 def test_descriptions_need_no_data(tmp_path):

@@ -73,6 +73,22 @@ def test_images_given_conditions_of_files(run, tmp_path):
     assert "3.png is 5x5 with 3 channels, must be 6x5 with 1 channel (--condition=grey) or" in text
 
 
+def test_conditions_that_are_none(run, tmp_path):
+    np.savez(tmp_path / "far.npz", images=np.full([1, 6, 5, 1], 300), num_levels=256)
+    given = refusal(train.sample, f"--workdir={run}/run", f"--condition_images={tmp_path}/far.npz")
+    assert "images/0 holds 300 to 300, must be 0 to 255" in given
+    clear = np.dstack([random_levels(6, 5, 3), np.full([6, 5, 1], 128, np.uint8)])
+    Image.fromarray(clear).save(tmp_path / "clear.png")
+    flags = [f"--workdir={run}/run", f"--condition_images={tmp_path}/clear.png"]
+    assert "--alpha=drop leaves it out" in refusal(train.sample, *flags)
+    call(train.sample, *flags, "--alpha=white", "--num_completions=1", f"--output={tmp_path}/drawn")
+    with np.load(tmp_path / "drawn.npz") as file:
+        assert file["conditions"].min() >= 127  # half of it is white
+    assert "--alpha=white: is for the images of" in refusal(
+        train.sample, f"--workdir={run}/run", "--alpha=white"
+    )
+
+
 @pytest.mark.slow
 def test_exported(run):
     model = load_run(str(run / "run"))[2]

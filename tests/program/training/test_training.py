@@ -32,7 +32,7 @@ from pixelcnn_tf.levels import input_to_levels, levels_to_input
 from train import evaluate, sample
 from train.config import saved as configuration
 from train.config.presets import from_values
-from train.data.load import load
+from train.data.load import load, load_configured
 from train.errors import UserError
 from train.main import train
 from train.training.evaluation import make_evaluate
@@ -360,6 +360,20 @@ def test_other_data_is_refused(tmp_path):
     configuration.save(config, load(path), config.batch_size)
     np.savez(path, x_train=arrays[:, :4], x_test=arrays[:, :4])
     with pytest.raises(UserError, match=r"image_shape \(8, 8, 1\), but .* \(4, 8, 1\)"):
+        train(config)
+
+
+def test_a_changed_number_of_images_is_refused(tmp_path):
+    """Another order, and images that were trained on could be scored."""
+    arrays = random_levels(60, 8, 8, 1)
+    path = str(tmp_path / "set.npz")
+    np.savez(path, x_train=arrays)
+    values = dict(dataset=path, train_split="train[:90%]", eval_split="train[90%:]")
+    config = mini(tmp_path / "run", **values)
+    (tmp_path / "run").mkdir()
+    configuration.save(config, load_configured(config), config.batch_size)
+    np.savez(path, x_train=arrays[:50])
+    with pytest.raises(UserError, match="54 images to train on and 6 to score, but .* has 45 imag"):
         train(config)
 
 

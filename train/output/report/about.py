@@ -44,18 +44,16 @@ def _about(findings):
 
 
 def _facts(runs, findings):
-    curves, unit = findings.curves, runs.unit(findings)
+    curves, unit, last = findings.curves, runs.unit(findings), findings.last_score
     facts = []
-    if curves.averaged:
-        step, value = curves.averaged[-1]
-        scored = findings.dataset.scored if findings.dataset else "test"
-        later = f"at step {step:,}" if step != findings.step else ""
-        facts.append((f"{unit}, {scored}", f"{value:.4f}", later))
+    if last:
+        later = f"at step {last.step:,}" if last.step != findings.step else ""
+        facts.append((f"{unit}, {last.split}", f"{last.value:.4f}", later))
     elif findings.scores:
         mean = np.mean([row.bits_per_dim for row in findings.scores])
         facts.append((unit, f"{mean:.4f}", f"{len(findings.scores):,} images"))
-    if curves.averaged and curves.loss is not None and findings.metric == "bits_per_dim":
-        facts.append(("nats an image", f"{curves.loss:,.2f}", ""))
+    if last and last.loss is not None and findings.metric == "bits_per_dim":
+        facts.append(("nats an image", f"{last.loss:,.2f}", ""))
     facts.append(("steps", f"{findings.step:,}", ""))
     if curves.hours:
         text = duration(3600 * curves.hours[-1][1])
@@ -79,12 +77,9 @@ def training(runs: Runs) -> list[Element]:
     """Command, versions and configuration."""
 
     def column(number, findings):
-        arguments = [shlex.quote(text) for text in command_of(findings.saved.config)]
-        command = " \\\n  ".join(["python -m train.main", *arguments])
         computed_with = ", ".join(f"{n} {v}" for n, v in findings.saved.versions.items())
         return [
-            paragraph("The command, put together from config.json:"),
-            element("pre", command),
+            *_command(findings),
             paragraph(
                 f"Last started with {computed_with}."
                 if computed_with
@@ -100,6 +95,17 @@ def training(runs: Runs) -> list[Element]:
             _configuration(runs),
         ),
     ]
+
+
+def _command(findings):
+    """The command that trained a run; of packed weights the one of their card."""
+    if findings.card:
+        made = [paragraph("The command, from the card:"), element("pre", findings.card["command"])]
+        note = findings.card.get("note")
+        return [*made, paragraph(note)] if note else made
+    arguments = [shlex.quote(text) for text in command_of(findings.saved.config)]
+    command = " \\\n  ".join(["python -m train.main", *arguments])
+    return [paragraph("The command, put together from config.json:"), element("pre", command)]
 
 
 def _configuration(runs):

@@ -17,6 +17,7 @@ class Curves(NamedTuple):
       hours: `(step, hours)` of training up to it, ascending, without evaluations, samples and
         checkpoints.
       loss: loss an image with averaged weights at the last evaluation, or None.
+      scored: what the log calls the split that is scored, of `SCORED`.
     """
 
     train: list[tuple[int, float]]
@@ -24,6 +25,7 @@ class Curves(NamedTuple):
     averaged: list[tuple[int, float]]
     hours: list[tuple[int, float]]
     loss: float | None = None
+    scored: str = SCORED[0]
 
     def against_hours(self, points: list[tuple[int, float]]) -> list[tuple[float, float]]:
         """`(hours, score)` of `(step, score)`."""
@@ -35,6 +37,7 @@ def read_curves(rows: list[dict], metric: str, global_batch_size: int) -> Curves
     """The curves of the rows of a `metrics.jsonl`.
 
     The log tells no times, but images/s between two of its rows: the hours are summed up from them.
+    Where two splits were scored, one after the other, the curve is of the one scored last.
 
     Args:
       rows: of `train.workdir.rows.read`.
@@ -42,25 +45,27 @@ def read_curves(rows: list[dict], metric: str, global_batch_size: int) -> Curves
       global_batch_size: of the run.
     """
 
-    def points(*names):
+    def points(name):
         return [
             (row["step"], float(row[name]))
             for row in rows
-            for name in names
             if name in row and math.isfinite(row[name])
         ]
 
+    splits = [name for row in rows for name in SCORED if f"{name}/{metric}" in row]
+    scored = splits[-1] if splits else SCORED[0]
     hours, total, step = [], 0.0, 0
     for now, speed in points("images_per_sec"):
         if speed > 0 and now > step:
             total += (now - step) * global_batch_size / speed / 3600
             step = now
             hours.append((step, total))
-    losses = points(*(f"{split}/loss_per_image" for split in SCORED))
+    losses = points(f"{scored}/loss_per_image")
     return Curves(
         points(f"train/{metric}"),
-        points(*(f"{split}/{metric}_raw" for split in SCORED)),
-        points(*(f"{split}/{metric}" for split in SCORED)),
+        points(f"{scored}/{metric}_raw"),
+        points(f"{scored}/{metric}"),
         hours,
         losses[-1][1] if losses else None,
+        scored,
     )

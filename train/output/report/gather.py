@@ -13,13 +13,13 @@ import numpy as np
 from pixelcnn_tf import sampling
 from pixelcnn_tf.levels import input_to_levels, levels_to_input
 from pixelcnn_tf.models.base import AutoregressiveModel
-from train.config.pretrained import read_from
+from train.config.pretrained import read_card, read_from
 from train.config.saved import Saved
 from train.data.dataset import Dataset
 from train.data.images import Image, scored_images
 from train.output.calibration import Calibration, Coverage, is_calibratable
 from train.output.receptive_field import default_place, receptive_field
-from train.output.report.curve import Curves, read_curves
+from train.output.report.curve import SCORED, Curves, read_curves
 from train.output.samples import RowProgress, given_mask, refuse_too_many
 from train.output.scores import Score, Scorer, score
 from train.workdir.progress import Counter
@@ -70,6 +70,22 @@ class Completions(NamedTuple):
     completed: np.ndarray
 
 
+class LastScore(NamedTuple):
+    """The score of all images of a split with averaged weights.
+
+    Attributes:
+      step: of the weights.
+      split: what it is called.
+      value: in bits/dim or the run's other metric.
+      loss: loss an image, or None.
+    """
+
+    step: int
+    split: str
+    value: float
+    loss: float | None
+
+
 class Findings(NamedTuple):
     """What is known of a run. What was not asked for, or does not exist, is None or empty.
 
@@ -87,6 +103,7 @@ class Findings(NamedTuple):
       completions: of the first test images.
       coverage: see `Calibration.result`.
       field: see `receptive_field`, or None; `place` is the pixel's.
+      card: `card.json` of packed weights; {} of a run.
     """
 
     saved: Saved
@@ -105,10 +122,33 @@ class Findings(NamedTuple):
     coverage: dict[str, Coverage] = {}
     field: np.ndarray | None = None
     place: tuple[int, int] = (0, 0)
+    card: dict = {}
 
     @property
     def workdir(self) -> str:
         return self.saved.config.workdir
+
+    @property
+    def curve_split(self) -> str:
+        """What the split of the curves is called; the log knows two names."""
+        scored = self.dataset.scored if self.dataset else self.curves.scored
+        in_log = scored if scored in SCORED else SCORED[0]
+        return scored if in_log == self.curves.scored else self.curves.scored
+
+    @property
+    def last_score(self) -> LastScore | None:
+        """That of the last evaluation; of packed weights, which were rounded, that of their card
+        and of the split that is scored of them."""
+        if self.card:
+            split = self.saved.config.eval_split or SCORED[0]
+            scores = self.card.get("scores", {}).get(split, {})
+            if self.metric not in scores:
+                return None
+            return LastScore(self.step, split, scores[self.metric], scores.get("nats"))
+        if not self.curves.averaged:
+            return None
+        step, value = self.curves.averaged[-1]
+        return LastScore(step, self.curve_split, value, self.curves.loss)
 
 
 class _Extremes:
@@ -146,7 +186,7 @@ def read_folder(saved: Saved, model, step: int, dataset: Dataset | None) -> Find
       dataset: its `Dataset`, if test images are wanted.
 
     Raises:
-      UserError: if its `metrics.jsonl` is there and cannot be read.
+      UserError: if its `metrics.jsonl`, or of packed weights the card, is there and cannot be read.
     """
     path = os.path.join(read_from(saved.config.workdir), "metrics.jsonl")
     metric = model.likelihood.metric
@@ -159,6 +199,7 @@ def read_folder(saved: Saved, model, step: int, dataset: Dataset | None) -> Find
             read_rows(path) if os.path.exists(path) else [], metric, saved.global_batch_size
         ),
         dataset=dataset,
+        card=read_card(saved.config.workdir),
     )
 
 

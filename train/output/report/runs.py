@@ -8,7 +8,8 @@ from train.output.published_scores import Published, published
 from train.output.report.gather import Findings
 from train.output.report.markup import element
 
-SAME_DATA = ("dataset", "resize", "crop", "binarize", "eval_split")  # fields of `Config`
+# Fields of `Config`.
+SAME_DATA = ("dataset", "resize", "crop", "binarize", "condition", "eval_split")
 UNITS = {"bits_per_dim": "bits/dim", "energy_distance": "energy distance"}
 
 

@@ -79,7 +79,7 @@ def _series(members, factor, hours=False):
     found, several = [], len(members) > 1
     for number, name, findings in members:
         curves = findings.curves
-        scored = findings.dataset.scored if findings.dataset else "test"
+        scored = findings.curve_split
         kinds = [
             (curves.train, "train, with dropout", "thin", 0),
             (curves.raw, f"{scored}, raw weights", "dashed", 1),
@@ -114,9 +114,8 @@ def _results_table(runs, members):
         for each in published.results
     ]
     for _, name, each in members:
-        curves = each.curves
-        if curves.averaged:
-            step, value = curves.averaged[-1]
+        if each.last_score:
+            step, value = each.last_score.step, each.last_score.value
             about = f"step {step:,}, all {each.dataset.test.num_examples:,} images"
         elif each.scores:
             value = float(np.mean([row.bits_per_dim for row in each.scores]))
