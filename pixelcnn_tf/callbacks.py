@@ -1,13 +1,14 @@
 """Callbacks for `model.fit`: initialisation, the averaged weights, pictures of samples."""
 
 import os
+import warnings
 from collections.abc import Sequence
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from pixelcnn_tf.checks import require_integer
+from pixelcnn_tf.checks import require_bool, require_integer
 from pixelcnn_tf.grid import grid, to_uint8
 from pixelcnn_tf.levels import input_to_levels, levels_to_input
 from pixelcnn_tf.models.base import AutoregressiveModel
@@ -74,14 +75,21 @@ class PolyakAveraging(keras.callbacks.Callback):
       averaged_model: a second model of the same configuration, whose weights become the average;
         under a strategy made in its scope.
       polyak_decay: weight of the past, 0 <= polyak_decay < 1.
+      goes_on: `averaged_model` holds the average already, of an earlier `fit`.
 
     Raises:
       ValueError: in `fit`, if the model was compiled with several steps per execution, between
         which Keras calls nobody.
     """
 
-    def __init__(self, averaged_model: AutoregressiveModel, polyak_decay: float = 0.9995):
+    def __init__(
+        self,
+        averaged_model: AutoregressiveModel,
+        polyak_decay: float = 0.9995,
+        goes_on: bool = False,
+    ):
         super().__init__()
+        self.goes_on = require_bool("goes_on", goes_on)
         self.averaged_model = averaged_model
         self.polyak_decay = polyak_decay
         self.average = None
@@ -98,8 +106,19 @@ class PolyakAveraging(keras.callbacks.Callback):
             with self.model.distribute_strategy.scope():
                 model = network_of(self.model)
                 self.average = PolyakAverage(model, self.averaged_model, self.polyak_decay)
-                self.average.start()
+                if not self.goes_on:
+                    self._start()
             self.update = tf.function(self.average.update, autograph=False)
+
+    def _start(self):
+        steps = int(tf.convert_to_tensor(self.model.optimizer.iterations))
+        if steps:
+            warnings.warn(
+                f"PolyakAveraging: the average begins with the weights after {steps:,} steps; "
+                "goes_on=True continues that of averaged_model",
+                stacklevel=2,
+            )
+        self.average.start()
 
     def on_train_batch_end(self, batch, logs=None):
         with self.model.distribute_strategy.scope():

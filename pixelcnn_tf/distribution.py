@@ -181,8 +181,10 @@ class PixelCNNDistribution(tfd.Distribution):
     ):
         conditions = self._chosen(conditional_input)
         if self._images == "levels":
-            value = levels_to_input(tf.cast(value, tf.int32), self._model.num_levels)
+            value = levels_to_input(value, self._model.num_levels)
         shape, event = tf.shape(value)[:-3], list(self._model.image_shape)
+        if value.shape.rank is not None and not value.shape[-3:].is_compatible_with(event):
+            raise ValueError(f"value of shape {value.shape}: must be [..., {str(event)[1:-1]}]")
         if conditions is not None:
             shape = tf.broadcast_dynamic_shape(shape, self._conditions_shape(conditions))
             value = tf.broadcast_to(value, tf.concat([shape, event], 0))

@@ -52,13 +52,40 @@ def level_values(num_levels: int = 256) -> np.ndarray:
     return ((np.arange(num_levels) - half) / half).astype(np.float32)
 
 
+def require_values(images: np.ndarray | tf.Tensor, name: str = "images") -> tf.Tensor:
+    """Returns `images` as a tensor of the dtype that they have.
+
+    Raises:
+      ValueError: naming the argument, unless they are floats.
+    """
+    images = tf.convert_to_tensor(images)
+    if not images.dtype.is_floating:
+        raise ValueError(
+            f"{name} of dtype {images.dtype.name}: must be floats in [-1, 1]; "
+            "pixelcnn_tf.levels.levels_to_input converts integer levels"
+        )
+    return images
+
+
 def levels_to_input(levels: np.ndarray | tf.Tensor, num_levels: int = 256) -> tf.Tensor:
-    """Maps integer levels 0 ... num_levels - 1 (any shape) to float32 values in [-1, 1]."""
+    """Maps levels 0 ... num_levels - 1 (any shape) to float32 values in [-1, 1].
+
+    Floats are rounded, as levels that were computed are not quite whole.
+    """
+    levels = tf.convert_to_tensor(levels)
+    levels = tf.round(levels) if levels.dtype.is_floating else levels
     return tf.gather(tf.constant(level_values(num_levels)), tf.cast(levels, tf.int32))
 
 
 def input_to_levels(x: tf.Tensor, num_levels: int = 256) -> tf.Tensor:
-    """Maps values in [-1, 1] (any float shape) to the nearest level, int32, clipped to range."""
+    """Maps values in [-1, 1] (any float shape) to the nearest level, int32, clipped to range.
+
+    Raises:
+      ValueError: for integers.
+    """
+    x = require_values(x, "x")
+    if x.dtype.size < tf.float32.size:
+        x = tf.cast(x, tf.float32)  # bfloat16 cannot tell 512 levels apart
     half = (num_levels - 1) / 2
     return tf.cast(tf.clip_by_value(tf.round(x * half + half), 0, num_levels - 1), tf.int32)
 

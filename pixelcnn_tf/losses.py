@@ -78,7 +78,12 @@ class PixelLoss(keras.losses.Loss):
 
     def get_config(self):
         config = super().get_config()
-        return config | {"num_levels": self.num_levels, "targets": self.targets}
+        # Keras' own leaves out the dtype.
+        return config | {
+            "num_levels": self.num_levels,
+            "targets": self.targets,
+            "dtype": self.dtype,
+        }
 
 
 @keras.saving.register_keras_serializable("pixelcnn_tf")
@@ -129,6 +134,20 @@ LOSSES = {
     Categorical: CategoricalLoss,
     EnergyDistance: EnergyDistanceLoss,
 }
+
+
+def refuse_another_loss(likelihood: Likelihood, loss: object) -> None:
+    """Raises ValueError if `loss` is one of this library's, but not that of a model's likelihood:
+    it would give a number all the same."""
+    kind = LOSSES.get(type(likelihood))
+    if kind is None or type(loss) not in LOSSES.values():
+        return
+    levels_matter = kind is not EnergyDistanceLoss
+    if type(loss) is not kind or (levels_matter and loss.num_levels != likelihood.num_levels):
+        raise ValueError(
+            f"{type(loss).__name__} of {loss.num_levels} levels: the model's is "
+            f"{kind.__name__} of {likelihood.num_levels}; loss_of(model.likelihood) makes it"
+        )
 
 
 def loss_of(

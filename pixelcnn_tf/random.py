@@ -23,9 +23,10 @@ def as_seed(seed: Seed) -> tf.Tensor:
     """Returns `seed` (an int, or two ints) as an int32 tensor `[2]`.
 
     Raises:
-      ValueError: if `seed` is neither one integer in 0 ... 2**64 - 1 nor a pair of them.
+      ValueError: if `seed` is neither one integer in 0 ... 2**64 - 1 nor a pair of 32 bits each.
     """
     if isinstance(seed, numbers.Integral) and not isinstance(seed, bool):
+        seed = int(seed)  # of NumPy's integers, which hold fewer bits
         # A Python int of up to 64 bits fills both halves, so that no two of them collide.
         if not 0 <= seed < 2**64:
             raise ValueError(f"seed={seed}: must lie in 0 ... 2**64 - 1")
@@ -33,7 +34,9 @@ def as_seed(seed: Seed) -> tf.Tensor:
         seed = [part - 2**32 if part >= 2**31 else part for part in (low, high)]
     seed = _as_integers(seed)
     if seed.shape.rank == 0:
-        seed = tf.stack([seed, 0])
+        wide = seed.dtype.size == tf.int64.size  # its two halves, as of a Python int
+        seed = tf.bitcast(seed, tf.int32) if wide else tf.stack([tf.cast(seed, tf.int32), 0])
+    seed = _as_32_bits(seed)
     if seed.shape.rank != 1 or seed.shape[0] != 2:
         raise ValueError(f"seed of shape {seed.shape}: must be one integer or a pair, shape [2]")
     return seed
@@ -46,7 +49,15 @@ def _as_integers(seed):
         tensor = None
     if tensor is None or not tensor.dtype.is_integer:
         raise ValueError(f"seed={seed!r}: must be one integer or a pair of them")
-    return tf.cast(tensor, tf.int32)
+    return tensor
+
+
+def _as_32_bits(seeds):
+    """Integers as int32. Raises ValueError for those, of known ones, that need more bits."""
+    found = tf.get_static_value(seeds)
+    if found is not None and found.size and not -(2**31) <= found.min() <= found.max() < 2**32:
+        raise ValueError(f"seed={found.tolist()}: two numbers of 32 bits each, or one of 64")
+    return tf.cast(seeds, tf.int32)
 
 
 def example_seeds(seed: Seed, num: int | tf.Tensor) -> tf.Tensor:
@@ -67,7 +78,7 @@ def example_seeds(seed: Seed, num: int | tf.Tensor) -> tf.Tensor:
                 raise ValueError(
                     f"seed of shape {seeds.shape}: one for each of {num} is [{num}, 2]"
                 )
-            return seeds
+            return _as_32_bits(seeds)
     return tf.random.split(as_seed(seed), num=num)
 
 
@@ -111,7 +122,7 @@ def noise_seeds(seed: Seed, num: int | tf.Tensor) -> tf.Tensor:
     """
     if isinstance(seed, numbers.Integral) or _as_integers(seed).shape.rank != 2:
         return batch_places(seed, num)
-    seeds = _as_integers(seed)
+    seeds = _as_32_bits(_as_integers(seed))
     return seeds if seeds.shape[1] == 3 else example_seeds(seeds, num)
 
 
@@ -131,8 +142,9 @@ class RandomBits:
     def __init__(self, seeds: tf.Tensor):
         self.seeds = seeds
         if seeds.shape[1] == 3:
-            self.first, self.num = tf.cast(seeds[0, 2], tf.int64), tf.shape(seeds)[0]
-            self.key = self._key(seeds[0, :2])
+            first = tf.pad(seeds[:1], [[0, 1], [0, 0]])[0]  # zeros if there is no example
+            self.first, self.num = tf.cast(first[2], tf.int64), tf.shape(seeds)[0]
+            self.key = self._key(first[:2])
 
     def __call__(self, shape: Sequence[int], number: int, dtype: tf.DType = tf.uint32) -> tf.Tensor:
         """Random integers of all bits of `dtype`, `[B, *shape]`.

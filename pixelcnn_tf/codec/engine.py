@@ -72,7 +72,8 @@ class Engine:
         labels = np.asarray(labels)
         if labels.ndim == 0 or len(labels) != num:
             raise ValueError(f"labels of shape {labels.shape}: must be one for each of {num}")
-        return labels.astype(np.int32 if labels.dtype.kind in "iu" else np.float32)
+        classes = labels.dtype.kind in "iu" and self.model.num_classes is not None
+        return labels.astype(np.int32 if classes else np.float32)
 
     def _h(self, model, labels):
         return None if labels is None else model.conditioning(tf.constant(labels))
@@ -83,7 +84,7 @@ class Engine:
         """The network's output for images `[B, H, W, C]` of values, float64, in one pass; `rough`:
         computed in float32."""
         if rough and self.rough is None:
-            self.rough = twin(self.model, "float32")
+            self.rough = twin(self.twin, "float32")
         key = rough, images.shape[1:3]
         if key not in self.passes:
             model = (self.rough if rough else self.twin).at_size(*images.shape[1:3])

@@ -71,8 +71,12 @@ class Codec:
         yield container.header_bytes(engine.header)
         for images, labels, names in parts:
             images = check_levels(images, engine.channels, engine.num_levels)
-            if names is not None and (len(names) != len(images) or "\0" in "".join(names)):
-                raise ValueError(f"names: {len(names)} for {len(images)} images, none with NUL")
+            if names is not None and (
+                len(names) != len(images) or "\0" in "".join(names) or not all(names)
+            ):
+                raise ValueError(
+                    f"names: {len(names)} for {len(images)} images, none empty or with NUL"
+                )
             if not len(images):
                 continue
             labels = engine.check_labels(labels, len(images))

@@ -26,14 +26,12 @@ UNKNOWN_UNCERTAINTY = 1e-9  # where float32 overflows and tells nothing
 
 
 def twin(model, dtype: str):
-    """The model with its weights in another precision, `model` itself if it has that.
+    """A copy of the model, with the weights that it has now, in a precision of its own.
 
     Args:
       model: an `AutoregressiveModel`, of any precision.
       dtype: "float64" or "float32".
     """
-    if model.compute_dtype == dtype == model.variable_dtype:
-        return model
     config = model.get_config() | {"dtype": dtype}
     other = type(model).from_config(config)
     for variable, source in zip(other.variables, model.variables, strict=True):

@@ -66,7 +66,9 @@ class Categorical(Likelihood):
         """
         logits = self.logits(parameters)
         probabilities = tf.nn.softmax(logits / tf.cast(temperature, logits.dtype))
-        below = tf.cumsum(probabilities, axis=-1)[..., :-1]  # P(level <= 0 ... num_levels - 2)
-        passed = tf.cast(uniforms, logits.dtype)[..., None] >= below
+        below = tf.cumsum(probabilities, axis=-1)  # P(level <= 0 ... num_levels - 1)
+        # Of thousands of levels the sum is not 1 to the last digits.
+        places = tf.cast(uniforms, logits.dtype)[..., None] * below[..., -1:]
+        passed = places >= below[..., :-1]
         levels = tf.reduce_sum(tf.cast(passed, tf.int32), axis=-1)
         return tf.cast(levels_to_input(levels, self.num_levels), logits.dtype)

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from pixelcnn_tf.levels import check_num_levels, half_bin, round_to_level
+from pixelcnn_tf.levels import check_num_levels, half_bin, require_values, round_to_level
 from pixelcnn_tf.likelihoods.base import Likelihood
 from pixelcnn_tf.random import Seed, as_seed
 
@@ -122,7 +122,7 @@ def mixture_log_prob(
     Returns:
       `[...]`, nats, <= 0 (up to rounding), finite for any finite network output.
     """
-    x = tf.cast(x, parameters.means.dtype)
+    x = tf.cast(require_values(x, "x"), parameters.means.dtype)
     half = half_bin(num_levels)
     log_scales = parameters.log_scales
     centered_x = x[..., None] - conditional_means(x, parameters)  # [..., C, K]

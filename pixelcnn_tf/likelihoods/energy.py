@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 from pixelcnn_tf.layers.heads import NUM_NOISE
-from pixelcnn_tf.levels import check_num_levels, round_to_level
+from pixelcnn_tf.levels import check_num_levels, require_values, round_to_level
 from pixelcnn_tf.likelihoods.base import Likelihood
 
 # All from the official code (nn.energy_distance).
@@ -34,9 +34,9 @@ def energy_distance(
       float32 scalar, or `[B]` with `sum_all=False`, in (8-bit intensities)^1.5.
 
     Raises:
-      ValueError: with fewer than 2 samples.
+      ValueError: with fewer than 2 samples, or for integers as images.
     """
-    x = tf.convert_to_tensor(x)
+    x = require_values(x, "x")
     if x.dtype != tf.float64:
         x = tf.cast(x, tf.float32)
     samples = [tf.cast(sample, x.dtype) for sample in tf.unstack(tf.convert_to_tensor(x_sample))]

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from pixelcnn_tf.checks import require_image_shape, require_integer
 from pixelcnn_tf.conditions import Embedding, make_condition
+from pixelcnn_tf.levels import require_values
 from pixelcnn_tf.models.keras_ways import KerasWays
 from pixelcnn_tf.random import Seed, noise_seeds
 
@@ -135,12 +136,7 @@ class ImageModel(KerasWays, keras.Model):
           ValueError: unless they are floats `[B, H, W, C]` of this model's `image_shape`, B at
             least 1.
         """
-        images = tf.convert_to_tensor(images)
-        if not images.dtype.is_floating:
-            raise ValueError(
-                f"images of dtype {images.dtype.name}: must be floats in [-1, 1]; "
-                "pixelcnn_tf.levels.levels_to_input converts integer levels"
-            )
+        images = require_values(images)
         if images.shape.rank != 4 or tuple(images.shape[1:]) != self.image_shape:
             raise ValueError(
                 f"images of shape {images.shape}: this model takes [B, "
@@ -231,6 +227,7 @@ class ImageModel(KerasWays, keras.Model):
             return tf.cast(labels, self.compute_dtype)
         if labels.shape.rank != 1:
             raise ValueError(f"labels of shape {labels.shape}: integer classes must be [B]")
+        labels = tf.cast(labels, tf.int64)  # small integers cannot hold every num_classes
         right = (labels >= 0) & (labels < self.num_classes)
         if tf.executing_eagerly():
             wrong = tf.boolean_mask(labels, ~right)

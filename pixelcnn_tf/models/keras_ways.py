@@ -11,7 +11,8 @@ import tensorflow as tf
 
 from pixelcnn_tf.input_range import range_fault
 from pixelcnn_tf.likelihoods.base import Likelihood
-from pixelcnn_tf.losses import NO_TARGETS, loss_of
+from pixelcnn_tf.losses import NO_TARGETS, loss_of, refuse_another_loss
+from pixelcnn_tf.metrics import BitsPerDim
 
 INPUTS = ("images", "labels", "seed")  # names in a dictionary of inputs
 CHECKED_CALLS = 10  # eager calls whose images are looked at
@@ -44,6 +45,10 @@ class KerasWays:
 
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
+        # Keras would round the images to the compute dtype before `call`, which reads codes and
+        # conditions from them; what the network takes is cast by the models themselves.
+        self.autocast = False
+        self.jit_compile = False  # of what is never compiled, Keras would take XLA on a GPU
         # A namespace, which Keras leaves alone.
         self.range_watch = types.SimpleNamespace(calls=0, warned=False)
 
@@ -72,9 +77,19 @@ class KerasWays:
     def compile(self, optimizer="rmsprop", loss=None, *args, jit_compile="auto", **kwargs):
         """Keras' own. "auto" is no XLA, which takes minutes to compile the network and fails with
         several replicas. `model.likelihood.loss` is taken as the mean over images of the
-        registered loss, since Keras could not save a method."""
+        registered loss, since Keras could not save a method.
+
+        Raises:
+          ValueError: for a loss or metric of this library that is of another likelihood, or of
+            another number of levels, than the model's.
+        """
         if isinstance(getattr(loss, "__self__", None), Likelihood):
             loss = loss_of(loss.__self__, reduction="sum_over_batch_size")
+        metrics = [args, kwargs.get("metrics"), kwargs.get("weighted_metrics")]
+        for each in tf.nest.flatten([loss, metrics]):
+            refuse_another_loss(
+                self.likelihood, each.loss if isinstance(each, BitsPerDim) else each
+            )
         jit_compile = False if jit_compile == "auto" else jit_compile
         super().compile(optimizer, loss, *args, jit_compile=jit_compile, **kwargs)
 

@@ -9,7 +9,7 @@ from pixelcnn_tf.layers.masked_convolution import GroupedLayer, MaskedConv2D
 from pixelcnn_tf.models.residual_network import ResidualNetwork
 
 
-@keras.saving.register_keras_serializable("pixelcnn_tf")
+@keras.saving.register_keras_serializable("pixelcnn_tf", "PixelCNNResidualBlock")
 class ResidualBlock(GroupedLayer):
     """The residual block of PixelCNN (Figure 5, left): 2h -> h -> h -> 2h, added to its input.
 

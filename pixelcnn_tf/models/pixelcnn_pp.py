@@ -258,7 +258,7 @@ class PixelCNNPlusPlus(AutoregressiveModel):
         if self.energy_distance and noise is None:
             noise = self.draw_noise(images, seed)
         if noise is not None:
-            noise = extend(noise, self.multiple)
+            noise = extend(tf.convert_to_tensor(noise), self.multiple)
         remat = self.remat and training and not init
         run = ImagePass(self.nonlinearity, h, dropout, noise, init=init, remat=remat)
         extended = extend(add_ones_channel(images), self.multiple)

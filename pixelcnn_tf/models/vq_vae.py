@@ -18,7 +18,7 @@ STAGES = 2  # of stride 2: a code stands for 4 x 4 pixels
 STRIDE = 2**STAGES
 
 
-@keras.saving.register_keras_serializable("pixelcnn_tf")
+@keras.saving.register_keras_serializable("pixelcnn_tf", "VQVAEResidualBlock")
 class ResidualBlock(keras.layers.Layer):
     """`x + conv1x1(relu(conv3x3(relu(x))))`, of as many maps as the input (section 4.1).
 

@@ -25,7 +25,8 @@ def pixel_steps(model, method: str | None = None, jit_compile: bool = False) -> 
       A function `begin(h, batch)`, which gives for a batch of B images with the conditions `h` a
       function `parameters(images, row, column, channel)`. That is to be called in raster order,
       for each channel below `model.passes_per_pixel`, with float32 `[B, H, W, C]` (NumPy) in which
-      all before is set, and gives the likelihood's parameters there, `[B, P]`.
+      all before is set, and gives the likelihood's parameters there, `[B, P]`. Of the method
+      "cached" they are those of the weights that the model had at the first call for it.
 
     Raises:
       ValueError: if the model has no such method.

@@ -218,3 +218,18 @@ def test_without_tfp_it_is_told_what_to_install(monkeypatch):
     monkeypatch.delitem(sys.modules, "pixelcnn_tf.distribution")
     with pytest.raises(ImportError, match=r"pip install 'pixelcnn_tf\[tfp\]'"):
         pixelcnn_tf.PixelCNNDistribution  # noqa: B018
+
+
+def test_images_of_another_shape_are_refused(rgb):
+    distribution = PixelCNNDistribution(rgb)
+    for shape in ([4, 2, 3], [1, 8, 3], [24], [2, 4, 1]):
+        with pytest.raises(ValueError, match=r"must be \[\.\.\., 2, 4, 3\]"):
+            distribution.log_prob(tf.zeros([5, *shape]))
+
+
+def test_levels_that_are_not_quite_whole(rgb):
+    distribution = PixelCNNDistribution(rgb)
+    levels = distribution.sample(2, seed=[1, 2])
+    np.testing.assert_array_equal(
+        distribution.log_prob(levels - 1e-4), distribution.log_prob(levels)
+    )

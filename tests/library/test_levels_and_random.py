@@ -3,7 +3,16 @@ import pytest
 import tensorflow as tf
 
 from pixelcnn_tf.levels import input_to_levels, level_values, levels_to_input, round_to_level
-from pixelcnn_tf.random import as_seed, example_seeds, uniform_per_example
+from pixelcnn_tf.likelihoods.categorical import Categorical
+from pixelcnn_tf.likelihoods.discretized_mix_logistic import discretized_mix_logistic_loss
+from pixelcnn_tf.likelihoods.energy import energy_distance
+from pixelcnn_tf.random import (
+    RandomBits,
+    as_seed,
+    batch_places,
+    example_seeds,
+    uniform_per_example,
+)
 
 
 @pytest.mark.parametrize("num_levels", [2, 3, 17, 32, 256, 65536])
@@ -36,3 +45,55 @@ def test_noise_of_an_example_does_not_depend_on_the_batch():
     assert noise.shape == [5, 4, 3] and noise.numpy().min() >= 2 and noise.numpy().max() < 3
     np.testing.assert_array_equal(noise[3:], uniform_per_example(seeds[3:], [4, 3], 2.0, 3.0))
     assert len(tf.unique(tf.reshape(noise, [-1]))[0]) == 60
+
+
+def test_levels_that_were_computed_are_not_quite_whole():
+    levels = np.arange(256)
+    computed = (levels_to_input(levels) + 1.0) * np.float32(127.5)
+    assert (tf.cast(computed, tf.int32) != levels).numpy().any()
+    np.testing.assert_array_equal(levels_to_input(computed), levels_to_input(levels))
+
+
+def test_integers_are_no_values():
+    parameters = tf.zeros([1, 2, 2, 6])
+    levels = np.full([1, 2, 2, 1], 200, np.uint8)
+    for function in (
+        input_to_levels,
+        lambda x: discretized_mix_logistic_loss(x, parameters),
+        lambda x: energy_distance(x, tf.zeros([2, 1, 2, 2, 1])),
+        lambda x: Categorical(1, 6).loss(x, parameters),
+    ):
+        with pytest.raises(ValueError, match="x of dtype uint8: must be floats in"):
+            function(levels)
+
+
+def test_half_precision_holds_the_levels_that_it_can():
+    values = tf.cast(levels_to_input(np.arange(512), 512), tf.bfloat16)
+    levels = input_to_levels(values, 512).numpy()
+    assert levels.min() == 0 and levels.max() == 511
+
+
+@pytest.mark.parametrize("kind", [np.int8, np.int32, np.uint8, np.int64, np.uint64])
+def test_seeds_of_any_integer_type(kind):
+    np.testing.assert_array_equal(as_seed(kind(5)), as_seed(5))
+
+
+def test_no_bit_of_a_seed_is_lost():
+    wide = 2**40 + 3
+    for seed in (np.array(wide), tf.constant(wide, tf.int64), tf.constant(wide, tf.uint64)):
+        np.testing.assert_array_equal(as_seed(seed), as_seed(wide))
+    traced = tf.function(as_seed)(tf.constant(wide, tf.int64))
+    np.testing.assert_array_equal(traced, as_seed(wide))
+    for seed in ([wide, 1], np.array([1, wide])):
+        with pytest.raises(ValueError, match="two numbers of 32 bits each, or one of 64"):
+            as_seed(seed)
+    with pytest.raises(ValueError, match="two numbers of 32 bits"):
+        example_seeds(np.array([[wide, 1]]), 1)
+
+
+def test_bits_of_no_examples():
+    """A replica's share of a last batch may be empty."""
+    draw = tf.function(lambda seeds: RandomBits(seeds)([4, 3], 1))
+    assert draw(tf.zeros([0, 3], tf.int32)).shape == [0, 4, 3]
+    places = batch_places(1, 3)
+    np.testing.assert_array_equal(draw(places)[1:], draw(places[1:]))

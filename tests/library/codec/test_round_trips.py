@@ -14,11 +14,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from small import SMALLEST, OneStage, random_levels, stages
 
-from pixelcnn_tf import PixelCNNPlusPlus
+from pixelcnn_tf import GatedPixelCNN, PixelCNNPlusPlus
 from pixelcnn_tf.codec import Codec, Decoded, decode, encode
 from pixelcnn_tf.levels import levels_to_input
 from pixelcnn_tf.sampling.steps import pixel_steps
 
+GATED = dict(nr_resnet=1, nr_filters=4, nr_output_filters=4)
 OVERHEAD = 64  # bytes that one image may cost above the model's negative log-likelihood
 
 
@@ -214,3 +215,29 @@ def test_how_to_go_through_the_pixels_is_checked():
         pixel_steps(small("pixelcnn", (2, 2, 1)), "fast")
     with pytest.raises(ValueError, match="method='cached': PixelCNN has no"):
         pixel_steps(small("pixelcnn", (2, 2, 1)), "cached")
+
+
+def test_weights_that_changed_since():
+    """Also of a model in float64, which needs no twin of another precision."""
+    model = OneStage((3, 4, 1), **SMALLEST, dtype="float64")
+    images = random_levels(2, 3, 4, 1)
+    old = Codec(model)
+    before = whole(old, images)
+    for variable in model.trainable_variables:
+        variable.assign(variable + 0.1)
+    np.testing.assert_array_equal(read(old, before), images)
+    np.testing.assert_array_equal(read(old, whole(old, images)), images)
+    np.testing.assert_array_equal(decode(model, encode(model, images)), images)
+
+
+def test_maps_of_integers():
+    model = GatedPixelCNN((3, 4, 1), spatial_channels=2, **GATED)
+    images, maps = random_levels(2, 3, 4, 1), random_levels(2, 3, 4, 2)
+    np.testing.assert_array_equal(decode(model, encode(model, images, maps)), images)
+
+
+def test_names_that_are_empty_are_refused():
+    codec = Codec(OneStage((3, 4, 1), **SMALLEST))
+    parts = [Decoded(random_levels(2, 3, 4, 1), None, ["a1", ""])]
+    with pytest.raises(ValueError, match="none empty or with NUL"):
+        b"".join(codec.write(parts))

@@ -7,9 +7,10 @@ import pytest
 import tensorflow as tf
 from small import SMALLEST, OneStage, random_levels
 
+from pixelcnn_tf import PixelCNN
 from pixelcnn_tf.input_range import range_fault
 from pixelcnn_tf.levels import levels_to_input
-from pixelcnn_tf.losses import DiscretizedMixLogisticLoss
+from pixelcnn_tf.losses import DiscretizedMixLogisticLoss, loss_of
 from pixelcnn_tf.metrics import BitsPerDim
 
 LEVELS = random_levels(4, 4, 4, 1)
@@ -92,3 +93,26 @@ def test_formats_are_refused_with_the_way_that_works(model, tmp_path):
         model.save(tmp_path / "model.h5")
     with pytest.raises(ValueError, match="use model.export"):
         tf.saved_model.save(model, str(tmp_path / "model"))
+
+
+def test_a_loss_of_another_likelihood_is_refused():
+    """It would give a number all the same."""
+    mixture = OneStage((4, 4, 1), **SMALLEST, num_levels=17)
+    right = DiscretizedMixLogisticLoss(17)
+    message = "DiscretizedMixLogisticLoss of 256 levels: the model's is .* of 17; loss_of"
+    with pytest.raises(ValueError, match=message):
+        mixture.compile("sgd", DiscretizedMixLogisticLoss())
+    with pytest.raises(ValueError, match=message):
+        mixture.compile("sgd", right, metrics=[BitsPerDim()])
+    with pytest.raises(ValueError, match=message):
+        mixture.compile("sgd", right, weighted_metrics=[BitsPerDim()])
+    mixture.compile("sgd", right, metrics=[BitsPerDim(right)])
+    softmax = PixelCNN((4, 4, 1), nr_resnet=1, nr_filters=4, nr_output_filters=4, num_levels=30)
+    with pytest.raises(ValueError, match="the model's is CategoricalLoss of 30"):
+        softmax.compile("sgd", DiscretizedMixLogisticLoss(30))
+    softmax.compile("sgd", loss_of(softmax.likelihood))
+
+
+def test_a_loss_keeps_its_dtype():
+    loss = DiscretizedMixLogisticLoss(dtype="float64")
+    assert type(loss).from_config(loss.get_config()).dtype == "float64"

@@ -334,3 +334,19 @@ def test_sample_grid(trained, tmp_path):
         SampleGrid()
     with pytest.raises(ValueError, match="every=0"):
         SampleGrid("x", every=0)
+
+
+def test_an_average_can_go_on():
+    """As after loading both models: a new callback begins anew, and says so, unless told."""
+    model, averaged = small(), small()
+    model.compile(OfficialAdam(0.1), from_levels())
+    model.fit(IMAGES, LEVELS, **QUIET, callbacks=[PolyakAveraging(averaged, 0.9)])
+    before = averaged.get_weights()
+    with pytest.warns(UserWarning, match="begins with the weights after . steps; goes_on=True"):
+        model.fit(IMAGES, LEVELS, **QUIET, callbacks=[PolyakAveraging(small(), 0.9)])
+    steps = int(model.optimizer.iterations)
+    averaging = PolyakAveraging(averaged, 0.999, goes_on=True)
+    model.fit(IMAGES[:4], LEVELS[:4], batch_size=4, verbose=0, callbacks=[averaging])
+    assert int(model.optimizer.iterations) == steps + 1
+    for old, new, weights in zip(before, averaged.get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_allclose(new, 0.999 * old + 0.001 * weights, atol=1e-6)

@@ -11,10 +11,11 @@ from small import random_values, with_encoder
 
 from pixelcnn_tf import GatedPixelCNN, PixelCNN, sampling
 from pixelcnn_tf.layers.masked_convolution import MaskedConv2D, channel_groups, convolution_mask
-from pixelcnn_tf.levels import level_values, levels_to_input
+from pixelcnn_tf.levels import input_to_levels, level_values, levels_to_input
 from pixelcnn_tf.likelihoods.categorical import Categorical
 from pixelcnn_tf.models.pixel_rnn.diagonal_bilstm import DiagonalBiLSTMBlock, skew, unskew
 from pixelcnn_tf.models.pixel_rnn.row_lstm import RowLSTMBlock
+from pixelcnn_tf.models.pixelcnn import ResidualBlock
 
 EVERY = pytest.mark.parametrize("name", FAMILY)
 
@@ -515,3 +516,44 @@ def test_cached_sampler_of_gated_pixelcnn_compiled_with_xla():
         sampling.sample(model, 3, seed=7, labels=labels, jit_compile=jit) for jit in (True, False)
     )
     np.testing.assert_array_equal(compiled, plain)
+
+
+# Precision
+
+
+def test_codes_do_not_depend_on_the_precision():
+    """Keras would round the images to bfloat16 before they are read: 224 of 512 codes."""
+    sizes = dict(nr_resnet=1, nr_filters=4, nr_output_filters=4, num_levels=512)
+    sizes |= dict(input_embedding=True, dtype="mixed_bfloat16")
+    model = GatedPixelCNN((8, 64, 1), **sizes)
+    codes = np.arange(512).reshape(1, 8, 64, 1)
+    seen = []
+    lookup = model.embedding.call
+    model.embedding.call = lambda codes: seen.append(codes) or lookup(codes)
+    model(levels_to_input(codes, 512))
+    np.testing.assert_array_equal(seen[0], codes)
+
+
+def test_conditions_do_not_depend_on_the_precision():
+    sizes = dict(nr_resnet=1, nr_filters=4, nr_output_filters=4, condition="grey")
+    model = GatedPixelCNN((6, 5, 3), dtype="mixed_bfloat16", **sizes)
+    images = random_values(8, 6, 5, 3)
+    given = model.own_condition(images)
+    np.testing.assert_array_equal(model(images), model(images, given))
+
+
+def test_thousands_of_levels_are_sampled_by_their_probabilities():
+    """Sums in float32 end up to 7e-4 off 1: the last levels were drawn too often, or never."""
+    num_levels = 65536
+    logits = np.where(np.arange(num_levels) < 0.9 * num_levels, 0.0, -60.0).astype(np.float32)
+    uniforms = tf.constant([[0.0], [0.5], [0.9999], [1.0 - 1e-5]])
+    values = Categorical(1, num_levels).sample(tf.tile(logits[None], [4, 1]), uniforms)
+    levels = input_to_levels(values, num_levels).numpy()[:, 0]
+    assert levels[0] == 0 and levels[-1] < 0.9 * num_levels
+    np.testing.assert_allclose(levels / (0.9 * num_levels), [0.0, 0.5, 0.9999, 1.0], atol=1e-3)
+
+
+def test_every_layer_has_a_name_of_its_own():
+    block = ResidualBlock(4, 1)
+    again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(block))
+    assert type(again) is ResidualBlock
