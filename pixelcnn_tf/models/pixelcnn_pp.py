@@ -37,7 +37,8 @@ class PixelCNNPlusPlus(AutoregressiveModel):
     Args:
       image_shape: `(H, W, C)`; C 1 or 3. A height or width that is not divisible by 4 is extended
         to one inside the network (`pixelcnn_tf.models.passes.extend`), and its output cut back.
-      nr_resnet: residual blocks of each stage, in the up pass and in the down pass.
+      nr_resnet: residual blocks of each stage of the up pass; the down pass has one more at half
+        and at full size.
       nr_filters: channels of the network.
       nr_logistic_mix: components of the mixture at every pixel.
       resnet_nonlinearity: "concat_elu", "elu" or "relu".

@@ -198,7 +198,7 @@ class Config:
     )
     eval_interval: int = field(
         1,
-        "every how many epochs to evaluate on the test set; 0: only at the end",
+        "every how many epochs to score the test split (--eval_split); 0: only at the end",
         at_least(0),
         may_change=True,
     )
