@@ -233,3 +233,17 @@ def test_levels_that_are_not_quite_whole(rgb):
     np.testing.assert_array_equal(
         distribution.log_prob(levels - 1e-4), distribution.log_prob(levels)
     )
+
+
+def test_samples_are_of_the_conditions_in_their_order():
+    model = OneStage((4, 4, 1), **SMALLEST, num_classes=3)
+    for block in model.ul_up[0]:
+        block.hw.assign(block.hw * 200.0)
+    distribution = PixelCNNDistribution(model)
+    images = distribution.sample((2, 3), seed=[1, 2], conditional_input=[0.0, 1.0, 2.0])
+    batch = PixelCNNDistribution(model, conditional_input=[0, 1, 2]).sample(2, seed=[1, 2])
+    np.testing.assert_array_equal(batch, images)
+    for label in range(3):
+        alike = distribution.sample((2, 3), seed=[1, 2], conditional_input=[float(label)] * 3)
+        np.testing.assert_array_equal(alike[:, label], images[:, label])
+        assert (alike != images).numpy().any()

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from small import SMALLEST, OneStage, random_levels, stages
 
 from pixelcnn_tf import GatedPixelCNN, PixelCNNPlusPlus
-from pixelcnn_tf.codec import Codec, Decoded, decode, encode
+from pixelcnn_tf.codec import Codec, Decoded, container, decode, encode
+from pixelcnn_tf.codec.twin import UNKNOWN_UNCERTAINTY, uncertainty
 from pixelcnn_tf.levels import levels_to_input
 from pixelcnn_tf.sampling.steps import pixel_steps
 
@@ -241,3 +242,40 @@ def test_names_that_are_empty_are_refused():
     parts = [Decoded(random_levels(2, 3, 4, 1), None, ["a1", ""])]
     with pytest.raises(ValueError, match="none empty or with NUL"):
         b"".join(codec.write(parts))
+
+
+def test_parameters_that_move_within_the_margin_give_the_same_images(codec, images, monkeypatch):
+    """As on a machine that adds in another order, but far more often: several groups and
+    batches, whose corrections are counted through."""
+    engine, moved = codec.engine, 3e-9
+    kind, generator = engine.distribution, np.random.default_rng(0)
+    monkeypatch.setattr(engine, "uncertainty", lambda *given: 1.1 * moved)
+    data = whole(codec, images, batch_size=4, group=6)
+    file = io.BytesIO(data)
+    container.read_header(file)
+    assert sum(len(chunk.corrections) for chunk in container.read_chunks(file)) > 50
+
+    def elsewhere(likelihood, parameters):
+        sign = generator.choice([-1.0, 1.0], parameters.shape)
+        return kind(likelihood, parameters + moved * sign * (1.0 + np.abs(parameters)))
+
+    monkeypatch.setattr(engine, "distribution", elsewhere)
+    np.testing.assert_array_equal(read(codec, data), images)
+
+
+def test_the_margin_is_far_above_the_error_of_float64():
+    assert uncertainty(np.zeros(3), np.full(3, 1e-3)) >= 32 * 2.0**-29 * 1e-3
+    assert uncertainty(np.zeros(3), np.full(3, np.inf)) == UNKNOWN_UNCERTAINTY
+
+
+def test_more_images_than_a_chunk_holds(monkeypatch):
+    monkeypatch.setattr("pixelcnn_tf.codec.files.CHUNK", 2)
+    codec = Codec(OneStage((3, 4, 1), **SMALLEST, num_classes=3))
+    images, labels = random_levels(5, 3, 4, 1), np.array([2, 0, 1, 1, 2])
+    names = [f"{number}.png" for number in (3, 1, 4, 7, 5)]
+    data = b"".join(codec.write([Decoded(images, labels, names)]))
+    parts = list(codec.read(io.BytesIO(data)))
+    assert [len(part.images) for part in parts] == [2, 2, 1]
+    np.testing.assert_array_equal(np.concatenate([part.images for part in parts]), images)
+    np.testing.assert_array_equal(np.concatenate([part.labels for part in parts]), labels)
+    assert sum((part.names for part in parts), []) == names

@@ -8,7 +8,8 @@ from small import SMALLEST, OneStage, config_of, one_stage, random_levels, rando
 
 from pixelcnn_tf import Categorical, GatedPixelCNN, OfficialAdam, PixelCNNPlusPlus
 from pixelcnn_tf.callbacks import DataDependentInit, PolyakAveraging, SampleGrid
-from pixelcnn_tf.levels import levels_to_input
+from pixelcnn_tf.grid import grid, to_uint8
+from pixelcnn_tf.levels import input_to_levels, levels_to_input
 from pixelcnn_tf.likelihoods.base import Likelihood, bits_per_dim
 from pixelcnn_tf.losses import (
     CategoricalLoss,
@@ -327,7 +328,15 @@ def test_sample_grid(trained, tmp_path):
     (path,) = (tmp_path / "a" / "b").iterdir()
     assert path.name == "samples_0002.png"
     picture = tf.io.decode_png(path.read_bytes())
-    np.testing.assert_array_equal(picture, callback.picture())
+    sampled = trained.sample(3, 0, [0, 1, 2])
+    expected = grid(to_uint8(input_to_levels(sampled, trained.num_levels).numpy(), 256))
+    np.testing.assert_array_equal(picture, expected)
+    other = small(num_classes=3)
+    averaged = SampleGrid(tmp_path, num_samples=3, labels=[0, 1, 2], seed=5, model=other)
+    averaged.set_model(trained)
+    sampled = other.sample(3, 5, [0, 1, 2])
+    expected = grid(to_uint8(input_to_levels(sampled, other.num_levels).numpy(), 256))
+    np.testing.assert_array_equal(averaged.picture(), expected)
     (events,) = (tmp_path / "logs").iterdir()
     assert b"samples" in events.read_bytes()
     with pytest.raises(ValueError, match="give at least one"):

@@ -334,3 +334,18 @@ def test_mixed_precision(energy_distance):
     cached, naive = (sampling.sample(model, 2, seed=3, method=m) for m in ("cached", "naive"))
     assert np.isin(cached, level_values()).all()
     np.testing.assert_allclose(cached[:, 0, 0], naive[:, 0, 0], atol=0.05)
+
+
+@METHODS
+def test_every_batch_has_its_own_conditions_masks_and_images(method):
+    model = OneStage((4, 4, 1), **SMALLEST, num_classes=3)
+    for block in model.ul_up[0]:
+        block.hw.assign(block.hw * 200.0)
+    given = tf.random.stateless_uniform([5, 4, 4, 1], [1, 1], -1.0, 1.0)
+    mask = np.random.default_rng(0).random([5, 4, 4]) < 0.5
+    options = dict(seed=1, labels=[0, 1, 2, 2, 0], method=method)
+    whole = sampling.complete(model, given, mask, batch_size=5, **options)
+    parts = sampling.complete(model, given, mask, batch_size=2, **options)
+    np.testing.assert_array_equal(whole, parts)
+    other = sampling.complete(model, given, mask, batch_size=5, **options | {"labels": [1] * 5})
+    assert (other != whole).numpy().any()

@@ -225,6 +225,10 @@ def test_folders_spread_quantise_and_label(colour_run, tmp_path):
     np.savez(tmp_path / "x.npz", x_test=np.stack([colour, colour]), y_test=[0, 1])
     call(train.score, flags[0], f"--images={tmp_path}/x.npz", f"--output={output}")
     assert [row["label"] for row in table(output)] == ["0", "1"]
+    twice = levels_to_input(np.stack([levels[0]] * 2), 4)
+    expected = load_run(str(colour_run))[2].log_prob(twice, [0, 1]).numpy()
+    assert abs(expected[0] - expected[1]) > 1e-3 * abs(expected[0])
+    np.testing.assert_allclose(column(output, "log_prob_nats"), expected, rtol=1e-5)
 
 
 def test_images_of_several_sizes(run, tmp_path):

@@ -12,8 +12,10 @@ import tensorflow as tf
 from small import SMALLEST, SMALLEST_RUN, config_of, one_stage, random_values
 
 from pixelcnn_tf import PixelCNNPlusPlus, data_dependent_init
+from pixelcnn_tf.levels import levels_to_input
 from pixelcnn_tf.optimization.loss_scale import GROWTH_STEPS, LossScale
 from train.config import saved as configuration
+from train.config.models import make_model
 from train.config.presets import from_values
 from train.data.load import load
 from train.devices.cluster import read_cluster
@@ -328,3 +330,40 @@ def free_port():
     with socket.socket() as probe:
         probe.bind(("localhost", 0))
         return probe.getsockname()[1]
+
+
+def test_the_average_follows_the_initialised_weights(tmp_path, shallow):
+    trainer = trainer_of(tmp_path)
+    twin = make_model(trainer.config, trainer.dataset)
+    twin.set_weights(trainer.model.get_weights())
+    batch = trainer.dataset.train.first_shuffled(trainer.config.init_batch_size, 1)
+    assert trainer.config.seed == 1
+    twin.initialize(levels_to_input(batch["images"], 17), seed=1)
+    trainer.initialize()
+    expected, decay = twin.get_weights(), trainer.config.polyak_decay
+    for mine, theirs in zip(trainer.model.get_weights(), expected, strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+    batches = iter(trainer.dataset.train.epoch(0, 20, seed=1))
+    for _ in range(2):
+        trainer.train_steps(batches, 1)
+        new = trainer.model.get_weights()
+        expected = [decay * e + (1 - decay) * w for e, w in zip(expected, new, strict=True)]
+    for mine, theirs in zip(trainer.averaged_model.get_weights(), expected, strict=True):
+        np.testing.assert_allclose(mine, theirs, atol=1e-6)
+
+
+def test_the_loss_scale_is_undone_and_kept(tmp_path, shallow):
+    trainer = trainer_of(tmp_path, dtype="mixed_float16")
+    trainer.initialize()
+    batch = next(iter(trainer.dataset.train.epoch(0, 20, seed=1)))
+    norms = []
+    for scale in (0.25, 0.0625):
+        trainer.loss_scale.scale.assign(scale)
+        (gradients, _), bad = tf.function(trainer._scaled_gradients)(batch)[1:]
+        assert not bad
+        norms.append(float(tf.linalg.global_norm(gradients)))
+    assert norms[0] == pytest.approx(norms[1], rel=0.02)
+    trainer.checkpoints.save(1)
+    again = trainer_of(tmp_path, dtype="mixed_float16")
+    assert again.restore() == 1
+    assert float(tf.convert_to_tensor(again.loss_scale.scale)) == 0.0625

@@ -10,6 +10,7 @@ from calls import call, refusal
 from small import GATED_RUN, config_of, copy_run, random_run, run_training
 
 from pixelcnn_tf import pretrained
+from pixelcnn_tf.levels import levels_to_input
 from train import evaluate, export, pack, plot, report, sample, score
 from train.config.pretrained import read_from, write_to
 from train.data.load import load_configured
@@ -235,3 +236,46 @@ def test_every_model_in_the_box(name):
     assert "/work" not in json.dumps(card)
     parameters = model(np.zeros([1, *model.image_shape], np.float32))
     assert np.isfinite(parameters.numpy()).all()
+
+
+# Nats of two images of noise (see `noise_for`), computed when the weights were packed or, for
+# those before 2026-11-26, on that day: what saved weights mean may not change.
+NATS = {
+    "binarized_mnist": [1018.67, 1036.81],
+    "binarized_mnist_gated_pixelcnn": [1388.71, 1571.45],
+    "digits": [281.38, 299.80],
+    "mnist": [7449.75, 7952.09],
+    "mnist_4_levels": [3186.33, 2939.73],
+}
+
+
+def noise_for(model):
+    generator = np.random.default_rng(0)
+    return generator.integers(0, model.num_levels, [2, *model.image_shape])
+
+
+@pytest.mark.parametrize("name", pretrained.names())
+def test_weights_mean_what_they_meant(name):
+    model = pretrained.load(name)
+    values = levels_to_input(noise_for(model), model.num_levels)
+    np.testing.assert_allclose(-model.log_prob(values), NATS[name], rtol=1e-4)
+
+
+@pytest.mark.slow
+def test_the_figure_of_digits():
+    assert "averaged weights: 78.333 nats an image" in call(evaluate, "--workdir=pretrained:digits")
+
+
+def test_a_run_starts_from_the_averages_of_another(trained, tmp_path):
+    source = load_run(trained)
+    values = RUN | dict(init_from=trained, learning_rate=1e-30, eval_interval=0)
+    run_training(config_of(tmp_path, values, max_steps=1))
+    pairs = zip(
+        load_run(str(tmp_path)).raw.trainable_variables,
+        source.averaged.trainable_variables,
+        source.raw.trainable_variables,
+        strict=True,
+    )
+    for here, averaged, raw in pairs:
+        np.testing.assert_array_equal(here.numpy(), averaged.numpy())
+        assert (here.numpy() != raw.numpy()).any()

@@ -91,7 +91,7 @@ def test_stopped_run_goes_on_exactly(finished, tmp_path):
     def stop(trainer, number):
         if number == 3:
             os.kill(os.getpid(), signal.SIGTERM)
-            time.sleep(0.2)  # until the watching thread has seen it
+            time.sleep(1.0)  # until the watching thread has seen it
 
     with before_steps(stop), pytest.raises(Stopped, match="SIGTERM: stopped after step 3") as error:
         run_training(config_in(tmp_path))

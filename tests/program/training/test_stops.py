@@ -93,7 +93,7 @@ def stop_in(monkeypatch, owner, name, call):
         calls.append(name)
         if len(calls) == call:
             os.kill(os.getpid(), signal.SIGTERM)
-            time.sleep(0.2)  # until the watching thread has seen it
+            time.sleep(1.0)  # until the watching thread has seen it
         return original(*arguments, **options)
 
     monkeypatch.setattr(owner, name, work)

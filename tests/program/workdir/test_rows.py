@@ -1,9 +1,14 @@
 """`metrics.jsonl` as anything may have left it."""
 
-import pytest
+from types import SimpleNamespace
 
+import pytest
+import tensorflow as tf
+
+from pixelcnn_tf.likelihoods.categorical import Categorical
 from train.errors import UserError
 from train.export import test_scores as scores_of
+from train.training.window import Window
 from train.workdir.metrics import MetricsLog
 from train.workdir.rows import read
 
@@ -48,3 +53,21 @@ def test_a_half_line_at_the_end_is_usual(tmp_path, capsys):
 def test_a_file_that_cannot_be_read(tmp_path):
     with pytest.raises(UserError, match="cannot be read .Is a directory"):
         read(str(tmp_path))
+
+
+def test_a_row_is_the_mean_of_its_steps_and_their_speed():
+    rows = []
+    trainer = SimpleNamespace(
+        window=tf.Variable([0.0, 0.0]),
+        global_batch_size=50,
+        learning_rate=lambda step: 0.1,
+        score=lambda nats: nats / 64,
+        model=SimpleNamespace(likelihood=Categorical(1, 2)),
+    )
+    log = SimpleNamespace(write=lambda step, **values: rows.append(values))
+    window = Window(trainer, log, SimpleNamespace(report=lambda *_: None))
+    window.add(tf.constant([3200.0, 6400.0]))
+    window.add(tf.constant([9600.0, 12800.0]))
+    window.begin -= 2.0
+    window.write(4, 0)
+    assert rows[0]["train/bits_per_dim"] == 2.5 and 90 < rows[0]["images_per_sec"] <= 100
