@@ -338,14 +338,17 @@ def test_mixed_precision(energy_distance):
 
 @METHODS
 def test_every_batch_has_its_own_conditions_masks_and_images(method):
-    model = OneStage((4, 4, 1), **SMALLEST, num_classes=3)
-    for block in model.ul_up[0]:
+    model = OneStage((4, 4, 3), **SMALLEST, num_classes=3)
+    for block in (*model.ul_up[0], *model.ul_down[0]):
         block.hw.assign(block.hw * 200.0)
-    given = tf.random.stateless_uniform([5, 4, 4, 1], [1, 1], -1.0, 1.0)
-    mask = np.random.default_rng(0).random([5, 4, 4]) < 0.5
-    options = dict(seed=1, labels=[0, 1, 2, 2, 0], method=method)
-    whole = sampling.complete(model, given, mask, batch_size=5, **options)
-    parts = sampling.complete(model, given, mask, batch_size=2, **options)
+    given = tf.random.stateless_uniform([5, 4, 4, 3], [1, 1], -1.0, 1.0)
+    mask = np.random.default_rng(0).random([5, 4, 4]) < 0.2
+    options = dict(seed=1, method=method)
+    whole, parts = (
+        sampling.complete(model, given, mask, labels=[0, 1, 2, 0, 1], batch_size=size, **options)
+        for size in (5, 2)
+    )
     np.testing.assert_array_equal(whole, parts)
-    other = sampling.complete(model, given, mask, batch_size=5, **options | {"labels": [1] * 5})
-    assert (other != whole).numpy().any()
+    # What the labels of the first batch would give in all.
+    other = sampling.complete(model, given, mask, labels=[0, 1, 0, 1, 0], batch_size=5, **options)
+    assert (other != whole).numpy().any(axis=(1, 2, 3)).tolist() == [False, False, True, True, True]
