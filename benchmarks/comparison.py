@@ -21,6 +21,7 @@ from pixelcnn_tf import sampling
 from pixelcnn_tf.grid import grid, to_uint8
 from pixelcnn_tf.layers.masked_convolution import MaskedConv2D
 from pixelcnn_tf.levels import input_to_levels, levels_to_input
+from train.config import saved as configuration
 from train.data.load import load
 from train.output import published_scores as published
 from train.output.grid import write_npz
@@ -133,6 +134,10 @@ def train(task, model, dataset):
     }
     if model == "pixelcnn_pp":
         values["dropout_p"] = 0.0
+    saved = configuration.find(workdir)
+    other = {k for k, v in values.items() if saved and getattr(saved.config, k) != v}
+    if other:
+        raise app.UsageError(f"{workdir}: a run of other settings ({', '.join(other)}); delete it")
     path = os.path.join(workdir, "metrics.jsonl")
     if not (os.path.exists(path) and any("test/bits_per_dim" in row for row in read(path))):
         run("main", **values)

@@ -6,8 +6,7 @@
 
 The first writes training images for the background model: copies of MNIST's in which each pixel is
 replaced with probability 0.3 by one drawn uniformly. The second makes an `.npz` of each kind of
-images, scores it by `train.score`, and compares the tables. Scores that are there are not computed
-again.
+images, scores it by `train.score`, and compares the tables.
 """
 
 import csv
@@ -77,11 +76,10 @@ def score(name, images):
     """Columns of `train.score`, `{name: float [N]}`."""
     path = os.path.join(FLAGS.output, "".join(c if c.isalnum() else "_" for c in name))
     np.savez_compressed(path + ".npz", images=images)
-    if not os.path.exists(path + ".csv"):
-        command = ["-m", "train.score", f"--workdir={FLAGS.workdir}", f"--images={path}.npz"]
-        command += [f"--background={FLAGS.background}", "--complexity", f"--output={path}.csv"]
-        print("python", *command, "--batch_size=100", flush=True)
-        subprocess.run([sys.executable, *command, "--batch_size=100"], check=True)
+    command = ["-m", "train.score", f"--workdir={FLAGS.workdir}", f"--images={path}.npz"]
+    command += [f"--background={FLAGS.background}", "--complexity", f"--output={path}.csv"]
+    print("python", *command, "--batch_size=100", flush=True)
+    subprocess.run([sys.executable, *command, "--batch_size=100"], check=True)
     with open(path + ".csv", newline="") as file:
         rows = list(csv.DictReader(file))
     columns = [column for column, _ in MEASURES.values()] + ["bits_per_dim", "complexity_bits"]

@@ -194,7 +194,7 @@ def main():
 
     chunk = plan["log_every"]
     step, window = plan["first"], []
-    clock, timed, best = None, 0, None
+    clock, timed, best, compiled = None, 0, None, set()
     while step < last and time.monotonic() - began < arguments.seconds:
         intervals = [every for every in (chunk, plan["eval_every"]) if every]
         count = min([last, *((step // every + 1) * every for every in intervals)]) - step
@@ -204,7 +204,8 @@ def main():
         start = time.monotonic()
         state, losses = steps(state, images, *[x[begin : begin + count] for x in inputs])
         window += np.asarray(losses, np.float64).tolist()
-        if clock is None:
+        if count not in compiled:  # each number of steps is a program of its own
+            compiled.add(count)
             write(step=step + count, compiled_and_first=time.monotonic() - start)
             clock, timed = time.monotonic(), 0
         else:
