@@ -65,13 +65,15 @@ def plot(workdir: str, output: str = "", title: str = "") -> str:
     axes.set_title(title or workdir, parse_math=False)
     axes.grid(alpha=0.3)
     axes.legend()
-    output = output or os.path.join(write_to(workdir), "curve.png")
+    default = os.path.join(write_to(workdir), "curve.png")
+    output = output or default
     ending = os.path.splitext(output)[1].removeprefix(".").lower()
     allowed = sorted(figure.canvas.get_supported_filetypes())
     if ending not in allowed:
         raise UserError(f"--output={output}: must end in one of .{', .'.join(allowed)}")
     with writing(f"--output={output}"):
-        make_writable_folder(os.path.dirname(output))
+        if output == default:  # of packed weights it is not there yet
+            make_writable_folder(os.path.dirname(output))
         with whole(output) as temporary:
             figure.savefig(temporary, dpi=120, format=ending)
     return output

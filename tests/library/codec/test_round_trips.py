@@ -118,7 +118,9 @@ def test_the_recurrent_models(name):
 @pytest.fixture(scope="module")
 def codec():
     with stages(2):
-        return Codec(PixelCNNPlusPlus((6, 5, 3), **SMALLEST))
+        codec = Codec(PixelCNNPlusPlus((6, 5, 3), **SMALLEST))
+        whole(codec, random_levels(1, 6, 5, 3))  # makes its twin in float32, of two stages too
+        return codec
 
 
 @pytest.fixture(scope="module")
