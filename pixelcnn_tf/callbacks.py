@@ -69,7 +69,8 @@ class DataDependentInit(keras.callbacks.Callback):
 class PolyakAveraging(keras.callbacks.Callback):
     """The official average of the weights during `fit`, see `PolyakAverage`.
 
-    It begins with the weights before the first step. Evaluate, sample and save `averaged_model`.
+    It begins with the weights before the first step of `fit`, with a warning if the optimiser has
+    made steps before, unless `goes_on`. Evaluate, sample and save `averaged_model`.
 
     Args:
       averaged_model: a second model of the same configuration, whose weights become the average;

@@ -11,7 +11,6 @@ from absl import flags
 
 from train.config import saved as configuration
 from train.config.fields import Config
-from train.config.pretrained import is_pretrained, read_card, read_from
 from train.config.versions import versions
 from train.errors import UserError, reason, run
 from train.files import write_json
@@ -51,16 +50,8 @@ def choose_version(output: str, version: int | None = None) -> int:
 
 
 def test_scores(workdir: str, step: int) -> dict | None:
-    """The last scores of a run up to a step, `{"step": ..., "test/...": ...}`, or None; of packed
-    weights those of their card."""
-    if is_pretrained(workdir):
-        found = read_card(workdir)
-        return {"step": found["step"]} | {
-            f"{split}/{name}": value
-            for split, scores in found["scores"].items()
-            for name, value in scores.items()
-        }
-    path = os.path.join(read_from(workdir), "metrics.jsonl")
+    """The last scores of a run up to a step, `{"step": ..., "test/...": ...}`, or None."""
+    path = os.path.join(workdir, "metrics.jsonl")
     rows = read(path) if os.path.exists(path) else []
     scored = [
         {"step": row["step"]} | {key: row[key] for key in row if key.startswith(SCORES)}
@@ -70,6 +61,15 @@ def test_scores(workdir: str, step: int) -> dict | None:
     return scored[-1] if scored else None
 
 
+def packed_scores(card: dict) -> dict:
+    """The same of packed weights, from their card."""
+    return {"step": card["step"]} | {
+        f"{split}/{name}": value
+        for split, scores in card["scores"].items()
+        for name, value in scores.items()
+    }
+
+
 def model_card(
     config: Config,
     model,
@@ -77,6 +77,7 @@ def model_card(
     averaged: bool,
     version: int,
     signatures: list[str],
+    scores: dict | None,
     vq_vae=None,
 ) -> dict:
     """What a user of the exported model should know, as a dict."""
@@ -103,7 +104,7 @@ def model_card(
         "dataset": config.dataset,
         "step": step,
         "weights": "averaged" if averaged else "raw",
-        "test": test_scores(config.workdir, step),
+        "test": scores,
         "configuration": dataclasses.asdict(config),
         "versions": versions(),
         "exported": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
@@ -151,7 +152,7 @@ def export(
     from pixelcnn_tf.export import export_saved_model
     from train.output.serving import write_examples, write_warmup
     from train.workdir.codes import load_vq_vae, to_size
-    from train.workdir.restore import load_run, require_condition
+    from train.workdir.restore import load_run, read_card, require_condition
 
     found = load_run(workdir)
     config, step = found.config, found.step
@@ -176,7 +177,9 @@ def export(
             warm = write_warmup(saved_model, name, model, signatures, decoder)
         except ImportError:
             warm = None
-        card = model_card(config, model, step, averaged, version, signatures, vq_vae)
+        packed = read_card(workdir)
+        scores = packed_scores(packed) if packed else test_scores(workdir, step)
+        card = model_card(config, model, step, averaged, version, signatures, scores, vq_vae)
         os.makedirs(os.path.join(saved_model, "assets.extra"), exist_ok=True)
         write_json(os.path.join(saved_model, "assets.extra", CARD), card)
         os.rename(saved_model, folder)

@@ -65,15 +65,15 @@ def plot(workdir: str, output: str = "", title: str = "") -> str:
     axes.set_title(title or workdir, parse_math=False)
     axes.grid(alpha=0.3)
     axes.legend()
-    default = os.path.join(write_to(workdir), "curve.png")
-    output = output or default
+    folder = "" if output else write_to(workdir)
+    output = output or os.path.join(folder, "curve.png")
     ending = os.path.splitext(output)[1].removeprefix(".").lower()
     allowed = sorted(figure.canvas.get_supported_filetypes())
     if ending not in allowed:
         raise UserError(f"--output={output}: must end in one of .{', .'.join(allowed)}")
     with writing(f"--output={output}"):
-        if output == default:  # of packed weights it is not there yet
-            make_writable_folder(os.path.dirname(output))
+        if folder:  # that of packed weights is not there yet
+            make_writable_folder(folder)
         with whole(output) as temporary:
             figure.savefig(temporary, dpi=120, format=ending)
     return output

@@ -177,7 +177,7 @@ def discretized_mix_logistic_loss(
       Nats, float32: a scalar, or with `sum_all=False` one value an image, `[B]`.
 
     Raises:
-      ValueError: if the shapes of `x` and `l` do not fit each other.
+      ValueError: if the shapes of `x` and `l` do not fit each other, or `x` holds integers.
     """
     x, l = tf.convert_to_tensor(x), tf.convert_to_tensor(l)  # noqa: E741
     outputs_per_mix = OUTPUTS_PER_MIX.get(x.shape[-1])

@@ -85,8 +85,8 @@ class KerasWays:
         """
         if isinstance(getattr(loss, "__self__", None), Likelihood):
             loss = loss_of(loss.__self__, reduction="sum_over_batch_size")
-        metrics = [args, kwargs.get("metrics"), kwargs.get("weighted_metrics")]
-        for each in tf.nest.flatten([loss, metrics]):
+        others = [args, kwargs.get("metrics"), kwargs.get("weighted_metrics")]
+        for each in tf.nest.flatten([loss, others]):
             refuse_another_loss(
                 self.likelihood, each.loss if isinstance(each, BitsPerDim) else each
             )

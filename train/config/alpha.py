@@ -1,12 +1,15 @@
-"""The flag `--alpha` of the commands that read image files."""
+"""`--alpha`: what is made of transparent images."""
 
 from absl import flags
 
+ALPHA = ("", "drop", "white", "black")  # "": they are refused
+
 
 def define_alpha() -> None:
+    """The flag of the commands that read image files; `train.main` has it of its `Config`."""
     flags.DEFINE_enum(
         "alpha",
         "",
-        ["", "drop", "white", "black"],
+        ALPHA,
         "transparent images: drop (the transparency), white or black (ground); default: refused",
     )

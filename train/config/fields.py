@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple
 
+from train.config.alpha import ALPHA
 from train.config.codes import run_of_codes
 from train.config.embedding import is_embedding
 from train.config.models import MODELS
@@ -124,7 +125,7 @@ class Config:
         "",
         "transparent images of a folder: drop (the transparency), white or black (ground); "
         "default: they are refused",
-        one_of("", "drop", "white", "black"),
+        one_of(*ALPHA),
         may_change=FROM_DEFAULT,
     )
     skip_broken: bool = field(

@@ -1,7 +1,6 @@
 """`--workdir=pretrained:NAME`: weights that come with the package, in place of a run's folder."""
 
 import importlib.util
-import json
 import os
 
 from train.errors import UserError
@@ -47,25 +46,6 @@ def write_to(workdir: str) -> str:
         return workdir
     name = os.path.basename(workdir.removeprefix(PREFIX).rstrip(os.sep))
     return os.path.join("runs", f"pretrained-{name}")
-
-
-def read_card(workdir: str) -> dict:
-    """The `card.json` of `--workdir=pretrained:NAME`; {} for a run's folder.
-
-    Raises:
-      UserError: if it cannot be read.
-    """
-    if not is_pretrained(workdir):
-        return {}
-    path = os.path.join(read_from(workdir), "card.json")
-    try:
-        with open(path, encoding="utf-8") as file:
-            found = json.load(file)
-    except (OSError, ValueError, RecursionError) as error:
-        raise UserError(f"{path}: not a card ({error})") from None
-    if not isinstance(found, dict):
-        raise UserError(f"{path}: not a card (no object)")
-    return found
 
 
 def refuse_pretrained(workdir: str) -> None:

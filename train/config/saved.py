@@ -42,10 +42,10 @@ class Saved(NamedTuple):
     """What `config.json` holds.
 
     Attributes:
-      read: how its data was read; None if the run is older than that being kept, or has no data.
       versions: those of the last start of the run, see `train.config.versions`; {} if it is older
         than they.
       embedding: the fingerprint of the Keras model of `--condition=embedding:...`, or "".
+      read: how its data was read; None if the run is older than that being kept, or has no data.
     """
 
     config: Config

@@ -37,7 +37,8 @@ class Restarts:
                 raise UserError(f"{self.path}: not a list of steps, integers")
 
     def add(self, step: int, write: bool) -> None:
-        """Notes a restart from `step`; `write`: into the file too (one process does)."""
+        """Notes a restart from `step`; `write`: into the file too (one process does). Raises
+        UserError if it cannot be written."""
         self.steps.append(step)
         if write:
             with writing(self.path):

@@ -66,11 +66,26 @@ def load_run(workdir: str) -> Run:
     return Run(config, model, averaged_model, step)
 
 
+def _path_of(workdir):
+    return os.path.join(read_from(workdir), "")  # a path, not a name
+
+
+def read_card(workdir: str) -> dict:
+    """The `card.json` of `pretrained:NAME`; {} for a run's folder. Raises UserError if it is
+    damaged."""
+    if not is_pretrained(workdir):
+        return {}
+    try:
+        return pretrained.card(_path_of(workdir))
+    except ValueError as error:
+        raise UserError(f"--workdir={workdir}: {error}") from None
+
+
 def _load_pretrained(config, data):
     """`load_run`, of a folder that `train.pack` wrote. Raises UserError if it is damaged."""
-    folder = os.path.join(read_from(config.workdir), "")  # a path, not a name
+    card = read_card(config.workdir)
     try:
-        card, model = pretrained.card(folder), pretrained.load(folder)
+        model = pretrained.load(_path_of(config.workdir))
     except ValueError as error:
         raise UserError(f"--workdir={config.workdir}: {error}") from None
     kind = (tuple(model.image_shape), model.num_levels)

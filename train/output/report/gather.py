@@ -13,7 +13,7 @@ import numpy as np
 from pixelcnn_tf import sampling
 from pixelcnn_tf.levels import input_to_levels, levels_to_input
 from pixelcnn_tf.models.base import AutoregressiveModel
-from train.config.pretrained import read_card, read_from
+from train.config.pretrained import read_from
 from train.config.saved import Saved
 from train.data.dataset import Dataset
 from train.data.images import Image, scored_images
@@ -23,6 +23,7 @@ from train.output.report.curve import SCORED, Curves, read_curves
 from train.output.samples import RowProgress, given_mask, refuse_too_many
 from train.output.scores import Score, Scorer, score
 from train.workdir.progress import Counter
+from train.workdir.restore import read_card
 from train.workdir.rows import read as read_rows
 
 EXTREMES = 6  # best, worst and first images that are shown
