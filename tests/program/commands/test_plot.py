@@ -2,10 +2,10 @@
 
 import json
 import os
-import resource
 
 import pytest
 from calls import call, refusal
+from full_disk import largest_file
 
 import train.plot
 
@@ -58,11 +58,7 @@ def test_no_run(tmp_path):
 
 def test_no_room(tmp_path):
     workdir = run_in(tmp_path)
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
-    try:
+    with largest_file(1000):
         message = refusal(train.plot, workdir)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert message.startswith("cannot write --output=") and "curve.png: File too large" in message
     assert os.listdir(tmp_path) == ["metrics.jsonl"]

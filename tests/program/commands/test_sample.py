@@ -1,11 +1,11 @@
 """`train.sample`: where it writes, and what it refuses before it starts."""
 
 import os
-import resource
 
 import numpy as np
 import pytest
 from calls import call, refusal
+from full_disk import largest_file
 
 import train.evaluate
 import train.sample
@@ -111,12 +111,8 @@ def test_the_memory_asked_for_is_told_in_bytes(run):
 
 
 def test_no_room_names_the_file(run, tmp_path):
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
-    try:
+    with largest_file(100):
         message = refusal(train.sample, f"--workdir={run}", f"--output={tmp_path}/x")
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert message == f"cannot write {tmp_path}/x: File too large"
     assert os.listdir(tmp_path) == []
 

@@ -5,12 +5,12 @@ import io
 import math
 import os
 import re
-import resource
 
 import numpy as np
 import pytest
 import tensorflow as tf
 from calls import call, refusal
+from full_disk import largest_file
 from PIL import Image as Pillow
 from small import one_stage, random_run
 
@@ -366,14 +366,10 @@ def test_a_run_without_a_likelihood_is_refused_by_name(tmp_path):
 
 def test_no_room_leaves_nothing(run, digits, tmp_path):
     flags = [f"--workdir={run}", f"--images={digits}", f"--output={tmp_path}/x.csv"]
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
-    try:
+    with largest_file(100):
         message = refusal(train.score, *flags)
         assert message == f"cannot write --output={tmp_path}/x.csv: File too large"
         assert os.listdir(tmp_path) == []
         message = refusal(train.score, *flags, f"--maps={tmp_path}/maps")
         assert message == f"cannot write --maps={tmp_path}/maps: File too large"
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert [files for _, _, files in os.walk(tmp_path) if files] == []

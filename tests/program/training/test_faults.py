@@ -5,7 +5,6 @@
 
 import contextlib
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -14,6 +13,7 @@ import time
 import numpy as np
 import pytest
 import tensorflow as tf
+from full_disk import largest_file, limit_files
 from small import SMALLEST_RUN, config_of, copy_run, one_stage, run_training, without_scores
 
 from train.devices.signals import StopRequest
@@ -180,17 +180,6 @@ def test_seed_is_a_function_of_the_step_and_the_restarts(tmp_path):
         Restarts(str(tmp_path))
 
 
-@contextlib.contextmanager
-def largest_file(size):
-    """No file can grow beyond `size` bytes: a write there fails as on a full disk."""
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-
-
 def test_no_room_for_a_checkpoint(finished, tmp_path):
     copy_run(finished, tmp_path)
     config = config_in(tmp_path, max_steps=10, log_interval=100)
@@ -212,10 +201,7 @@ def test_no_room_for_a_log_row(finished, tmp_path):
     config = config_in(tmp_path, max_steps=8, log_interval=1)
 
     def fill(trainer, number):
-        resource.setrlimit(
-            resource.RLIMIT_FSIZE,
-            (len(whole) + 20, resource.getrlimit(resource.RLIMIT_FSIZE)[1]),
-        )
+        limit_files(len(whole) + 20)
 
     with largest_file(10**9), before_steps(fill), pytest.raises(UserError) as error:
         run_training(config)
@@ -231,8 +217,7 @@ def test_no_room_for_a_sample(tmp_path):
     config = config_in(tmp_path, max_steps=1, num_samples=100, log_interval=100)
 
     def fill(trainer, number):
-        limit = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
-        resource.setrlimit(resource.RLIMIT_FSIZE, (1500, limit))
+        limit_files(1500)
 
     with largest_file(10**9), before_steps(fill), pytest.raises(UserError) as error:
         run_training(config)
