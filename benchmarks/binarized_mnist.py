@@ -73,7 +73,8 @@ PACKED = {  # name of the packed run -> its model, for the legend
 # Images a second on 2 cores of what was trained on a GPU, for its place among the curves of the
 # others: steps 9 to 12 of the command in its card with --max_steps=12 --log_interval=4.
 CPU_SPEED = {"binarized_mnist": 39.4}
-ONE_CORE = {"binarized_mnist_row_lstm"}  # trained under `taskset -c 0`
+# Trained under `taskset -c 0`.
+ONE_CORE = {"binarized_mnist_row_lstm", "binarized_mnist_diagonal_bilstm"}
 SCORE = "validation/loss_per_image"
 HOURS = (0.3, 1, 3, 10, 30)  # marked on the axis
 NUM_SAMPLES = 25
