@@ -55,6 +55,7 @@ MODELS = {
         learning_rate=0.001,
         lr_decay=0.99991,
         max_epochs=14,
+        log_interval=200,  # a longer log would not fit into the box
     ),
     "row_lstm": dict(
         nr_resnet=3, nr_filters=48, nr_output_filters=64, lr_decay=0.99952, max_epochs=10
