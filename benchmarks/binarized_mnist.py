@@ -53,8 +53,8 @@ MODELS = {
         nr_output_filters=64,
         batch_size=16,
         learning_rate=0.001,
-        lr_decay=0.99991,
-        max_epochs=14,
+        lr_decay=0.999934,
+        max_epochs=18,
         log_interval=200,  # a longer log would not fit into the box
     ),
     "row_lstm": dict(
