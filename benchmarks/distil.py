@@ -101,6 +101,15 @@ def make_update(trainer, teachers, shares):
     return update
 
 
+def refuse_changes(config):
+    """Raises ValueError if the run in `config.workdir` was begun with another schedule."""
+    begun = configuration.load(config.workdir).config
+    for name in ("max_steps", "learning_rate", "lr_decay", "polyak_decay"):
+        before, now = getattr(begun, name), getattr(config, name)
+        if before != now:
+            raise ValueError(f"{config.workdir} was begun with {name}={before}, now it is {now}")
+
+
 def main(_):
     shares = [float(share) for share in FLAGS.shares]
     if len(shares) != len(FLAGS.teachers) or abs(sum(shares) - 1.0) > 1e-6:
@@ -126,6 +135,11 @@ def main(_):
     prepare_workdir(config.workdir)
     trainer = Trainer(config, dataset, tf.distribute.get_strategy())
     step = trainer.restore()
+    if step is not None:
+        refuse_changes(config)
+    if step == last:
+        print(f"{config.workdir}: finished at step {step}")
+        return
     if step is None:
         step = first_step
         trainer.start_from(pretrained.load(FLAGS.student))

@@ -54,6 +54,9 @@ def load_tfds(
         )
     prepare(builder, name)
     choice = choose(name, builder.info.splits, options)
+    unlabelled = images.label_key and _unlabelled(builder, images, choice)
+    if unlabelled:
+        images = images._replace(label_key=None, num_classes=None)
     note = "; ".join(text for text in (_missing_images(builder, choice), choice.note) if text)
 
     def make(instruction, pieces, limit=limit):
@@ -76,6 +79,7 @@ def load_tfds(
         make(choice.train, choice.train_pieces),
         make(choice.scored, choice.scored_pieces),
         note=note,
+        missing_labels=f"its split {unlabelled} has none" if unlabelled else "",
         # Streamed, so that it costs nothing to those who do not use it.
         validation=make(
             validation, [Piece(validation, 0, builder.info.splits[validation].num_examples)], 0
@@ -86,6 +90,16 @@ def load_tfds(
         benchmark=name.split(":")[0] if choice.is_test else "",
         levels_are_known=images.num_levels != 256,
     )
+
+
+def _unlabelled(builder, images, choice):
+    """The first split, of those that are trained on or scored, whose images have no label, or
+    None. tfds gives them -1 (`stl10`'s split `unlabelled`); the first image tells."""
+    for split in dict.fromkeys(p.split for p in (*choice.train_pieces, *choice.scored_pieces)):
+        (first,) = builder.as_dataset(split=f"{split}[:1]").as_numpy_iterator()
+        if first[images.label_key] < 0:
+            return split
+    return None
 
 
 def _read(builder, instruction, images, size, shuffle_seed):

@@ -7,6 +7,7 @@ import pytest
 from small import random_levels
 
 from train.config import saved as configuration
+from train.config.models import make_model
 from train.config.presets import from_values
 from train.data import tfds_data
 from train.data.fit import Fit
@@ -177,11 +178,11 @@ def prepared(tmp_path_factory):
             )
 
         def generators(self, _):
-            label = {"label": 0} if labels else {}
-            return {
-                split: ((i, {"image": image} | label) for i, image in enumerate(images))
-                for split, images in splits.items()
-            }
+            def examples(split, images):
+                label = {"label": -1 if split == "unlabelled" else 0} if labels else {}
+                return ((i, {"image": image} | label) for i, image in enumerate(images))
+
+            return {split: examples(split, images) for split, images in splits.items()}
 
         builder = type(
             name,
@@ -201,6 +202,8 @@ def prepared(tmp_path_factory):
     prepare("BinarizedMnist", "1.0.0", (28, 28, 1), parts)
     photos = [random_levels(10 + i, 20 - i, 3, seed=i) for i in range(10)]
     prepare("TfFlowers", "3.0.1", (None, None, 3), {"train": photos}, num_classes=5)
+    parts = {split: random_levels(4, 96, 96, 3) for split in ("train", "test", "unlabelled")}
+    prepare("Stl10", "1.0.0", (96, 96, 3), parts, num_classes=10)
     return folder, binary, photos
 
 
@@ -233,6 +236,20 @@ def test_parts_of_a_tfds_data_set(prepared):
     dataset = load("binarized_mnist", folder, options=options)
     assert (dataset.train.num_examples, dataset.test.num_examples) == (20, 5)
     assert dataset.note == "" and dataset.scored == "train[75%:]"
+
+
+@pytest.mark.parametrize("limit", [2**30, 0])
+def test_a_split_without_labels(prepared, limit):
+    folder, *_ = prepared
+    options = DataOptions(train_split="unlabelled")
+    dataset = load_tfds("stl10", folder, limit, options)
+    assert dataset.num_classes is None and dataset.train.num_examples == 4
+    for batch in (*dataset.train.epoch(0, 2, seed=1), *dataset.test.in_order(4)):
+        assert "labels" not in batch
+    config = from_values({"dataset": "stl10", "config": "tiny", "class_conditional": True})
+    with pytest.raises(UserError, match="--class_conditional.*split unlabelled has none"):
+        make_model(config, dataset)
+    assert load_tfds("stl10", folder, limit).num_classes == 10
 
 
 @pytest.mark.parametrize("limit", [2**30, 0])
