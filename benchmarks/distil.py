@@ -137,16 +137,13 @@ def main(_):
     step = trainer.restore()
     if step is not None:
         refuse_changes(config)
-    if step == last:
-        print(f"{config.workdir}: finished at step {step}")
-        return
     if step is None:
         step = first_step
         trainer.start_from(pretrained.load(FLAGS.student))
         configuration.save(config, dataset, size)
         log = os.path.join(pretrained.folder_of(FLAGS.student), "metrics.jsonl")
         shutil.copy(log, config.workdir)
-    log = MetricsLog(config.workdir, step)
+    log = MetricsLog(config.workdir, min(step, last - 1))  # the last row is written below
     teachers = []
     for name in FLAGS.teachers:
         packed = pretrained.load(name)

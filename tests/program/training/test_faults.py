@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from full_disk import largest_file, limit_files
+from left_behind import arrays_of, assert_same_run, rows_of
 from small import SMALLEST_RUN, config_of, copy_run, one_stage, run_training, without_scores
 
 from train.devices.signals import StopRequest
 from train.errors import NotFinite, Stopped, UserError, writing
 from train.training.trainer import Trainer
-from train.workdir.metrics import read
 from train.workdir.restarts import Restarts
 
 VALUES = SMALLEST_RUN | dict(
@@ -41,26 +41,6 @@ def shallow():
 
 def config_in(workdir, **changes):
     return config_of(workdir, VALUES, **changes)
-
-
-def arrays_of(workdir):
-    path = tf.train.latest_checkpoint(os.path.join(workdir, "checkpoints"))
-    reader = tf.train.load_checkpoint(path)
-    names = [n for n in reader.get_variable_to_shape_map() if n.endswith("VARIABLE_VALUE")]
-    return {name: reader.get_tensor(name) for name in names}
-
-
-def rows_of(workdir):
-    rows = read(os.path.join(workdir, "metrics.jsonl"))
-    return [{k: v for k, v in row.items() if k != "images_per_sec"} for row in rows]
-
-
-def assert_same_run(workdir, other):
-    mine, theirs = arrays_of(workdir), arrays_of(other)
-    assert mine.keys() == theirs.keys()
-    for name, value in theirs.items():
-        np.testing.assert_array_equal(mine[name], value, err_msg=name)
-    assert rows_of(workdir) == rows_of(other)
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@ import time
 import numpy as np
 import pytest
 import tensorflow as tf
+from left_behind import assert_same_run, rows_of
 from small import config_of, run_training
 
 import train.training.loop as loop_module
@@ -18,7 +19,6 @@ from train.devices.workers import Workers
 from train.errors import Interrupted, Stopped, UserError
 from train.main import train
 from train.training.loop import Loop
-from train.workdir.rows import read
 
 VALUES = dict(
     config="tiny",
@@ -48,32 +48,6 @@ def data(tmp_path_factory):
 
 def run_in(workdir, data):
     return run_training(config_of(workdir, VALUES, dataset=data))
-
-
-def contents(workdir):
-    """What a run leaves: its rows, samples and last checkpoint."""
-    rows = read(os.path.join(workdir, "metrics.jsonl"))
-    rows = [{k: v for k, v in row.items() if k != "images_per_sec"} for row in rows]
-    arrays = {}
-    for name in sorted(os.listdir(workdir / "samples")):
-        if name.endswith(".npz"):
-            with np.load(workdir / "samples" / name) as file:
-                arrays[name] = file["images"]
-        else:
-            arrays[name] = np.frombuffer((workdir / "samples" / name).read_bytes(), np.uint8)
-    reader = tf.train.load_checkpoint(str(workdir / "checkpoints"))
-    for name in reader.get_variable_to_shape_map():
-        if name.endswith("VARIABLE_VALUE"):
-            arrays[name] = reader.get_tensor(name)
-    return rows, arrays
-
-
-def assert_same_run(workdir, other):
-    (rows, arrays), (other_rows, other_arrays) = contents(workdir), contents(other)
-    assert rows == other_rows
-    assert arrays.keys() == other_arrays.keys()
-    for name, value in other_arrays.items():
-        np.testing.assert_array_equal(arrays[name], value, err_msg=name)
 
 
 @pytest.fixture(scope="module")
@@ -128,12 +102,12 @@ def test_work_under_way_is_given_up_and_done_again(
 
 def test_a_finished_run_is_only_evaluated_again_and_can_be_stopped(undisturbed, data, monkeypatch):
     workdir, scores, _ = undisturbed
-    before = contents(workdir)[0]
+    before = rows_of(workdir)
     stop_in(monkeypatch, Loop, "evaluate", 2)
     assert run_in(workdir, data) == scores
     with pytest.raises(Stopped, match="after step 6"):
         run_in(workdir, data)
-    assert contents(workdir)[0] == before
+    assert rows_of(workdir) == before
 
 
 def test_what_takes_long_or_is_not_as_asked_is_told(undisturbed):
