@@ -72,8 +72,13 @@ class MapCondition:
 
     def to_h(self, condition: tf.Tensor, image_shape: Sequence[int]) -> tf.Tensor:
         """A condition `[B, h, w, D]` as a map of the images' size, `[B, H, W, D]`: each value
-        repeated over the pixels that it is of."""
+        repeated over the pixels that it is of. Raises ValueError for one of another size."""
         condition = tf.convert_to_tensor(condition)
+        if condition.shape.rank != 4 or tuple(condition.shape[1:]) != self.shape(image_shape):
+            raise ValueError(
+                f"condition of shape {condition.shape}: {self.name} of such images is [B, "
+                f"{', '.join(map(str, self.shape(image_shape)))}]"
+            )
         if self.factor > 1:
             condition = tf.repeat(tf.repeat(condition, self.factor, axis=1), self.factor, axis=2)
         return condition[:, : image_shape[0], : image_shape[1]]

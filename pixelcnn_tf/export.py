@@ -145,8 +145,12 @@ def signatures(
       `{name: concrete function}`; `score` and `score_map` only for a model with a likelihood.
 
     Raises:
-      ValueError: if the model has no such signature.
+      ValueError: if the model has no such signature, or `vq_vae` another number of codes than it.
     """
+    if vq_vae is not None and model.num_levels != vq_vae.likelihood.nr_embeddings:
+        raise ValueError(
+            f"vq_vae has {vq_vae.likelihood.nr_embeddings} codes, model {model.num_levels} levels"
+        )
     requests = _Requests(model, vq_vae)
     if isinstance(model, VQVAE):
         offered = _codes_signatures(model, requests)

@@ -11,6 +11,7 @@ import numbers
 import numpy as np
 import tensorflow as tf
 
+NOT_QUITE_WHOLE = 0.01  # of float levels: what arithmetic in float32 leaves at most
 MAX_NUM_LEVELS = 65536  # 16-bit images; beyond it float32 cannot tell neighbours apart
 
 
@@ -71,10 +72,38 @@ def levels_to_input(levels: np.ndarray | tf.Tensor, num_levels: int = 256) -> tf
     """Maps levels 0 ... num_levels - 1 (any shape) to float32 values in [-1, 1].
 
     Floats are rounded, as levels that were computed are not quite whole.
+
+    Raises:
+      ValueError: when executing eagerly, for floats that are no levels, as values in [0, 1] are
+        none, and for levels out of range.
     """
     levels = tf.convert_to_tensor(levels)
-    levels = tf.round(levels) if levels.dtype.is_floating else levels
-    return tf.gather(tf.constant(level_values(num_levels)), tf.cast(levels, tf.int32))
+    whole = tf.round(levels) if levels.dtype.is_floating else levels
+    if tf.executing_eagerly():
+        _refuse_no_levels(levels, whole, num_levels)
+    return tf.gather(tf.constant(level_values(num_levels)), tf.cast(whole, tf.int32))
+
+
+def _refuse_no_levels(levels, whole, num_levels):
+    allowed = f"levels must be whole numbers, 0 to {num_levels - 1}"
+    if levels.dtype.is_floating:
+        wrong = tf.boolean_mask(levels, ~(tf.abs(levels - whole) <= NOT_QUITE_WHOLE))  # NaN too
+        if len(wrong):
+            raise ValueError(f"levels: {float(wrong[0]):g} is none; {allowed}")
+    whole = tf.cast(whole, tf.int64)
+    wrong = tf.boolean_mask(whole, (whole < 0) | (whole >= num_levels))
+    if len(wrong):
+        raise ValueError(f"levels: {wrong[0].numpy()} is none; {allowed}")
+
+
+def refuse_other_range(values: tf.Tensor, what: str) -> None:
+    """Raises ValueError, which begins with `what`, unless all values lie in [-1, 1]."""
+    wrong = tf.boolean_mask(values, ~(tf.abs(values) <= 1.0))  # NaN too
+    if len(wrong):
+        raise ValueError(
+            f"{what} is {wrong[0].numpy()}, must lie in [-1, 1]; "
+            "pixelcnn_tf.levels.levels_to_input converts integer levels"
+        )
 
 
 def input_to_levels(x: tf.Tensor, num_levels: int = 256) -> tf.Tensor:

@@ -7,8 +7,8 @@ import keras
 import tensorflow as tf
 
 from pixelcnn_tf.checks import require_image_shape, require_integer
-from pixelcnn_tf.conditions import Embedding, make_condition
-from pixelcnn_tf.levels import require_values
+from pixelcnn_tf.conditions import Embedding, MapCondition, make_condition
+from pixelcnn_tf.levels import refuse_other_range, require_values
 from pixelcnn_tf.models.keras_ways import KerasWays
 from pixelcnn_tf.random import Seed, noise_seeds
 
@@ -185,9 +185,13 @@ class ImageModel(KerasWays, keras.Model):
 
         Args:
           images: `[B, H, W, C]`, values of levels in [-1, 1].
+
+        Raises:
+          ValueError: if they do not fit the model.
         """
         if self.condition is None:
             return None
+        images = self.check_images(images)
         return self.condition.to_h(self.condition.of(images), self.image_shape)
 
     def conditioning(self, labels: tf.Tensor | None, num: int | None = None) -> tf.Tensor | None:
@@ -202,8 +206,8 @@ class ImageModel(KerasWays, keras.Model):
 
         Raises:
           ValueError: if labels are given to an unconditional model or missing for a
-            conditional one, if their shape is wrong, or (when executing eagerly) if a label
-            is out of range.
+            conditional one, if their shape is wrong, if maps or vectors are integers, or (when
+            executing eagerly) if a label, or a map of the model's own `condition`, is out of range.
           InvalidArgumentError: inside a `tf.function`, when it runs, if a label is out of range.
         """
         if self.spatial_channels is not None:
@@ -249,7 +253,14 @@ class ImageModel(KerasWays, keras.Model):
                 f"labels of shape {shape}: the model is conditioned on {what} [B, "
                 f"{', '.join(map(str, expected))}]"
             )
-        self._check_number(tf.convert_to_tensor(labels), num)
+        labels = tf.convert_to_tensor(labels)
+        self._check_number(labels, num)
+        if isinstance(self.condition, MapCondition):
+            labels = require_values(labels, "labels")
+            if tf.executing_eagerly():
+                refuse_other_range(labels, "labels: a value of a map")
+        elif not labels.dtype.is_floating:
+            raise ValueError(f"labels of dtype {labels.dtype.name}: {what} must be floats")
         return tf.cast(labels, self.compute_dtype)
 
     @staticmethod

@@ -38,8 +38,10 @@ def data_dependent_init(
     Raises:
       ValueError: if images or labels do not fit the model.
     """
+    images = tf.convert_to_tensor(images)
+    model.watch_range(images)
     return model.call(
-        tf.convert_to_tensor(images),
+        images,
         None if labels is None else tf.convert_to_tensor(labels),
         training=True,
         seed=seed,

@@ -59,14 +59,16 @@ class KerasWays:
             labels = tf.convert_to_tensor(labels)
         if self.range_watch.calls < CHECKED_CALLS and tf.executing_eagerly():
             self.range_watch.calls += 1
-            self._watch_range(images)
+            self.watch_range(images)
         if training is not None:  # else Keras knows: an outer model may be in training
             options["training"] = training
         return super().__call__(images, labels, **options)
 
-    def _watch_range(self, images):
-        """Warns once, of a model, if images are in [0, 1] or [0, 255]."""
+    def watch_range(self, images):
+        """Warns once, of a model, if images are in [0, 1] or [0, 255]; looks at arrays and eager
+        tensors `[B, H, W, C]` alone."""
         known = isinstance(images, (np.ndarray, tf.Tensor)) and len(images.shape) == 4
+        known = known and not tf.is_symbolic_tensor(images)
         if self.range_watch.warned or not known or not tf.as_dtype(images.dtype).is_floating:
             return
         fault = range_fault(images, self.num_levels)
@@ -109,7 +111,7 @@ class KerasWays:
 
     def _watch_in_graph(self, images):
         def watch(images):
-            self._watch_range(images)
+            self.watch_range(images)
             return np.int32(0)
 
         return tf.numpy_function(watch, [images[:64]], tf.int32)
@@ -138,11 +140,11 @@ class KerasWays:
         return super().compute_loss(x, y, y_pred, sample_weight, training)
 
     def evaluate(self, x=None, *args, **kwargs):
-        self._watch_range(split_inputs(x, None, {})[0])
+        self.watch_range(split_inputs(x, None, {})[0])
         return super().evaluate(x, *args, **kwargs)
 
     def predict(self, x, *args, **kwargs):
-        self._watch_range(split_inputs(x, None, {})[0])
+        self.watch_range(split_inputs(x, None, {})[0])
         return super().predict(x, *args, **kwargs)
 
     def save(self, filepath: str | os.PathLike, *args, **kwargs) -> None:

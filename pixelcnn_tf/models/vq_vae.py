@@ -204,7 +204,9 @@ class VQVAE(ImageModel):
         Raises:
           ValueError: if the images do not fit the model.
         """
-        latents = self.latents(self.check_images(images))
+        images = self.check_images(images)
+        self.watch_range(images)
+        latents = self.latents(images)
         return self.quantizer.nearest(tf.cast(latents, self.quantizer.variable_dtype))
 
     def decode(self, codes: tf.Tensor) -> tf.Tensor:
@@ -214,14 +216,26 @@ class VQVAE(ImageModel):
           codes: integers `[B, h, w]`, 0 ... nr_embeddings - 1.
 
         Raises:
-          ValueError: for codes of another shape.
+          ValueError: for codes of another shape, floats, or (when executing eagerly) codes out of
+            range.
         """
         codes = tf.convert_to_tensor(codes)
+        if not codes.dtype.is_integer:
+            raise ValueError(
+                f"codes of dtype {codes.dtype.name}: must be integers; "
+                "pixelcnn_tf.levels.input_to_levels makes them of what a prior samples"
+            )
         if codes.shape.rank != 3 or tuple(codes.shape[1:]) != self.codes_shape[:2]:
             raise ValueError(
                 f"codes of shape {codes.shape}: this model takes [B, "
                 f"{', '.join(map(str, self.codes_shape[:2]))}]"
             )
+        if tf.executing_eagerly():
+            last = self.quantizer.nr_embeddings - 1
+            wide = tf.cast(codes, tf.int64)  # small integers cannot hold every number of codes
+            wrong = tf.boolean_mask(wide, (wide < 0) | (wide > last))
+            if len(wrong):
+                raise ValueError(f"codes: {wrong[0].numpy()} is not in 0 ... {last}")
         images = self._cut(self.decode_latents(self.quantizer.lookup(codes)))
         return tf.clip_by_value(images, -1.0, 1.0)
 
@@ -238,6 +252,7 @@ class VQVAE(ImageModel):
           seed: int.
         """
         images = tf.cast(self.check_images(images), self.variable_dtype)
+        self.watch_range(images)
         self.variance.assign(tf.maximum(tf.math.reduce_variance(images), 1e-6))
         self.quantizer.start(self.latents(images), int(seed))
 

@@ -13,6 +13,7 @@ from functools import partial
 import tensorflow as tf
 
 from pixelcnn_tf.checks import require_bool, require_integer
+from pixelcnn_tf.levels import refuse_other_range
 from pixelcnn_tf.likelihoods.discretized_mix_logistic import UNIFORM_MARGIN
 from pixelcnn_tf.random import Seed, example_seeds, uniform_per_example
 from pixelcnn_tf.sampling.cached import cached_run
@@ -89,17 +90,6 @@ def _check_mask(mask, num, image_shape):
     if mask.shape != [num, *image_shape[:2]]:
         raise ValueError(f"mask of shape {mask.shape}: must be {[num, *image_shape[:2]]}")
     return mask
-
-
-def _check_given(images, mask):
-    """Refuses given pixels that are no values of the network's, as levels 0 ... 255 are not."""
-    given = tf.boolean_mask(images, mask)
-    wrong = tf.boolean_mask(given, ~(tf.abs(given) <= 1.0))  # NaN too
-    if len(wrong):
-        raise ValueError(
-            f"images: a given pixel is {wrong[0].numpy()}, must lie in [-1, 1]; "
-            "pixelcnn_tf.levels.levels_to_input converts integer levels"
-        )
 
 
 def _check_noise(noise, num, model):
@@ -185,7 +175,9 @@ def complete(
     images = tf.cast(images, tf.float64 if model.compute_dtype == "float64" else tf.float32)
     num = images.shape[0]
     mask = _check_mask(mask, num, model.image_shape)
-    _check_given(images, mask)
+    given = tf.boolean_mask(images, mask)
+    refuse_other_range(given, "images: a given pixel")
+    model.watch_range(given[None, None])
     h = model.conditioning(labels, num)
     if (seed is None) == (noise is None):
         raise ValueError("give either seed or noise, not both or neither")

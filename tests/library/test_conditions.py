@@ -40,6 +40,24 @@ def test_small_is_the_mean_of_the_pixels(factor):
     assert np.abs(found[:, -1, 0] - edge).max() <= 0.51
 
 
+def test_conditions_of_another_kind_are_refused():
+    grey = GatedPixelCNN((6, 5, 3), condition="grey", **GATED)
+    images = levels_to_input(random_levels(2, 6, 5, 3))
+    maps = random_levels(2, 6, 5, 1)
+    with pytest.raises(ValueError, match="labels of dtype uint8: must be floats in"):
+        grey(images, maps)
+    with pytest.raises(ValueError, match=r"labels: a value of a map is .*must lie in \[-1, 1\]"):
+        grey.sample(2, seed=1, labels=maps.astype(np.float32) + 2)
+    with pytest.raises(ValueError, match="images of dtype uint8"):
+        grey.own_condition(random_levels(2, 6, 5, 3))
+    vectors = GatedPixelCNN(**GATED, **with_encoder(image_shape=(6, 5, 3), condition="vector"))
+    with pytest.raises(ValueError, match="labels of dtype int64: vectors must be floats"):
+        vectors(images, np.ones([2, 3], int))
+    small = MapCondition("small:2", 3, 256)
+    with pytest.raises(ValueError, match=r"small:2 of such images is \[B, 3, 3, 3\]"):
+        small.to_h(images, (6, 5, 3))  # the images themselves
+
+
 @pytest.mark.parametrize("network", [GatedPixelCNN, OneStage])
 @pytest.mark.parametrize("condition", ["small:4", "vector"])
 def test_a_model_takes_the_images_own_condition(network, condition, tmp_path):

@@ -54,6 +54,21 @@ def test_levels_that_were_computed_are_not_quite_whole():
     np.testing.assert_array_equal(levels_to_input(computed), levels_to_input(levels))
 
 
+@pytest.mark.parametrize(
+    "levels, message",
+    [
+        (np.array([0.0, 0.5, 1.0]), "0.5 is none; levels must be whole numbers, 0 to 255"),
+        (np.array([0.0, np.nan]), "nan is none"),
+        (np.array([3, 256]), "256 is none"),
+        (np.array([-1], np.int8), "-1 is none"),
+        (np.array([-1.0, 1.0]), "-1 is none"),
+    ],
+)
+def test_what_is_no_level_is_refused(levels, message):
+    with pytest.raises(ValueError, match=f"levels: {message}"):
+        levels_to_input(levels)
+
+
 def test_integers_are_no_values():
     parameters = tf.zeros([1, 2, 2, 6])
     levels = np.full([1, 2, 2, 1], 200, np.uint8)

@@ -28,6 +28,7 @@ class Fit:
         self.channels = saved.data.image_shape[-1]
         self.num_levels = saved.data.num_levels
         self.quantizes = saved.config.num_levels > 0
+        self.knows_codes = bool(saved.data.fingerprint) or saved.config.input_embedding
         self.takes_values = saved.read is not None and saved.read.values_are_levels
         self.fingerprint = saved.data.fingerprint
         self.num_classes = saved.data.num_classes if saved.config.class_conditional else None
@@ -36,8 +37,14 @@ class Fit:
         self.done = collections.Counter()
 
     def check_source(self, images: Images) -> None:
-        """Raises UserError for codes that are known to be of another VQ-VAE than the run's."""
+        """Raises UserError for codes that are known to be of another VQ-VAE than the run's, and for
+        images that are known to be none."""
         found = images.fingerprint
+        if self.fingerprint and not found and not images.from_arrays:
+            raise UserError(
+                f"{images.flag}: holds images, {self.run} knows the codes of a VQ-VAE; give "
+                "codes:<workdir of the VQ-VAE>, or an .npz of codes"
+            )
         if found and found != self.fingerprint:
             known = f"those of {self.fingerprint}" if self.fingerprint else "images"
             raise UserError(
@@ -86,7 +93,8 @@ class Fit:
             raise UserError(f"{where} holds {lowest} to {highest}, must be 0 to {num_levels - 1}")
         if num_levels == self.num_levels:
             return levels
-        if num_levels < self.num_levels and (self.num_levels - 1) % (num_levels - 1) == 0:
+        spread = num_levels < self.num_levels and (self.num_levels - 1) % (num_levels - 1) == 0
+        if spread and not self.knows_codes:
             # As a folder of both kinds is read: 1-bit files beside 8-bit ones.
             self.done[f"of {num_levels} levels, spread over {self.num_levels}"] += 1
             dtype = np.uint8 if self.num_levels <= 256 else np.uint16

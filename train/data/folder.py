@@ -59,8 +59,16 @@ def load_folder(name: str, options: DataOptions) -> Dataset:
     counts = {split: len(members) for split, members in numbers.items()}
     choice = choose(name, counts, options)
 
+    def members(piece):
+        found = numbers[piece.split]
+        if piece.end - piece.begin == len(found):
+            return found
+        # By name they would be sorted by class.
+        by_hash = sorted(found, key=lambda number: _hash(readable[number]))
+        return sorted(by_hash[piece.begin : piece.end])
+
     def make(pieces):
-        wanted = [n for piece in pieces for n in numbers[piece.split][piece.begin : piece.end]]
+        wanted = [number for piece in pieces for number in members(piece)]
         return _make_split(images, wanted, labels, options.crop)
 
     warnings = list(images.warnings)
@@ -86,6 +94,10 @@ def load_folder(name: str, options: DataOptions) -> Dataset:
     )
 
 
+def _hash(path):
+    return int(hashlib.sha256(path.replace(os.sep, "/").encode()).hexdigest(), 16)
+
+
 def _homes(what, root, files):
     """The split of each file, its path within that, and a note on how they came about."""
     tops = {path.split(os.sep)[0] for path in files if os.sep in path}
@@ -101,8 +113,7 @@ def _homes(what, root, files):
         return homes, {path: rest for path, (_, rest) in parts.items()}, ""
 
     def home(path):
-        number = int(hashlib.sha256(path.replace(os.sep, "/").encode()).hexdigest(), 16)
-        return "train" if number % TEST_SHARE else "test"
+        return "train" if _hash(path) % TEST_SHARE else "test"
 
     homes = {path: home(path) for path in files}
     for split in ("train", "test"):

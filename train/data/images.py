@@ -50,6 +50,7 @@ class Images(NamedTuple):
         be read.
       folder: the one that the files lie in, or None.
       fingerprint: of the VQ-VAE whose codes they are, or "".
+      from_arrays: they are of an `.npz`, which may hold codes without saying so.
     """
 
     flag: str
@@ -58,6 +59,7 @@ class Images(NamedTuple):
     read: Callable[[], Iterator[Image]]
     folder: str | None = None
     fingerprint: str = ""
+    from_arrays: bool = False
 
 
 def open_images(
@@ -158,7 +160,8 @@ def _of_npz(flag, path):
             yield Image(f"{key}/{number}", levels, num_levels, label)
 
     count = len(images) if images.size else 0
-    return Images(flag, f"{key} of {path}", count, read, fingerprint=fingerprint)
+    about = f"{key} of {path}"
+    return Images(flag, about, count, read, fingerprint=fingerprint, from_arrays=True)
 
 
 def _of_split(flag, what, data_dir):
@@ -171,7 +174,10 @@ def _of_split(flag, what, data_dir):
         raise UserError(f"{flag}: no file or folder, and as a data set: {text}") from None
     about = f"{name}:{dataset.scored}"
     count, read = dataset.test.num_examples, lambda: scored_images(dataset)
-    return Images(flag, about, count, read, fingerprint=dataset.fingerprint)
+    from_arrays = name.endswith(".npz")
+    return Images(
+        flag, about, count, read, fingerprint=dataset.fingerprint, from_arrays=from_arrays
+    )
 
 
 def scored_images(dataset: Dataset) -> Iterator[Image]:

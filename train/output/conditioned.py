@@ -79,7 +79,7 @@ def read_conditions(
         originals = np.stack(list(islice(_whole_images(model, images, saved), num_images)))
         return Given(conditions_of(model, originals), originals)
     shape, whole = model.condition.shape(model.image_shape), model.image_shape
-    fit, found = Fit(saved), []
+    fit, found, originals = Fit(saved), [], []
     for image in islice(images.read(), num_images):
         levels, where = image.levels, f"{images.flag}: {image.name}"
         if levels.shape not in (shape, whole):
@@ -88,8 +88,12 @@ def read_conditions(
                 f"(--condition={model.condition.name}) or {_size(whole)} (an image to take it of)"
             )
         levels = fit.with_levels(where, levels, image.num_levels)
-        found.append(levels if levels.shape == shape else conditions_of(model, levels[None])[0])
-    return Given(np.stack(found).astype(np.int32), None)
+        if levels.shape == whole:
+            originals.append(levels)
+            levels = conditions_of(model, levels[None])[0]
+        found.append(levels)
+    known = len(originals) == len(found)
+    return Given(np.stack(found).astype(np.int32), np.stack(originals) if known else None)
 
 
 def _whole_images(model, images: Images, saved: Saved) -> Iterator[np.ndarray]:

@@ -65,8 +65,10 @@ UNIT, BYTES = LEVELS / np.float32(255.0), LEVELS.astype(np.float32)
         (lambda model: model.predict(UNIT, verbose=0), r"images in \[0, 1\]"),
         (lambda model: model(BYTES), "values of 0 to 25"),
         (lambda model: model.evaluate(BYTES, IMAGES, verbose=0), "values of 0 to 25"),
+        (lambda model: model.initialize(UNIT), r"images in \[0, 1\]"),
+        (lambda model: model.complete(UNIT, np.ones([4, 4]), seed=1), r"images in \[0, 1\]"),
     ],
-    ids=["fit", "predict", "call", "evaluate"],
+    ids=["fit", "predict", "call", "evaluate", "initialize", "complete"],
 )
 def test_a_wrong_range_is_warned_of_once(model, use, message):
     model.range_watch.warned = False

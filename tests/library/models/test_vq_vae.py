@@ -6,7 +6,8 @@ import pytest
 import tensorflow as tf
 from small import random_levels, random_values
 
-from pixelcnn_tf import VQVAE
+from pixelcnn_tf import VQVAE, PixelCNN
+from pixelcnn_tf.export import signatures
 from pixelcnn_tf.layers.vector_quantizer import VectorQuantizer
 from pixelcnn_tf.levels import levels_to_input
 from pixelcnn_tf.random import batch_places
@@ -203,6 +204,14 @@ def test_bad_codes_and_calls_are_named():
     model = VQVAE((8, 8, 1), **SIZES)
     with pytest.raises(ValueError, match=r"codes of shape \(1, 3, 2\): this model takes \[B, 2, 2"):
         model.decode(np.zeros([1, 3, 2], int))
+    with pytest.raises(ValueError, match="codes of dtype float32: must be integers; .*input_to_le"):
+        model.decode(np.full([1, 2, 2], -1.0, np.float32))
+    for wrong in (-1, model.quantizer.nr_embeddings):
+        with pytest.raises(ValueError, match=f"codes: {wrong} is not in 0 ... "):
+            model.decode(np.full([1, 2, 2], wrong))
+    with pytest.raises(ValueError, match="vq_vae has 6 codes, model 5 levels"):
+        prior = PixelCNN((2, 2, 1), nr_resnet=1, nr_filters=2, nr_output_filters=2, num_levels=5)
+        signatures(prior, model)
     with pytest.raises(ValueError, match="labels given"):
         model(random_values(1, 8, 8, 1), [1])
     with pytest.raises(ValueError, match="a VQ-VAE has no likelihood"):

@@ -13,7 +13,8 @@ from small import random_levels, random_run
 import train.demo
 from pixelcnn_tf.levels import input_to_levels, levels_to_input
 from train.config import saved as configuration
-from train.config.saved import DataDescription
+from train.config.presets import from_values
+from train.config.saved import DataDescription, Saved
 from train.data.load import load
 from train.errors import UserError
 from train.output.demo import canvas
@@ -153,8 +154,9 @@ def saved_image(folder, pixels, name="a.png"):
 
 
 def test_an_upload_becomes_one_of_the_runs_images(tmp_path):
-    def read(pixels, data):
-        return read_upload(saved_image(tmp_path, pixels), "a.png", data)
+    def read(pixels, data, **config):
+        saved = Saved(from_values({"dataset": "mnist", "config": "tiny"} | config), data, 1)
+        return read_upload(saved_image(tmp_path, pixels), "a.png", saved)
 
     same = random_levels(6, 4)
     levels, changes = read(same, GREY)
@@ -170,11 +172,15 @@ def test_an_upload_becomes_one_of_the_runs_images(tmp_path):
     assert changes == ["turned to grey", "resized from 8 x 12 pixels"]
     levels, changes = read(np.full([5, 5], 255, np.uint8), COLOURS)
     assert (levels == 8).all() and levels.shape == (5, 5, 3) and changes == ["rounded to 9 levels"]
+    # Quantised as the training images of such a run were, not rounded.
+    levels, changes = read(np.full([5, 5], 250, np.uint8), COLOURS, num_levels=9)
+    assert (levels == 250 * 9 // 256).all() and changes == ["quantised to 9 levels"]
     ghost = np.zeros([6, 4, 4], np.uint8)  # black, transparent: white
     assert (read(ghost, GREY)[0] == 255).all()
     wide = Image.fromarray(np.full([6, 4], 40_000, np.uint16))
     wide.save(tmp_path / "wide.png")
-    levels, changes = read_upload(str(tmp_path / "wide.png"), "wide.png", GREY)
+    saved = Saved(from_values({"dataset": "mnist", "config": "tiny"}), GREY, 1)
+    levels, changes = read_upload(str(tmp_path / "wide.png"), "wide.png", saved)
     assert (levels == 156).all() and changes == ["rounded to 256 levels"]
 
 

@@ -213,6 +213,20 @@ def test_classes_and_nested_folders(tmp_path):
         load(f"folder:{tmp_path}")
 
 
+def test_a_part_of_a_split_has_images_of_all_classes(tmp_path):
+    files = {f"train/{kind}/{i}.png": np.full_like(GREY, i) for kind in "abc" for i in range(40)}
+    write(tmp_path, files)
+    dataset = load(f"folder:{tmp_path}")  # without a test split
+    assert dataset.test.num_examples == 12 and len(set(dataset.test.labels)) == 3
+    parts = DataOptions(train_split="train[:50%]", eval_split="train[50%:]")
+    dataset = load(f"folder:{tmp_path}", options=parts)
+    found = set()
+    for split in (dataset.train, dataset.test):
+        assert np.bincount(split.labels).min() > 12 and split.num_examples == 60
+        found |= set(zip(split.labels, split.images[:, 0, 0, 0], strict=True))
+    assert len(found) == 120  # each image is in one of them
+
+
 def test_validation_folder(tmp_path):
     name = split_folder(tmp_path, {"a.png": RGB, "b.png": RGB})
     assert load(name).validation is None

@@ -65,7 +65,11 @@ def test_images_given_conditions_of_files(run, tmp_path):
     with np.load(tmp_path / "drawn.npz") as file:
         assert file["images"].shape == (4, 6, 5, 3) and file["conditions"].shape == (2, 6, 5, 1)
         one, other = file["conditions"].astype(int)
-        assert np.abs(one - other).max() <= 1
+        assert np.abs(one - other).max() <= 1 and "originals" not in file
+    whole = [*flags[:1], f"--condition_images={tmp_path}/files/1.png", "--num_completions=2"]
+    call(train.sample, *whole, f"--output={tmp_path}/whole")
+    with np.load(tmp_path / "whole.npz") as file:
+        np.testing.assert_array_equal(file["originals"], [colour])
     call(train.sample, f"--workdir={run}/run", "--num_samples=2", f"--output={tmp_path}/test")
     call(train.sample, f"--workdir={run}/run", "--complete=top", f"--output={tmp_path}/completed")
     Image.fromarray(colour[:5]).save(tmp_path / "files" / "3.png")

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from calls import call, refusal
+from PIL import Image
 from serving_stand_in import SessionModel
 from small import config_of, run_training
 
@@ -192,6 +193,10 @@ def test_a_vq_vae_that_is_gone_or_changed(runs, tmp_path):
     for images in (dataset, f"{tmp_path}/vq_vae/codes.npz"):
         text = refusal(train.score, prior, f"--images={images}")
         assert text.startswith(f"--images={images}: holds codes of a VQ-VAE with the fingerprint")
+    Image.fromarray(np.zeros([8, 8], np.uint8)).save(tmp_path / "a.png")
+    for images in ("digits:test", f"{tmp_path}/a.png"):
+        text = refusal(train.score, prior, f"--images={images}")
+        assert f"--images={images}: holds images, the run in" in text and "give codes:" in text
     shutil.rmtree(tmp_path / "vq_vae")
     gone = refusal(train.sample, prior)
     assert f"--dataset={dataset}: its VQ-VAE cannot be had" in gone

@@ -121,7 +121,7 @@ class Demo:
             raise UserError("uploads: the levels of this run are codes, which no picture has")
         name = os.path.basename(path)
         try:
-            levels, changes = read_upload(path, name, self.saved.data)
+            levels, changes = read_upload(path, name, self.saved)
         finally:
             if os.path.isfile(path):
                 os.remove(path)

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from train.config.saved import DataDescription
+from pixelcnn_tf.levels import quantize_levels
+from train.config.saved import Saved
 from train.data.image_file import read_image, resize
 from train.errors import UserError
 
@@ -10,14 +11,14 @@ MAX_PIXELS = 2**24  # of an uploaded image: 4,096 x 4,096
 LUMA = (0.299, 0.587, 0.114)  # of R, G, B (ITU-R BT.601)
 
 
-def read_upload(path: str, name: str, data: DataDescription) -> tuple[np.ndarray, list[str]]:
+def read_upload(path: str, name: str, saved: Saved) -> tuple[np.ndarray, list[str]]:
     """Reads an image and makes it one of a run's size, channels and levels: the middle of it,
     resized.
 
     Args:
       path: of the file.
       name: of the file, for messages.
-      data: what images the run has.
+      saved: the run's `config.json`. Images that it quantised are quantised as they were.
 
     Returns:
       `(levels, changes)`: uint8 or uint16 `[H, W, C]`, and what was done to the image, in words.
@@ -25,6 +26,8 @@ def read_upload(path: str, name: str, data: DataDescription) -> tuple[np.ndarray
     Raises:
       UserError: in one sentence that begins with the name, if it is no image that can be read.
     """
+    data = saved.data
+    quantised = saved.config.num_levels and not (saved.read and saved.read.values_are_levels)
     try:
         picture = read_image(path, "white", MAX_PIXELS)
     except UserError as error:
@@ -43,11 +46,14 @@ def read_upload(path: str, name: str, data: DataDescription) -> tuple[np.ndarray
         changes.append(f"resized from {levels.shape[1]} x {levels.shape[0]} pixels")
         levels = resize(levels, (height, width), picture.num_levels)
     if picture.num_levels != data.num_levels:
-        factor = (data.num_levels - 1) / (picture.num_levels - 1)
-        dtype = np.uint8 if data.num_levels <= 256 else np.uint16
-        levels = np.rint(levels * factor).astype(dtype)
-        if data.num_levels < picture.num_levels:
-            changes.append(f"rounded to {data.num_levels} levels")
+        fewer = data.num_levels < picture.num_levels
+        if quantised and fewer:
+            levels = quantize_levels(levels, picture.num_levels, data.num_levels)
+        else:
+            levels = np.rint(levels * ((data.num_levels - 1) / (picture.num_levels - 1)))
+        levels = levels.astype(np.uint8 if data.num_levels <= 256 else np.uint16)
+        if fewer:
+            changes.append(f"{'quantised' if quantised else 'rounded'} to {data.num_levels} levels")
     return levels, changes
 
 
