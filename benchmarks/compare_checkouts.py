@@ -10,7 +10,7 @@ measurement: the median, the range and the minimum of the seconds of both, their
 threads), and the ratio of the first to the second, above 1 where the second is faster. While other
 programs run, only the minima and the CPU seconds mean something.
 
-`training`: a step; `log_prob`: scores of a batch; `sampling`: one batch by the cached sampler, of
+`training`: a step; `log_prob`: scores of a batch; `sampling`: one image by the cached sampler, of
 which `first` is the first call, which traces; `operations`: the operations that the executor runs
 in a training step, counted once; `memory`: the peak (resident) after what was run before it.
 """
@@ -35,14 +35,13 @@ SIZES = {
     },
     "gated_pixelcnn": {
         "small": dict(nr_resnet=8, nr_filters=48, nr_output_filters=128),
-        "paper": dict(nr_resnet=20, nr_filters=128, nr_output_filters=1024),
+        "paper": dict(nr_resnet=20, nr_filters=384, nr_output_filters=1024),
     },
     "pixelcnn": {
         "small": dict(nr_resnet=10, nr_filters=48, nr_output_filters=128),
         "paper": dict(nr_resnet=15, nr_filters=128, nr_output_filters=1024),
     },
 }
-NOT_TIMED = ("operations", "memory")
 
 
 # In the process of a checkout.
@@ -197,7 +196,7 @@ def compare(title, processes, name, repeats):
     """Prints a row: one measurement of both, alternated."""
     first = [process.measure(name) for process in processes]
     if name == "memory":
-        return print(f"{title} memory: " + ", ".join(f"{value:.2f} GB" for value, *_ in first))
+        return print(f"{title} memory: " + ", ".join(f"{value:.2f} GiB" for value, *_ in first))
     if name == "operations":
         old, new = (value for value, *_ in first)
         ratio = sum(new.values()) / sum(old.values())

@@ -105,7 +105,7 @@ CACHED = ("gated_pixelcnn", "pixelcnn_pp")  # models with a cached sampler
 
 def write_data(task):
     """The images of a task as `.npz`: all for training, the first ones of the test split."""
-    path = os.path.join(FLAGS.runs, f"{task}.npz")
+    path = os.path.join(FLAGS.runs, f"{task}-{FLAGS.test_images}.npz")
     if not os.path.exists(path):
         dataset = load(task, FLAGS.data_dir)
         images = dataset.test.images[: FLAGS.test_images]
@@ -139,7 +139,9 @@ def train(task, model, dataset):
     if other:
         raise app.UsageError(f"{workdir}: a run of other settings ({', '.join(other)}); delete it")
     path = os.path.join(workdir, "metrics.jsonl")
-    if not (os.path.exists(path) and any("test/bits_per_dim" in row for row in read(path))):
+    tested = os.path.exists(path) and any("test/bits_per_dim" in row for row in read(path))
+    last = os.path.join(workdir, "checkpoints", f"step-{steps_of(task)}.index")
+    if not (tested and os.path.exists(last)):
         run("main", **values)
     return workdir
 
@@ -195,7 +197,9 @@ def measure(task, model_name, workdir):
     path = os.path.join(workdir, "result.json")
     if os.path.exists(path):
         with open(path) as file:
-            return json.load(file)
+            result = json.load(file)
+        if result["drawn"] or task not in FLAGS.sample:
+            return result
     _, _, model, step = load_run(workdir)  # the averaged weights
     rows = read(os.path.join(workdir, "metrics.jsonl"))
     tested = next(row for row in rows if row["step"] == step and "test/bits_per_dim" in row)

@@ -10,6 +10,7 @@ from the student's last step, for `train.pack`; the same command goes on where i
 step is a batch of the student's, cut into updates of `--update_size` images.
 """
 
+import json
 import os
 import shutil
 import time
@@ -21,9 +22,10 @@ from pixelcnn_tf import pretrained
 from pixelcnn_tf.levels import levels_to_input
 from train.config import saved as configuration
 from train.data.load import load_configured
+from train.files import write_json
 from train.training.evaluation import make_evaluate
 from train.training.trainer import Trainer, dtype_policy
-from train.workdir.claim import prepare_workdir
+from train.workdir.claim import claim
 from train.workdir.metrics import MetricsLog
 
 FLAGS = flags.FLAGS
@@ -39,6 +41,8 @@ flags.DEFINE_float("polyak_decay", 0.995, "decay of the averages, an update")
 flags.DEFINE_integer("checkpoint_every", 25, "steps between checkpoints")
 
 LR_FALLS_TO = 1 / 40
+SETTINGS = "distil.json"  # in the run's folder: the flags that it was begun with
+FIXED = ("student", "teachers", "shares", "steps", "update_size", "learning_rate", "polyak_decay")
 # Half of those of accelerator/run_there.py: standard deviations of each entry of a warp's matrix,
 # and of shift and bending in pixels, cut at twice that; the bending is that of 5x5 points.
 MATRIX, SHIFT, BEND, BEND_POINTS, CUT = 0.06, 0.5, 0.5, 5, 2.0
@@ -101,13 +105,13 @@ def make_update(trainer, teachers, shares):
     return update
 
 
-def refuse_changes(config):
-    """Raises ValueError if the run in `config.workdir` was begun with another schedule."""
-    begun = configuration.load(config.workdir).config
-    for name in ("max_steps", "learning_rate", "lr_decay", "polyak_decay"):
-        before, now = getattr(begun, name), getattr(config, name)
-        if before != now:
-            raise ValueError(f"{config.workdir} was begun with {name}={before}, now it is {now}")
+def refuse_changes(workdir, settings):
+    """Raises ValueError if the run in `workdir` was begun with other flags."""
+    with open(os.path.join(workdir, SETTINGS)) as file:
+        begun = json.load(file)
+    for name, now in settings.items():
+        if begun[name] != now:
+            raise ValueError(f"{workdir} was begun with --{name}={begun[name]}, now it is {now}")
 
 
 def main(_):
@@ -132,15 +136,26 @@ def main(_):
         max_steps=last,
     )
     dataset = load_configured(config)
-    prepare_workdir(config.workdir)
+    a_epoch = dataset.train.steps_per_epoch(size)
+    config = config.replace(max_epochs=-(-last // a_epoch))
+    with claim(config.workdir):
+        distil(config, dataset, shares, first_step, last)
+
+
+def distil(config, dataset, shares, first_step, last):
+    """Trains the run in `config.workdir`, or goes on with it."""
+    settings = {name: FLAGS[name].value for name in FIXED}
+    size, a_epoch = config.batch_size, dataset.train.steps_per_epoch(config.batch_size)
+    updates = size // FLAGS.update_size
     trainer = Trainer(config, dataset, tf.distribute.get_strategy())
     step = trainer.restore()
     if step is not None:
-        refuse_changes(config)
+        refuse_changes(config.workdir, settings)
     if step is None:
         step = first_step
         trainer.start_from(pretrained.load(FLAGS.student))
         configuration.save(config, dataset, size)
+        write_json(os.path.join(config.workdir, SETTINGS), settings)
         log = os.path.join(pretrained.folder_of(FLAGS.student), "metrics.jsonl")
         shutil.copy(log, config.workdir)
     log = MetricsLog(config.workdir, min(step, last - 1))  # the last row is written below
@@ -154,7 +169,6 @@ def main(_):
         model.set_weights(packed.get_weights())
         teachers.append(model)
     update = make_update(trainer, teachers, shares)
-    a_epoch = dataset.train.steps_per_epoch(size)
     print(f"{config.workdir}: steps {step} to {last}, {updates} updates each", flush=True)
     while step < last:
         for batch in dataset.train.epoch(step // a_epoch, size, config.seed, step % a_epoch):

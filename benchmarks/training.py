@@ -72,7 +72,7 @@ def make_trainer(size, batch_size, dtype, remat, jit_compile, devices):
 
 def run_steps(trainer, repeats):
     """Seconds of each of `repeats` training steps, after two that are not counted."""
-    batches = trainer.dataset.train.epoch(0, trainer.global_batch_size, seed=1)
+    batches = trainer.dataset.train.epoch(0, trainer.global_batch_size, seed=1).repeat()
     batches = iter(trainer.strategy.experimental_distribute_dataset(batches))
     for _ in range(2):
         trainer.train_steps(batches, 1).numpy()
@@ -144,7 +144,7 @@ def ratio(batch, repeats):
     }
     iterators, times = {}, {dtype: [] for dtype in trainers}
     for dtype, trainer in trainers.items():
-        iterators[dtype] = iter(trainer.dataset.train.epoch(0, batch, seed=1))
+        iterators[dtype] = iter(trainer.dataset.train.epoch(0, batch, seed=1).repeat())
         trainer.train_steps(iterators[dtype], 1).numpy()
     for _ in range(repeats):
         for dtype, trainer in trainers.items():
@@ -218,8 +218,12 @@ def profile(folder):
 def main():
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("--only", default="small,paper", help="sizes")
-    options.add_argument("--batch", type=int, default=0, help="default: 16, of paper 4")
-    options.add_argument("--steps", type=int, default=0, help="default: 10, of paper 3")
+    options.add_argument(
+        "--batch", type=int, default=0, help="default: 16, of paper 4 (--ratio: 8; --peers: 16)"
+    )
+    options.add_argument(
+        "--steps", type=int, default=0, help="default: 10, of paper 3 (--ratio, --peers: 7)"
+    )
     options.add_argument("--variants", default="float32,bfloat16,remat,bfloat16+remat,2 devices")
     options.add_argument("--ratio", action="store_true", help="only bfloat16 against float32")
     options.add_argument("--peers", action="store_true", help="only tfp's PixelCNN beside ours")
@@ -262,7 +266,7 @@ def main():
             print(
                 f"| {size} | {batch} | {variant} | {row['step']:.2f} s "
                 f"({row['spread'][0]:.2f} to {row['spread'][1]:.2f}) | {batch / row['step']:.1f} | "
-                f"{row['peak']:.2f} GB | {row['flops'] / row['step'] / 1e9:.0f} | "
+                f"{row['peak']:.2f} GiB | {row['flops'] / row['step'] / 1e9:.0f} | "
                 f"{batch / row['evaluation']:.1f} |",
                 flush=True,
             )

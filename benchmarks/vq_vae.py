@@ -67,14 +67,16 @@ def train_priors():
 
 
 def write_folder():
-    """The images of CIFAR-10 as PNG files of 64x64, bicubic."""
+    """The images of CIFAR-10 as PNG of 64x64, bicubic, in a folder that is whole or missing."""
     dataset = load("cifar10", FLAGS.data_dir)
+    unfinished = FLAGS.folder + ".unfinished"
     for name, split in (("train", dataset.train), ("test", dataset.test)):
-        folder = os.path.join(FLAGS.folder, name)
+        folder = os.path.join(unfinished, name)
         os.makedirs(folder, exist_ok=True)
         for number, image in enumerate(split.images):
             large = Image.fromarray(image).resize((SIDE, SIDE), Image.Resampling.BICUBIC)
             large.save(os.path.join(folder, f"{number:05d}.png"))
+    os.rename(unfinished, FLAGS.folder)
 
 
 def train_on_folder():

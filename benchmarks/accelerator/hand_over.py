@@ -24,8 +24,9 @@ from absl import flags as absl_flags
 from train.config import flags
 from train.config import saved as configuration
 from train.main import count_steps, start_weights
+from train.output.grid import write_npz
 from train.quiet import start_tensorflow
-from train.workdir.claim import prepare_workdir
+from train.workdir.claim import claim
 
 SCORED_AT_ONCE = 500  # images
 
@@ -108,22 +109,23 @@ def begin_with(trainer, arrays):
     trainer.average.start()
 
 
-def save(path, **arrays):
-    np.savez_compressed(path + ".npz", **arrays)
-
-
 def shared(folder, **arrays):
     """Writes arrays beside the folder, under a name made of what is in them, for several runs."""
     digest = hashlib.sha256(b"".join(array.tobytes() for array in arrays.values())).hexdigest()
-    name = f"{'-'.join(arrays)}-{digest[:12]}"
+    name = f"{'-'.join(arrays)}-{digest[:12]}.npz"
     path = os.path.join(os.path.dirname(os.path.abspath(folder)), name)
-    if not os.path.exists(path + ".npz"):
-        save(path, **arrays)
-    return name + ".npz"
+    if not os.path.exists(path):
+        write_npz(path, **arrays)
+    return name
 
 
 def main(_):
     config = flags.to_config()
+    with claim(config.workdir):
+        hand_over(config)
+
+
+def hand_over(config):
     start_tensorflow()
     import tensorflow as tf
 
@@ -133,8 +135,13 @@ def main(_):
 
     folder = absl_flags.FLAGS.to
     os.makedirs(folder)
-    prepare_workdir(config.workdir)
     dataset = load_configured(config)
+    saved = configuration.find(config.workdir)
+    if saved is not None:
+        configuration.refuse_another(saved, config)
+        configuration.refuse_other_data(saved, config, dataset)
+        configuration.refuse_data_read_otherwise(saved, config, dataset)
+        configuration.refuse_another_batch(saved, config, 1)
     marked = absl_flags.FLAGS.marked_warps
     if marked and config.batch_size % 2:
         raise ValueError(f"--batch_size={config.batch_size}: must be even with --marked_warps")
@@ -148,9 +155,13 @@ def main(_):
         )
     if config.class_conditional or config.condition or trainer.model.state:
         raise ValueError("only a model of images alone")
+    if config.binarize or not trainer.model.likelihood.has_log_prob:
+        raise ValueError("neither --binarize nor --energy_distance is handed over")
     if trainer.loss_scale is not None:
         raise ValueError(f"--dtype={config.dtype}: its loss scale is not handed over")
     first = trainer.restore()
+    if first is not None and absl_flags.FLAGS.weights:
+        raise ValueError(f"--weights: the run in {config.workdir} has its own, of step {first}")
     if first is None:
         first = 0
         if absl_flags.FLAGS.weights:
@@ -198,8 +209,8 @@ def main(_):
             "first_moments": [m for m, _ in moments],
             "second_moments": [v for _, v in moments],
         }
-    save(
-        os.path.join(folder, "state"),
+    write_npz(
+        os.path.join(folder, "state.npz"),
         rates=rates,
         epsilons=epsilons,
         **{

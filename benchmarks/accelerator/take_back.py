@@ -17,7 +17,7 @@ from train.config import flags
 from train.config import saved as configuration
 from train.config.models import make_model
 from train.quiet import start_tensorflow
-from train.workdir.claim import prepare_workdir
+from train.workdir.claim import claim
 
 absl_flags.DEFINE_bool(
     "goes_on", False, "the results count their steps from the run's present one (--weights there)"
@@ -53,6 +53,11 @@ def without_classes(arrays, config, dataset):
 
 def main(_):
     config = flags.to_config()
+    with claim(config.workdir):
+        take_back(config)
+
+
+def take_back(config):
     start_tensorflow()
     import tensorflow as tf
 
@@ -65,6 +70,13 @@ def main(_):
     with open(os.path.join(results, "rows.jsonl")) as file:
         rows = [json.loads(line) for line in file]
     dataset = load_configured(config)
+    saved = configuration.find(config.workdir)
+    if saved is not None:
+        if not absl_flags.FLAGS.goes_on:  # a further part may have other rates and dropout
+            configuration.refuse_another(saved, config)
+        configuration.refuse_other_data(saved, config, dataset)
+        configuration.refuse_data_read_otherwise(saved, config, dataset)
+        configuration.refuse_another_batch(saved, config, 1)
     trainer = Trainer(config, dataset, tf.distribute.get_strategy())
     first = trainer.restore() or 0
     offset = first if absl_flags.FLAGS.goes_on else 0
@@ -89,7 +101,6 @@ def main(_):
             variable.assign(array)
     trainer.optimizer.iterations.assign(step)
 
-    prepare_workdir(config.workdir)
     configuration.save(config, dataset, trainer.global_batch_size)
     log = MetricsLog(config.workdir, first)
     likelihood, scored = trainer.model.likelihood, dataset.scored
