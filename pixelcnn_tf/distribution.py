@@ -10,12 +10,30 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from pixelcnn_tf import sampling
-from pixelcnn_tf.levels import input_to_levels, levels_to_input
+from pixelcnn_tf.levels import (
+    input_to_levels,
+    level_values,
+    levels_to_input,
+    require_levels,
+    round_to_level,
+)
 from pixelcnn_tf.models.base import AutoregressiveModel
 from pixelcnn_tf.random import Seed, example_seeds
 
 tfd = tfp.distributions
 IMAGES = ("levels", "values")
+
+
+def _holds_levels(dtype, images, num_levels):
+    """Whether every level, or its value, comes back from this dtype."""
+    if dtype.is_integer:
+        return num_levels - 1 <= dtype.max
+    levels = tf.range(num_levels)
+    if images == "values":
+        held = input_to_levels(tf.cast(level_values(num_levels), dtype), num_levels)
+    else:
+        held = tf.cast(tf.cast(levels, dtype), tf.int32)
+    return bool(tf.reduce_all(held == levels))
 
 
 class PixelCNNDistribution(tfd.Distribution):
@@ -68,7 +86,7 @@ class PixelCNNDistribution(tfd.Distribution):
             raise ValueError(f"images={images!r}: must be one of {', '.join(IMAGES)}")
         if not dtype.is_floating and (images == "values" or not dtype.is_integer):
             raise ValueError(f"dtype={dtype.name}: must be floats, or integers for levels")
-        if model.num_levels - 1 > dtype.max:
+        if not _holds_levels(dtype, images, model.num_levels):
             raise ValueError(f"dtype={dtype.name}: too small for {model.num_levels} levels")
         self._model = model
         self._images = images
@@ -110,6 +128,11 @@ class PixelCNNDistribution(tfd.Distribution):
         if self._model.num_conditions is None:
             raise ValueError("conditional_input given, but the model has no conditions")
         given = tf.convert_to_tensor(given)
+        classes = self._model.spatial_channels is None and self._model.condition is None
+        if not classes and not given.dtype.is_floating:
+            raise ValueError(
+                f"conditional_input of dtype {given.dtype.name}: maps and vectors must be floats"
+            )
         given = tf.cast(given, tf.float32 if self._conditional_shape else tf.int32)
         rank = len(self._conditional_shape)
         if given.shape.rank < rank or tuple(given.shape[given.shape.rank - rank :]) != (
@@ -181,7 +204,10 @@ class PixelCNNDistribution(tfd.Distribution):
     ):
         conditions = self._chosen(conditional_input)
         if self._images == "levels":
+            value = require_levels(value, self._model.num_levels)
             value = levels_to_input(value, self._model.num_levels)
+        elif value.dtype.size < tf.float32.size:  # it cannot hold the values themselves
+            value = round_to_level(tf.cast(value, tf.float32), self._model.num_levels)
         shape, event = tf.shape(value)[:-3], list(self._model.image_shape)
         if value.shape.rank is not None and not value.shape[-3:].is_compatible_with(event):
             raise ValueError(f"value of shape {value.shape}: must be [..., {str(event)[1:-1]}]")

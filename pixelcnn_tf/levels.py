@@ -11,7 +11,8 @@ import numbers
 import numpy as np
 import tensorflow as tf
 
-NOT_QUITE_WHOLE = 0.01  # of float levels: what arithmetic in float32 leaves at most
+# What arithmetic leaves at most of float levels that are whole: in float32, in half precision.
+NOT_QUITE_WHOLE, NOT_QUITE_WHOLE_IN_HALF = 0.01, 0.25
 MAX_NUM_LEVELS = 65536  # 16-bit images; beyond it float32 cannot tell neighbours apart
 
 
@@ -74,26 +75,43 @@ def levels_to_input(levels: np.ndarray | tf.Tensor, num_levels: int = 256) -> tf
     Floats are rounded, as levels that were computed are not quite whole.
 
     Raises:
-      ValueError: when executing eagerly, for floats that are no levels, as values in [0, 1] are
-        none, and for levels out of range.
+      ValueError: when executing eagerly, as `require_levels`. In a graph nothing is looked at.
     """
     levels = tf.convert_to_tensor(levels)
-    whole = tf.round(levels) if levels.dtype.is_floating else levels
     if tf.executing_eagerly():
-        _refuse_no_levels(levels, whole, num_levels)
-    return tf.gather(tf.constant(level_values(num_levels)), tf.cast(whole, tf.int32))
+        require_levels(levels, num_levels)
+    levels = tf.round(levels) if levels.dtype.is_floating else levels
+    return tf.gather(tf.constant(level_values(num_levels)), tf.cast(levels, tf.int32))
 
 
-def _refuse_no_levels(levels, whole, num_levels):
-    allowed = f"levels must be whole numbers, 0 to {num_levels - 1}"
+def _are_levels(levels, num_levels):
+    """For each of `levels` whether it is one (NaN is none)."""
+    whole = tf.round(levels) if levels.dtype.is_floating else levels
+    right = tf.cast(whole, tf.float64) < num_levels
+    right &= tf.cast(whole, tf.float64) >= 0
     if levels.dtype.is_floating:
-        wrong = tf.boolean_mask(levels, ~(tf.abs(levels - whole) <= NOT_QUITE_WHOLE))  # NaN too
-        if len(wrong):
-            raise ValueError(f"levels: {float(wrong[0]):g} is none; {allowed}")
-    whole = tf.cast(whole, tf.int64)
-    wrong = tf.boolean_mask(whole, (whole < 0) | (whole >= num_levels))
-    if len(wrong):
-        raise ValueError(f"levels: {wrong[0].numpy()} is none; {allowed}")
+        half = levels.dtype.size < tf.float32.size
+        right &= tf.abs(levels - whole) <= (NOT_QUITE_WHOLE_IN_HALF if half else NOT_QUITE_WHOLE)
+    return right
+
+
+def require_levels(levels: np.ndarray | tf.Tensor, num_levels: int) -> tf.Tensor:
+    """Returns `levels` as a tensor.
+
+    Raises:
+      ValueError: when executing eagerly, for what is no level 0 ... num_levels - 1.
+      InvalidArgumentError: inside a `tf.function`, when it runs, likewise.
+    """
+    levels = tf.convert_to_tensor(levels)
+    right, allowed = _are_levels(levels, num_levels), f"whole numbers, 0 to {num_levels - 1}"
+    if not tf.executing_eagerly():
+        message = f"levels: must be {allowed}"
+        with tf.control_dependencies([tf.debugging.Assert(tf.reduce_all(right), [message])]):
+            return tf.identity(levels)
+    if not tf.reduce_all(right):
+        wrong = levels.numpy()[~right.numpy()].ravel()[0]
+        raise ValueError(f"levels: {float(wrong):g} is none; levels must be {allowed}")
+    return levels
 
 
 def refuse_other_range(values: tf.Tensor, what: str) -> None:

@@ -7,7 +7,7 @@ are a SUM over the batch by default: the epsilon of `OfficialAdam` refers to it.
 import keras
 import tensorflow as tf
 
-from pixelcnn_tf.levels import check_num_levels, levels_to_input
+from pixelcnn_tf.levels import check_num_levels, levels_to_input, require_levels
 from pixelcnn_tf.likelihoods.base import Likelihood
 from pixelcnn_tf.likelihoods.categorical import Categorical
 from pixelcnn_tf.likelihoods.discretized_mix_logistic import (
@@ -69,7 +69,8 @@ class PixelLoss(keras.losses.Loss):
 
     def call(self, y_true, y_pred):
         if self.targets == "levels":
-            y_true = tf.cast(levels_to_input(y_true, self.num_levels), self.dtype)
+            levels = require_levels(y_true, self.num_levels)
+            y_true = tf.cast(levels_to_input(levels, self.num_levels), self.dtype)
         return self.image_loss(y_true, y_pred)
 
     def image_loss(self, images: tf.Tensor, parameters: tf.Tensor) -> tf.Tensor:

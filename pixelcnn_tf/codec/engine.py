@@ -13,7 +13,7 @@ from pixelcnn_tf.codec.coder import Decoder, Encoder
 from pixelcnn_tf.codec.container import DIGEST_BYTES, NOT_THE_SAME, Chunk, CodecError, Header
 from pixelcnn_tf.codec.mixture import MixturePixels
 from pixelcnn_tf.codec.tree import Walk, depth, turns
-from pixelcnn_tf.codec.twin import fingerprint, twin, uncertainty
+from pixelcnn_tf.codec.twin import fingerprint, full_float32, twin, uncertainty
 from pixelcnn_tf.levels import level_values
 from pixelcnn_tf.likelihoods.categorical import Categorical
 from pixelcnn_tf.likelihoods.discretized_mix_logistic import DiscretizedMixLogistic
@@ -90,7 +90,8 @@ class Engine:
             model = (self.rough if rough else self.twin).at_size(*images.shape[1:3])
             self.passes[key] = tf.function(model, autograph=False, reduce_retracing=True)
         labels = None if labels is None else tf.constant(labels)
-        return self.passes[key](tf.constant(images), labels).numpy().astype(np.float64)
+        with full_float32():
+            return self.passes[key](tf.constant(images), labels).numpy().astype(np.float64)
 
     def uncertainty(self, images, labels) -> float:
         """See `twin.uncertainty`."""

@@ -105,16 +105,20 @@ class Codec:
                 f"{self.engine.header.fingerprint.hex()})"
             )
 
-    def count(self, file: BinaryIO) -> int:
-        """How many images a file holds; goes back to its beginning. Nothing is decoded.
+    def sizes(self, file: BinaryIO) -> dict[tuple[int, int], int]:
+        """How many images of which `(height, width)` a file holds; goes back to its beginning.
+        Nothing is decoded.
 
         Raises:
           CodecError: if the file is foreign, cut, altered, or of other weights.
         """
         self._header(file)
-        number = sum(chunk.count for chunk in container.read_chunks(file))
+        sizes = {}
+        for chunk in container.read_chunks(file):
+            size = chunk.height, chunk.width
+            sizes[size] = sizes.get(size, 0) + chunk.count
         file.seek(0)
-        return number
+        return sizes
 
     def read(
         self,

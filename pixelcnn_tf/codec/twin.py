@@ -5,9 +5,11 @@ that sums in another order finds the same integers as the encoder nearly always;
 the few other cases.
 """
 
+import contextlib
 import hashlib
 import json
 import math
+from collections.abc import Iterator
 
 import numpy as np
 import tensorflow as tf
@@ -23,6 +25,17 @@ SAFETY = 32.0
 ASTRAY = 100.0
 LEAST_UNCERTAINTY = 2e-14
 UNKNOWN_UNCERTAINTY = 1e-9  # where float32 overflows and tells nothing
+
+
+@contextlib.contextmanager
+def full_float32() -> Iterator[None]:
+    """Within it, no GPU multiplies float32 with fewer bits than that (TF32), as by default."""
+    before = tf.config.experimental.tensor_float_32_execution_enabled()
+    tf.config.experimental.enable_tensor_float_32_execution(False)
+    try:
+        yield
+    finally:
+        tf.config.experimental.enable_tensor_float_32_execution(before)
 
 
 def twin(model, dtype: str):

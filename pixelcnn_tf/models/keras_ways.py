@@ -172,12 +172,13 @@ class KerasWays:
         super().export(filepath, *args, input_signature=input_signature, **kwargs)
 
     def input_signature(self) -> list:
-        """What the model takes, as `keras.InputSpec`s: images, and the condition if it has one."""
-        signature = [keras.InputSpec(shape=(None, *self.image_shape), dtype=self.input_dtype)]
+        """What the model takes, as `keras.InputSpec`s: images, and the condition if it has one. In
+        mixed precision float32: half precision does not hold all levels."""
+        signature = [keras.InputSpec(shape=(None, *self.image_shape), dtype=self.variable_dtype)]
         place = self.image_shape[:2] if self.spatial_channels is not None else ()
         if place or self.condition is not None:
             shape = (None, *place, self.num_conditions)
-            signature.append(keras.InputSpec(shape=shape, dtype=self.input_dtype))
+            signature.append(keras.InputSpec(shape=shape, dtype=self.variable_dtype))
         elif self.num_classes is not None:
             signature.append(keras.InputSpec(shape=(None,), dtype="int32"))
         return signature

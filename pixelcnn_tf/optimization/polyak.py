@@ -22,7 +22,8 @@ class PolyakAverage:
 
     Args:
       model: the model that is trained.
-      averaged_model: another of the same configuration; its variables are overwritten.
+      averaged_model: another of the same configuration; its variables are overwritten. So are, at
+        once, those of its `encoder`, if that is not the same object.
       polyak_decay: weight of the past, 0 <= polyak_decay < 1.
 
     Raises:
@@ -43,6 +44,9 @@ class PolyakAverage:
             if shadow.shape != variable.shape:
                 raise ValueError(f"{variable.name}: {variable.shape} against {shadow.shape}")
         self.polyak_decay = require_share("polyak_decay", polyak_decay)
+        encoders = [getattr(each, "encoder", None) for each in (averaged_model, model)]
+        if encoders[0] is not encoders[1]:
+            encoders[0].set_weights(encoders[1].get_weights())
 
     def start(self) -> None:
         """Copies the model's current values into the average."""

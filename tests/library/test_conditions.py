@@ -7,7 +7,7 @@ import tensorflow as tf
 from PIL import Image
 from small import SMALLEST, OneStage, random_levels, small_encoder, with_encoder
 
-from pixelcnn_tf import GatedPixelCNN
+from pixelcnn_tf import GatedPixelCNN, PolyakAverage
 from pixelcnn_tf.codec import Codec
 from pixelcnn_tf.conditions import Embedding, MapCondition
 from pixelcnn_tf.levels import input_to_levels, levels_to_input
@@ -38,6 +38,14 @@ def test_small_is_the_mean_of_the_pixels(factor):
     found = levels_of(f"small:{factor}", levels[:, :7, :11])
     edge = levels[:, 8 - factor : 7, :factor].mean(axis=(1, 2))
     assert np.abs(found[:, -1, 0] - edge).max() <= 0.51
+
+
+def test_the_average_has_the_encoder_of_the_model():
+    model = GatedPixelCNN(**GATED, **with_encoder(image_shape=(6, 5, 3), condition="vector"))
+    averaged = GatedPixelCNN.from_config(model.get_config())  # an encoder anew, with other weights
+    PolyakAverage(model, averaged).start()
+    images = levels_to_input(random_levels(2, 6, 5, 3))
+    np.testing.assert_array_equal(averaged.log_prob(images), model.log_prob(images))
 
 
 def test_conditions_of_another_kind_are_refused():

@@ -138,6 +138,21 @@ def test_maps_as_conditions():
     distribution = PixelCNNDistribution(model, conditional_input=maps)
     assert distribution.batch_shape == [3]
     assert distribution.log_prob(tf.zeros([2, 2, 1])).shape == [3]
+    with pytest.raises(ValueError, match="conditional_input of dtype int64: maps and vectors must"):
+        PixelCNNDistribution(model, conditional_input=np.ones([3, 2, 2, 2], int))
+
+
+def test_half_precision_must_hold_the_levels(rgb):
+    arguments = dict(nr_resnet=1, nr_filters=2, nr_output_filters=2)
+    with pytest.raises(ValueError, match="dtype=bfloat16: too small for 512 levels"):
+        PixelCNNDistribution(
+            GatedPixelCNN((2, 2, 1), num_levels=512, **arguments), dtype="bfloat16"
+        )
+    images = PixelCNNDistribution(rgb).sample(2, seed=1)
+    values = PixelCNNDistribution(rgb, images="values", dtype=tf.bfloat16)
+    half = tf.cast(levels_to_input(images), tf.bfloat16)  # off by up to a quarter of a bin
+    expected = PixelCNNDistribution(rgb).log_prob(images)
+    np.testing.assert_array_equal(values.log_prob(half), expected)
 
 
 def test_sample_around_it(rgb):

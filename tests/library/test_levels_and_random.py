@@ -2,7 +2,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pixelcnn_tf.levels import input_to_levels, level_values, levels_to_input, round_to_level
+from pixelcnn_tf.levels import (
+    input_to_levels,
+    level_values,
+    levels_to_input,
+    require_levels,
+    round_to_level,
+)
 from pixelcnn_tf.likelihoods.categorical import Categorical
 from pixelcnn_tf.likelihoods.discretized_mix_logistic import discretized_mix_logistic_loss
 from pixelcnn_tf.likelihoods.energy import energy_distance
@@ -62,11 +68,21 @@ def test_levels_that_were_computed_are_not_quite_whole():
         (np.array([3, 256]), "256 is none"),
         (np.array([-1], np.int8), "-1 is none"),
         (np.array([-1.0, 1.0]), "-1 is none"),
+        (256, "256 is none"),
     ],
 )
 def test_what_is_no_level_is_refused(levels, message):
     with pytest.raises(ValueError, match=f"levels: {message}"):
         levels_to_input(levels)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="whole numbers, 0 to 255"):
+        tf.function(lambda: require_levels(levels, 256))()
+
+
+def test_single_levels_and_those_in_half_precision():
+    assert levels_to_input(255) == 1.0 and round_to_level(tf.constant(0.999)) == 1.0
+    values = tf.cast(levels_to_input(np.arange(256)), tf.float16)
+    computed = (values + 1) * 127.5  # not whole by up to an eighth
+    np.testing.assert_array_equal(levels_to_input(computed), levels_to_input(np.arange(256)))
 
 
 def test_integers_are_no_values():

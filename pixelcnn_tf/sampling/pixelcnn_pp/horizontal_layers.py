@@ -184,5 +184,5 @@ class EnergyHeadLayer(IncrementalLayer):
         return {}
 
     def pixel(self, run, x, a):
-        noise = tf.cast(2.0 * run.uniforms - 1.0, x.raw.dtype)
+        noise = tf.cast(2.0 * run.uniforms - 1.0, self.layer.compute_dtype)
         return self.layer(x.raw[:, None, None, :], noise=noise[None, :, None, None, :])

@@ -42,7 +42,7 @@ def test_what_went_in_comes_out(codec, data, images):
     np.testing.assert_array_equal(part.images, images)
     assert part.images.dtype == np.uint8 and part.labels is None
     assert part.names == ["a.png", "b", "ä/c"]
-    assert codec.count(io.BytesIO(data)) == 3
+    assert codec.sizes(io.BytesIO(data)) == {images.shape[1:3]: 3}
 
 
 def test_every_cut_is_noticed(codec, data):
@@ -56,14 +56,14 @@ def test_every_cut_is_noticed(codec, data):
 
 
 def test_every_altered_byte_is_noticed(codec, data):
-    """Before anything is decoded: `count` looks at the whole file."""
+    """Before anything is decoded: `sizes` looks at the whole file."""
     kinds = set()
     for place in range(len(data)):
         for change in (1, 128, 255):
             altered = bytearray(data)
             altered[place] ^= change
             with pytest.raises(CodecError) as error:
-                codec.count(io.BytesIO(bytes(altered)))
+                codec.sizes(io.BytesIO(bytes(altered)))
             kinds.add(str(error.value).split()[0])
     assert kinds == {"foreign:", "format", "truncated:", "altered:"}
 
@@ -74,7 +74,7 @@ def test_a_length_beyond_memory(codec, data, tmp_path):
     path = tmp_path / "x"
     path.write_bytes(data[: header + 1] + container.varint(2**62) + data[header + 2 :])
     with open(path, "rb") as file, pytest.raises(CodecError, match="^truncated: "):
-        codec.count(file)
+        codec.sizes(file)
 
 
 def test_pixels_that_differ_are_not_given_out(codec, images):

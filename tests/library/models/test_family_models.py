@@ -532,6 +532,7 @@ def test_codes_do_not_depend_on_the_precision():
     model.embedding.call = lambda codes: seen.append(codes) or lookup(codes)
     model(levels_to_input(codes, 512))
     np.testing.assert_array_equal(seen[0], codes)
+    assert model.input_signature()[0].dtype == "float32"  # of an exported model, too
 
 
 def test_conditions_do_not_depend_on_the_precision():
