@@ -52,7 +52,10 @@ def main(_) -> None:
     codec, _ = load_codec(FLAGS.workdir, FLAGS.averaged)
     begin = time.monotonic()
     with decompressing(FLAGS.input), open(FLAGS.input, "rb") as file:
-        count = codec.count(file)
+        sizes = codec.sizes(file)
+        if len(sizes) > 1 and output.endswith(".npz"):
+            raise UserError(f"--output={FLAGS.output}: the images differ in size; give a folder")
+        count = sum(sizes.values())
         counter = Counter(("decoded", "images"), count, sys.stderr)
         try:
             options = dict(jit_compile=FLAGS.jit_compile, progress=counter.advance)

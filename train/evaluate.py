@@ -83,6 +83,8 @@ def main(_) -> None:
         rows.append((f"{name} weights", scores[metric]))
     if averaged.likelihood.has_log_prob:
         print(table(dataset, rows))
+    elif dataset.note:
+        print(f"note: {dataset.note}")
 
 
 if __name__ == "__main__":

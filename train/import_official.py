@@ -15,6 +15,7 @@ from train.quiet import start_tensorflow
 from train.workdir.claim import claim
 
 FLAGS = flags.FLAGS
+OFFICIAL_LEVELS = 256  # of its data sets; its loss has their bins (official `nn.py`)
 
 
 def define() -> None:
@@ -98,7 +99,7 @@ def import_checkpoint(
         energy_distance=model.energy_distance,
         batch_size=batch_size,
     )
-    data = configuration.DataDescription(model.image_shape, 256, model.num_classes)
+    data = configuration.DataDescription(model.image_shape, OFFICIAL_LEVELS, model.num_classes)
     configuration.refuse_images_of_another_kind(
         data, config, describe(dataset), f"--checkpoint={path}: a model of"
     )
@@ -132,6 +133,13 @@ def export_checkpoint(workdir: str, path: str, batch_size: int, nr_gpu: int) -> 
     config, description, *_ = configuration.load(workdir)
     if config.model != Config.model:
         raise UserError(f"--workdir={workdir}: --model={config.model} has no official form")
+    if config.condition:
+        raise UserError(f"--workdir={workdir}: --condition={config.condition} has no official form")
+    if description.num_levels != OFFICIAL_LEVELS:
+        raise UserError(
+            f"--workdir={workdir}: has {description.num_levels} levels; the official program knows "
+            f"{OFFICIAL_LEVELS} alone, and would score by other bins"
+        )
     model, averaged = make_model(config, description), make_model(config, description)
     optimizer = OfficialAdam()
     optimizer.build(model.trainable_variables)

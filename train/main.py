@@ -136,6 +136,7 @@ def _train_under(strategy, workers, config, saved):
     from train.training.trainer import Trainer
     from train.workdir.codes import load_vq_vae, prepare_codes
     from train.workdir.embedding import keep_embedding
+    from train.workdir.metrics import set_aside
 
     say = functools.partial(print, flush=True) if workers.is_chief else lambda text: None
     vq_vae = load_vq_vae(config)
@@ -170,6 +171,11 @@ def _train_under(strategy, workers, config, saved):
     step = trainer.restore()
     if step is None:
         step = 0
+        if workers.is_chief and (before := set_aside(config.workdir)):
+            say(
+                f"warning: {config.workdir}/checkpoints holds none, so the run begins anew; its "
+                f"log until now is {before}"
+            )
         start_weights(trainer, say)
     if workers.is_chief:
         fingerprint = keep_embedding(trainer.embedding, config)

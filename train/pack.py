@@ -97,11 +97,13 @@ def main(_) -> None:
             evaluate = make_evaluate(model, make_strategy("one_device", 0))
             card["scores"] = {}
             for split, dataset in datasets.items():
-                say(f"scoring the {dataset.test.num_examples:,} images of {split} ...")
+                note = f" ({dataset.note})" if dataset.note else ""
+                say(f"scoring the {dataset.test.num_examples:,} images of {split}{note} ...")
                 loss, scores = evaluate(dataset.test, config.batch_size)
                 unit = {"nats": loss} if model.likelihood.has_log_prob else {}
                 count = {"images": dataset.test.num_examples}
-                card["scores"][split] = count | unit | scores
+                note = {"note": dataset.note} if dataset.note else {}
+                card["scores"][split] = count | unit | scores | note
                 say(", ".join(f"{name} {value:.6g}" for name, value in (unit | scores).items()))
             write_card(folder, card)
             os.rename(folder, output)

@@ -105,6 +105,9 @@ def check_flags() -> None:
         raise UserError(f"--interpolate={FLAGS.interpolate}: must be two images, a.png,b.png")
     if FLAGS.steps < 2:
         raise UserError(f"--steps={FLAGS.steps}: must be at least 2")
+    for name, other in (("num_samples", "interpolate"), ("num_completions", "like")):
+        if FLAGS[name].present and FLAGS[other].value:
+            raise UserError(f"--{name}={FLAGS[name].value}: has no meaning with --{other}")
     if FLAGS["steps"].present and not FLAGS.interpolate:
         raise UserError(f"--steps={FLAGS.steps}: is for --interpolate")
     if FLAGS.complete and (FLAGS.height or FLAGS.width):
@@ -114,6 +117,13 @@ def check_flags() -> None:
 def _ends():
     """The two images of `--interpolate`, as they are named."""
     return [part for part in FLAGS.interpolate.split(",") if part]
+
+
+def _sources():
+    """What the images of the flags are, whole, where the name of the files is short."""
+    named = [*filter(None, [FLAGS.condition_images, FLAGS.like]), *_ends()]
+    paths = [os.path.abspath(each) if os.path.exists(each) else each for each in named]
+    return f", given {' and '.join(paths)}" if paths else ""
 
 
 def _short(path):
@@ -219,6 +229,11 @@ def _check_condition(model):
                 f"--{name}={value}: is for a run with --condition=embedding:..., this one has "
                 f"--condition={model.condition.name}"
             )
+    if FLAGS["num_completions"].present and model.condition is None and not FLAGS.complete:
+        raise UserError(
+            f"--num_completions={FLAGS.num_completions}: is for --complete, and for runs with a "
+            "--condition"
+        )
     if model.condition is not None and not named and (FLAGS.height or FLAGS.width):
         raise UserError("--height, --width: need --condition_images of that size")
 
@@ -248,7 +263,7 @@ def main(_) -> None:
         labels = np.broadcast_to(np.int32(FLAGS.label), [FLAGS.num_samples])
     name = default_name(step)
     path = choose_path(FLAGS.output, write_to(FLAGS.workdir), name)
-    request = f"{name} of {FLAGS.workdir}"
+    request = f"{name} of {FLAGS.workdir}{_sources()}"
     with writing(path):
         make_writable_folder(os.path.dirname(path))
     tell_of_another_request(path, request)

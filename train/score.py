@@ -18,6 +18,8 @@ from train.files import make_writable_folder
 from train.quiet import start_tensorflow
 
 FLAGS = flags.FLAGS
+# Flags that make another table -> how they show in its default name.
+IN_NAME = {"num_images": "n{}", "label": "label{}", "alpha": "{}", "averaged": "raw"}
 QUANTILES = (0, 5, 25, 50, 75, 95, 100)  # per cent
 SOURCE = (
     "a folder (with all below it), an image file, an .npz with images, x_test or x_train, or a "
@@ -99,13 +101,24 @@ def _refuse_unwritable(flag, path):
             pass
 
 
-def check_outputs(images) -> None:
+def _refuse_among(flag, path, sources):
+    """Raises UserError if a picture at `path` would lie among the images, or be one of them."""
+    path = os.path.realpath(path)
+    for images in sources:
+        named = os.path.realpath(os.path.expanduser(images.flag.partition("=")[2]))
+        if path == named or (os.path.isdir(named) and path.startswith(named + os.sep)):
+            raise UserError(f"{flag}: the histogram would lie among the images; use another")
+
+
+def check_outputs(sources) -> None:
     """Makes the folder of the maps. Raises UserError for an output that cannot be written, before
     the work.
 
     Args:
-      images: `train.data.images.Images`, which no map may overwrite.
+      sources: several `train.data.images.Images`, which no picture may overwrite; the maps are of
+        the first.
     """
+    images = sources[0]
     from train.output.pictures import picture_endings
 
     if FLAGS.output:
@@ -115,6 +128,9 @@ def check_outputs(images) -> None:
         if os.path.splitext(FLAGS.histogram)[1].removeprefix(".").lower() not in endings:
             raise UserError(f"{flag}: must end in one of .{', .'.join(endings)}")
         _refuse_unwritable(flag, FLAGS.histogram)
+        _refuse_among(flag, FLAGS.histogram, sources)
+    elif FLAGS.reference and FLAGS.output:
+        _refuse_among(f"--output={FLAGS.output}", _histogram_beside(FLAGS.output), sources)
     if not FLAGS.maps:
         return
     flag = f"--maps={FLAGS.maps}"
@@ -127,16 +143,25 @@ def check_outputs(images) -> None:
         make_writable_folder(FLAGS.maps)
 
 
+def _histogram_beside(table):
+    return os.path.splitext(table)[0] + ".png"
+
+
 def choose_output(step: int) -> str:
     """Where the table goes; by default into the run's folder, which is made."""
     if FLAGS.output:
         return FLAGS.output
     parts = FLAGS.images.removesuffix(".npz").replace(":", "/").split("/")
-    name = "_".join(part for part in parts if part.strip("."))
+    parts = [part for part in parts if part.strip(".")] or ["images"]
+    if FLAGS.background:
+        parts.append("background_" + os.path.basename(os.path.normpath(FLAGS.background)))
+    for flag, text in IN_NAME.items():
+        if FLAGS[flag].value != FLAGS[flag].default:
+            parts.append(text.format(FLAGS[flag].value))
     folder = os.path.join(write_to(FLAGS.workdir), "scores")
     with writing(folder):
         make_writable_folder(folder)
-    return os.path.join(folder, f"{name or 'images'}_{step:07d}.csv")
+    return os.path.join(folder, f"{'_'.join(parts)}_{step:07d}.csv")
 
 
 def _load(flag, workdir):
@@ -218,13 +243,13 @@ def main(_) -> None:
     for source in sources:
         for fit in fits:
             fit.check_source(source)
-    check_outputs(sources[0])
+    check_outputs(sources)
     model, step = _load("workdir", FLAGS.workdir)
     scorer, background = Scorer(model), None
     if FLAGS.background:
         background = Scorer(_load("background", FLAGS.background)[0])
     output = choose_output(step)
-    histogram = FLAGS.histogram or os.path.splitext(output)[0] + ".png"
+    histogram = FLAGS.histogram or _histogram_beside(output)
     weights = "averaged" if FLAGS.averaged else "raw"
     print(f"{FLAGS.workdir}, step {step}, {weights} weights", flush=True)
 

@@ -30,12 +30,13 @@ class DataRead(NamedTuple):
 
     Attributes:
       num_train, num_scored: images of the two splits.
-      values_are_levels: see `train.data.dataset.Dataset`.
+      values_are_levels, parts_by_hash: see `train.data.dataset.Dataset`.
     """
 
     num_train: int
     num_scored: int
     values_are_levels: bool
+    parts_by_hash: bool = False
 
 
 class Saved(NamedTuple):
@@ -89,7 +90,10 @@ def save(
 def _read(dataset):
     """The `DataRead` of a `Dataset`."""
     return DataRead(
-        dataset.train.num_examples, dataset.test.num_examples, dataset.values_are_levels
+        dataset.train.num_examples,
+        dataset.test.num_examples,
+        dataset.values_are_levels,
+        dataset.parts_by_hash,
     )
 
 
@@ -147,13 +151,15 @@ def _description(data) -> DataDescription:
 
 def _data_read(value) -> DataRead:
     """The `read` of a `config.json`. Raises ValueError if it is none."""
-    if not isinstance(value, dict) or set(value) != set(DataRead._fields):
+    added = DataRead._field_defaults  # which older runs do not have
+    if not isinstance(value, dict) or set(added | value) != set(DataRead._fields):
         raise ValueError(f"read is {value!r}, must be an object of {', '.join(DataRead._fields)}")
     read = DataRead(**value)
     _require_integer("read.num_train", read.num_train, least=0)
     _require_integer("read.num_scored", read.num_scored, least=0)
-    if type(read.values_are_levels) is not bool:
-        raise ValueError(f"read.values_are_levels is {read.values_are_levels!r}, must be a boolean")
+    for name in ("values_are_levels", "parts_by_hash"):
+        if type(getattr(read, name)) is not bool:
+            raise ValueError(f"read.{name} is {getattr(read, name)!r}, must be a boolean")
     return read
 
 
@@ -237,9 +243,28 @@ def refuse_data_read_otherwise(saved: Saved, config: Config, dataset) -> None:
     )
 
 
+def warn_of_other_data(saved: Saved, config: Config, dataset) -> str:
+    """A sentence if the data set of a run, by which it is scored now, is not read as it was in
+    training, or "". Splits that `config` names otherwise than the run did are not compared."""
+    there, here = saved.read, _read(dataset)
+    if there is None or config.dataset != saved.config.dataset:
+        return ""
+    if config.train_split != saved.config.train_split:
+        there = there._replace(num_train=here.num_train)
+    if config.eval_split != saved.config.eval_split:
+        there = there._replace(num_scored=here.num_scored, parts_by_hash=here.parts_by_hash)
+    if there == here:
+        return ""
+    return (
+        f"--dataset={config.dataset} has {_told(here)}, but the run was begun with "
+        f"{_told(there)}: images that it was trained on may be among those that are scored"
+    )
+
+
 def _told(read):
     levels = ", whose values are taken for levels" if read.values_are_levels else ""
-    return f"{read.num_train:,} images to train on and {read.num_scored:,} to score{levels}"
+    parts = ", parts in the order of the names' hashes" if read.parts_by_hash else ""
+    return f"{read.num_train:,} images to train on and {read.num_scored:,} to score{levels}{parts}"
 
 
 def refuse_other_data(saved: Saved, config: Config, dataset) -> None:

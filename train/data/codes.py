@@ -1,6 +1,7 @@
 """The codes of a VQ-VAE's data set, as `train/workdir/codes.py` has kept them beside its run."""
 
 import os
+import re
 
 import numpy as np
 
@@ -25,7 +26,8 @@ def load_codes(name: str, options: DataOptions) -> Dataset:
     `train` and `test`, and its validation split.
 
     Raises:
-      UserError: if the codes are not there, or are no codes.
+      UserError: if the codes are not there, or are no codes, or a split is asked for that was not
+        encoded.
     """
     path = codes_path(run_of_codes(name))
     if not os.path.exists(path):
@@ -33,6 +35,14 @@ def load_codes(name: str, options: DataOptions) -> Dataset:
     dataset = load_npz(path, options)
     with np.load(path, allow_pickle=False) as file:
         scored, num_classes = str(file["scored"]), int(file["num_classes"])
+    if scored != "test":
+        for flag in ("train_split", "eval_split"):
+            value = getattr(options, flag)
+            if re.search(r"\btest\b", value):
+                raise UserError(
+                    f"--{flag}={value}: --dataset={name} has the codes of train and of {scored}, "
+                    "on which its VQ-VAE was scored; those of test were not encoded"
+                )
     return dataset._replace(
         name=name,
         num_classes=None if dataset.num_classes is None else num_classes,

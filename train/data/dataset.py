@@ -31,6 +31,7 @@ class Dataset(NamedTuple):
         bits.
       warnings: sentences for who trains on it.
       fingerprint: of the VQ-VAE whose codes the images are, or "".
+      parts_by_hash: a part of a split is counted in the order of the hashes of file names.
       values_are_levels: its 8-bit values were taken for levels, since `--num_levels` said so and
         none is larger.
     """
@@ -50,6 +51,7 @@ class Dataset(NamedTuple):
     warnings: tuple = ()
     fingerprint: str = ""
     values_are_levels: bool = False
+    parts_by_hash: bool = False
 
     def map_splits(self, function: Callable[[Split], Split]) -> "Dataset":
         """The data set with `function` applied to each of its splits."""

@@ -58,6 +58,14 @@ def load_folder(name: str, options: DataOptions) -> Dataset:
         labels = np.array([names.index(each) for each in classes], np.int32)
     counts = {split: len(members) for split, members in numbers.items()}
     choice = choose(name, counts, options)
+    in_parts = any(
+        piece.end - piece.begin < counts[piece.split]
+        for piece in (*choice.train_pieces, *choice.scored_pieces)
+    )
+    # Of the folder it is not the last one.
+    choice_note = choice.note.replace("on the last", "on").replace(
+        "of train", "of train, by the hash of the file name"
+    )
 
     def members(piece):
         found = numbers[piece.split]
@@ -85,12 +93,13 @@ def load_folder(name: str, options: DataOptions) -> Dataset:
         None if labels is None else len(names),
         train,
         make(choice.scored_pieces),
-        note="; ".join(text for text in (note, choice.note) if text),
+        note="; ".join(text for text in (note, choice_note) if text),
         missing_labels=NO_CLASSES if labels is None and classes else "",
         validation=make([Piece(validation, 0, counts[validation])]) if validation else None,
         scored=choice.name,
         levels_are_known=images.num_levels != 256,
         warnings=tuple(warnings),
+        parts_by_hash=in_parts,
     )
 
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from train.data.codes import read_fingerprint
 from train.data.dataset import Dataset
 from train.data.image_file import EXTENSIONS, read_image
 from train.data.image_files import list_images
@@ -92,7 +93,7 @@ def open_images(
     ):
         raise UserError(f"{flag}: no such file or folder")
     else:
-        images = _of_split(flag, path, data_dir)
+        images = _of_split(flag, path, data_dir, alpha)
     if not images.count:
         raise UserError(f"{flag}: no images here ({', '.join(EXTENSIONS)})")
     if 0 < limit < images.count:
@@ -164,20 +165,20 @@ def _of_npz(flag, path):
     return Images(flag, about, count, read, fingerprint=fingerprint, from_arrays=True)
 
 
-def _of_split(flag, what, data_dir):
+def _of_split(flag, what, data_dir, alpha):
     match = SPLIT.fullmatch(what)
     name, split = match.groups() if match else (what, "")
     try:
-        dataset = load(name, data_dir, options=DataOptions(eval_split=split))
+        alpha = alpha if name.startswith("folder:") else ""  # of files alone
+        dataset = load(name, data_dir, options=DataOptions(eval_split=split, alpha=alpha))
     except UserError as error:
         text = str(error).replace(f"--dataset={name}: ", "").replace("--eval_split=", "split ")
         raise UserError(f"{flag}: no file or folder, and as a data set: {text}") from None
     about = f"{name}:{dataset.scored}"
     count, read = dataset.test.num_examples, lambda: scored_images(dataset)
     from_arrays = name.endswith(".npz")
-    return Images(
-        flag, about, count, read, fingerprint=dataset.fingerprint, from_arrays=from_arrays
-    )
+    fingerprint = read_fingerprint(name) if from_arrays else dataset.fingerprint
+    return Images(flag, about, count, read, fingerprint=fingerprint, from_arrays=from_arrays)
 
 
 def scored_images(dataset: Dataset) -> Iterator[Image]:

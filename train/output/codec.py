@@ -133,8 +133,6 @@ def writer(output: str, codec: Codec) -> Callable[[Iterable[Decoded]], None]:
 
 def _write_npz(output, num_levels, parts):
     parts = list(parts)
-    if len({part.images.shape[1:] for part in parts}) > 1:
-        raise UserError(f"--output={output}: the images differ in size; give a folder")
     arrays = {"images": np.concatenate([part.images for part in parts]), "num_levels": num_levels}
     if parts[0].labels is not None:
         arrays["labels"] = np.concatenate([part.labels for part in parts])

@@ -133,7 +133,9 @@ def _encode_data(vq_vae, data_dir):
     """The arrays of the file of codes; images as evaluation sees them, not augmented."""
     config, model = vq_vae.config, vq_vae.model
     dataset = load_configured(config, data_dir)
-    configuration.refuse_other_data(configuration.load(config.workdir), config, dataset)
+    saved = configuration.load(config.workdir)
+    configuration.refuse_other_data(saved, config, dataset)
+    configuration.refuse_data_read_otherwise(saved, config, dataset)
     arrays = {
         "num_levels": model.likelihood.nr_embeddings,
         "num_classes": dataset.num_classes or 0,

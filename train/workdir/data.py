@@ -11,7 +11,8 @@ from train.workdir.codes import VQVAERun, load_vq_vae, prepare_codes
 def load_data(
     config: Config, data_dir: str = "", any_size: bool = False, vq_vae: VQVAERun | None = None
 ) -> Dataset:
-    """The data set of a run, which must be of the kind that its model was made for.
+    """The data set of a run, which must be of the kind that its model was made for. Prints the
+    warnings of it, and one if it is not read as it was in training.
 
     Args:
       config: the run's `Config`, perhaps with another data set.
@@ -27,5 +28,9 @@ def load_data(
     kind = DataDescription(*(getattr(dataset, field) for field in DataDescription._fields))
     if any_size:
         kind = kind._replace(image_shape=(None, None, kind.image_shape[-1]))
-    configuration.refuse_other_data(configuration.load(config.workdir), config, kind)
+    saved = configuration.load(config.workdir)
+    configuration.refuse_other_data(saved, config, kind)
+    for warning in (*dataset.warnings, configuration.warn_of_other_data(saved, config, dataset)):
+        if warning:
+            print(f"warning: {warning}", flush=True)
     return dataset

@@ -15,6 +15,20 @@ from train.workdir.rows import read
 GOES_ON = " (the same command goes on from the last checkpoint once this is mended)"
 
 
+def set_aside(workdir: str) -> str | None:
+    """Renames the log of a run that begins anew, if it has rows; returns its new path, or None.
+
+    Raises:
+      UserError: if it cannot.
+    """
+    path = os.path.join(workdir, "metrics.jsonl")
+    if not os.path.exists(path) or not read(path):
+        return None
+    with writing(path):
+        os.replace(path, path + ".before")
+    return path + ".before"
+
+
 class MetricsLog:
     """Writes rows of numbers to `metrics.jsonl` and TensorBoard.
 

@@ -220,6 +220,18 @@ def test_without_images_no_data_set_is_needed(tmp_path):
     assert "--dataset=folder:/gone" in refusal(train.report, f"--workdir={run}")
 
 
+def test_scores_of_the_raw_weights(tmp_path):
+    run = random_run(tmp_path / "run", DIGITS, seed=1, dataset="folder:/gone")
+    row = {"step": 0, "test/bits_per_dim": 2.25, "test/loss_per_image": 90.25}
+    with_rows(run, [row | {"test/bits_per_dim_raw": 2.5, "test/loss_per_image_raw": 90.5}])
+    averaged, raw = ("2.2500", "90.25"), ("2.5000", "90.50")
+    for flag, shown, others in (("true", averaged, raw), ("false", raw, averaged)):
+        call(train.report, f"--workdir={run}", *NOTHING, f"--averaged={flag}")
+        text = Page(run / "report.html").text
+        assert all(score in text for score in shown)
+        assert not any(score in text for score in others)
+
+
 def test_a_run_without_a_likelihood(tmp_path):
     values = dict(config="tiny", nr_filters=4, energy_distance=True)
     with one_stage():

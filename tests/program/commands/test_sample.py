@@ -91,10 +91,13 @@ def test_where_to_write(tmp_path):
         ("--label=-1", "--label=-1: must be from 0 to 9"),
         ("--num_samples=100000000", "at most 4,294,967,296 bytes"),
         ("--workdir=", "--workdir is missing"),
+        ("--num_completions=2", "--num_completions=2: is for --complete, and for runs with"),
+        ("--num_samples=2 --interpolate=a,b", "--num_samples=2: has no meaning with --interpolate"),
+        ("--num_completions=2 --like=a", "--num_completions=2: has no meaning with --like"),
     ],
 )
 def test_refused(run, flag, message):
-    assert message in refusal(train.sample, f"--workdir={run}", flag)
+    assert message in refusal(train.sample, f"--workdir={run}", *flag.split())
 
 
 def test_the_memory_asked_for_is_told_in_bytes(run):

@@ -106,6 +106,26 @@ def test_the_table_holds_the_models_log_prob(run, digits, tmp_path):
     np.testing.assert_allclose(column(output, "log_prob_nats"), expected, rtol=1e-5)
 
 
+def test_another_request_gets_another_table(run):
+    flags = [f"--workdir={run}", "--images=digits:test", "--num_images=2"]
+    for flag in ([], ["--averaged=false"]):
+        call(train.score, *flags, *flag)
+    found = {path.name for path in (run / "scores").iterdir()}
+    assert {"digits_test_n2_0000000.csv", "digits_test_n2_raw_0000000.csv"} <= found
+
+
+def test_the_ground_is_that_of_a_folders_split_too(run, tmp_path):
+    clear = random_image(8, 8, 1) // 16
+    clear = np.concatenate([clear, np.full([8, 8, 1], 128, np.uint8)], axis=-1)
+    for split in ("train", "test"):
+        (tmp_path / split).mkdir()
+        Pillow.fromarray(clear).save(tmp_path / split / "a.png")
+    flags = [f"--workdir={run}", f"--images=folder:{tmp_path}:test", f"--output={tmp_path}/x.csv"]
+    assert "has transparency" in refusal(train.score, *flags)
+    # It is filled in, and then refused for its levels.
+    assert "test/0 has 256 levels a channel" in refusal(train.score, *flags, "--alpha=black")
+
+
 def test_the_mean_is_that_of_the_evaluation(run):
     text = call(train.score, f"--workdir={run}", "--images=digits:test", "--batch_size=64")
     output = run / "scores" / "digits_test_0000000.csv"
@@ -326,6 +346,14 @@ def test_complexity_grows_with_disorder():
         (["--output=x.txt"], "--output=x.txt: must end in .csv"),
         (["--images={tmp}/empty/../levels", "--maps={tmp}/levels/m"], "lies in the folder of the"),
         (["--maps={tmp}/bad.npz"], "cannot write --maps={tmp}/bad.npz: File exists"),
+        (
+            ["--images={tmp}/levels", "--reference=digits", "--histogram={tmp}/levels/h.png"],
+            "--histogram={tmp}/levels/h.png: the histogram would lie among the images",
+        ),
+        (
+            ["--images={tmp}/levels/x.png", "--reference=digits", "--output={tmp}/levels/x.csv"],
+            "--output={tmp}/levels/x.csv: the histogram would lie among the images",
+        ),
     ],
 )
 def test_refused(run, colour_run, digits, tmp_path, flags, message):

@@ -58,6 +58,7 @@ def test_a_wrong_value_is_told_by_its_field(tmp_path, field, value):
         (setting("read", {"num_train": 3}), "read is {'num_train': 3}"),
         (setting("read", READ | {"num_train": -1}), "read.num_train is -1"),
         (setting("read", READ | {"values_are_levels": 1}), "read.values_are_levels is 1"),
+        (setting("read", READ | {"parts_by_hash": 1}), "read.parts_by_hash is 1"),
     ],
 )
 def test_other_damage(tmp_path, change, message):

@@ -218,6 +218,7 @@ def test_a_part_of_a_split_has_images_of_all_classes(tmp_path):
     write(tmp_path, files)
     dataset = load(f"folder:{tmp_path}")  # without a test split
     assert dataset.test.num_examples == 12 and len(set(dataset.test.labels)) == 3
+    assert dataset.parts_by_hash and "scored on 10 % of train, by the hash of" in dataset.note
     parts = DataOptions(train_split="train[:50%]", eval_split="train[50%:]")
     dataset = load(f"folder:{tmp_path}", options=parts)
     found = set()
@@ -225,6 +226,7 @@ def test_a_part_of_a_split_has_images_of_all_classes(tmp_path):
         assert np.bincount(split.labels).min() > 12 and split.num_examples == 60
         found |= set(zip(split.labels, split.images[:, 0, 0, 0], strict=True))
     assert len(found) == 120  # each image is in one of them
+    assert not load(f"folder:{tmp_path}", options=DataOptions(eval_split="train")).parts_by_hash
 
 
 def test_validation_folder(tmp_path):

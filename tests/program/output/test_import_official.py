@@ -168,8 +168,16 @@ def test_mistakes_are_told(imported, tmp_path):
         do_import(tmp_path / "none.ckpt", tmp_path / "run")
 
 
-def test_only_pixelcnn_pp_has_an_official_form(tmp_path):
-    config = from_values({"config": "tiny", "model": "pixelcnn", "workdir": str(tmp_path)})
+@pytest.mark.parametrize(
+    "values, message",
+    [
+        ({"model": "pixelcnn"}, "--model=pixelcnn has no official form"),
+        ({"condition": "small:2"}, "--condition=small:2 has no official form"),
+        ({}, "has 17 levels; the official program knows 256 alone"),
+    ],
+)
+def test_what_has_no_official_form(tmp_path, values, message):
+    config = from_values({"config": "tiny", "workdir": str(tmp_path)} | values)
     configuration.save(config, configuration.DataDescription((8, 8, 1), 17, 10))
-    with pytest.raises(UserError, match="--model=pixelcnn has no official form"):
+    with pytest.raises(UserError, match=message):
         export_checkpoint(str(tmp_path), str(tmp_path / "x.ckpt"), batch_size=16, nr_gpu=1)

@@ -69,6 +69,22 @@ def test_the_last_of_the_splits_is_what_evaluate_scores(trained, tmp_path):
     assert f"{scores['test[:30]']['nats']:.3f} nats an image" in told
 
 
+def test_what_a_score_hides_is_told(trained, tmp_path):
+    """That images were trained on, and that the data set is not that of the training."""
+    config = f"{trained}/config.json"
+    flags = [f"--output={tmp_path}/model", LICENCE, "--splits=train[:20]"]
+    told = "20 of the 20 scored images are trained on too"
+    assert told in call(pack, f"--workdir={trained}", *flags)
+    assert pretrained.card(f"{tmp_path}/model")["scores"]["train[:20]"]["note"].startswith(told)
+    fields = json.loads(Path(config).read_text())
+    copy_run(trained, tmp_path / "run")
+    fields["read"]["num_train"] += 7
+    (tmp_path / "run" / "config.json").write_text(json.dumps(fields))
+    changed = "warning: --dataset=digits has 1,497 images to train on and 40 to score, but the run"
+    assert changed in call(evaluate, f"--workdir={tmp_path}/run")
+    assert "warning" not in call(evaluate, f"--workdir={trained}")
+
+
 def test_a_report_shows_the_split_that_is_scored(trained, tmp_path):
     """The log is of validation, as training was judged; the figure is of test."""
     folder = f"{tmp_path}/model"
@@ -120,7 +136,7 @@ def test_commands_take_it(packed, tmp_path, monkeypatch):
         "samples/completion_0000000_top_n1_x1.png",
         "samples/sample_0000000_n2.npz",
         "samples/sample_0000000_n2.png",
-        "scores/digits_test_0000000.csv",
+        "scores/digits_test_n2_0000000.csv",
     ]
     assert before == sorted(path.name for path in Path(folder).iterdir())
     assert "averages only" in refusal(sample, workdir, "--noaveraged")

@@ -20,6 +20,7 @@ from pixelcnn_tf import sampling
 from pixelcnn_tf.levels import levels_to_input
 from train.config.presets import from_values
 from train.data.load import load
+from train.data.options import DataOptions
 from train.errors import UserError
 from train.export import export
 from train.main import train as train_run
@@ -190,7 +191,8 @@ def test_a_vq_vae_that_is_gone_or_changed(runs, tmp_path):
     with pytest.raises(UserError, match="fingerprint"):
         train_run(config)
     prepare_codes(load_vq_vae(config.replace(workdir=str(tmp_path / "other"))))  # those of now
-    for images in (dataset, f"{tmp_path}/vq_vae/codes.npz"):
+    codes = f"{tmp_path}/vq_vae/codes.npz"
+    for images in (dataset, codes, f"{codes}:train[:10%]"):
         text = refusal(train.score, prior, f"--images={images}")
         assert text.startswith(f"--images={images}: holds codes of a VQ-VAE with the fingerprint")
     Image.fromarray(np.zeros([8, 8], np.uint8)).save(tmp_path / "a.png")
@@ -203,6 +205,17 @@ def test_a_vq_vae_that_is_gone_or_changed(runs, tmp_path):
     with pytest.raises(UserError, match="the run there is a gated_pixelcnn, must be a vq_vae"):
         config = config_of(tmp_path / "x", SIZES | PRIOR, dataset=f"codes:{runs}/prior")
         train_run(config)
+
+
+def test_a_split_that_was_not_encoded_is_refused(tmp_path):
+    """The VQ-VAE was scored on its validation images, which are the codes' `x_test`."""
+    codes = np.arange(8, dtype=np.uint8).reshape(2, 2, 2) % 4
+    arrays = dict(num_levels=4, num_classes=0, scored="validation", fingerprint="12")
+    np.savez(tmp_path / "codes.npz", x_train=codes, x_test=codes, **arrays)
+    name = f"codes:{tmp_path}"
+    assert load(name).scored == "validation"
+    with pytest.raises(UserError, match="--eval_split=test: .*those of test were not encoded"):
+        load(name, options=DataOptions(eval_split="test"))
 
 
 def test_codes_are_embedded_unless_that_is_switched_off():

@@ -16,7 +16,8 @@ class Curves(NamedTuple):
         dropout, of the split that is scored with raw and averaged weights.
       hours: `(step, hours)` of training up to it, ascending, without evaluations, samples and
         checkpoints.
-      loss: loss an image with averaged weights at the last evaluation, or None.
+      loss, loss_raw: loss an image with averaged and with raw weights at the last evaluation, or
+        None.
       scored: what the log calls the split that is scored, of `SCORED`.
     """
 
@@ -25,6 +26,7 @@ class Curves(NamedTuple):
     averaged: list[tuple[int, float]]
     hours: list[tuple[int, float]]
     loss: float | None = None
+    loss_raw: float | None = None
     scored: str = SCORED[0]
 
     def against_hours(self, points: list[tuple[int, float]]) -> list[tuple[float, float]]:
@@ -60,12 +62,12 @@ def read_curves(rows: list[dict], metric: str, global_batch_size: int) -> Curves
             total += (now - step) * global_batch_size / speed / 3600
             step = now
             hours.append((step, total))
-    losses = points(f"{scored}/loss_per_image")
+    losses = [points(f"{scored}/loss_per_image{ending}") for ending in ("", "_raw")]
     return Curves(
         points(f"train/{metric}"),
         points(f"{scored}/{metric}_raw"),
         points(f"{scored}/{metric}"),
         hours,
-        losses[-1][1] if losses else None,
+        *(found[-1][1] if found else None for found in losses),
         scored,
     )

@@ -146,10 +146,14 @@ class Findings(NamedTuple):
             if self.metric not in scores:
                 return None
             return LastScore(self.step, split, scores[self.metric], scores.get("nats"))
-        if not self.curves.averaged:
+        curves = self.curves
+        points, loss = curves.averaged, curves.loss
+        if not self.averaged:
+            points, loss = curves.raw, curves.loss_raw
+        if not points:
             return None
-        step, value = self.curves.averaged[-1]
-        return LastScore(step, self.curve_split, value, self.curves.loss)
+        step, value = points[-1]
+        return LastScore(step, self.curve_split, value, loss)
 
 
 class _Extremes:
