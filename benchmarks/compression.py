@@ -21,6 +21,7 @@ import tensorflow as tf
 from PIL import Image
 
 from pixelcnn_tf.codec import Codec, Decoded, container
+from pixelcnn_tf.codec.engine import GROUP, GROUP_PIXELS
 from pixelcnn_tf.levels import levels_to_input
 from train.data.images import open_images
 from train.workdir.restore import load_run
@@ -182,8 +183,8 @@ def ours(model, images, batch_size):
     ideal, scoring = timed(score)
     codec = Codec(model)
     # Groups of as many images as in `images`: else what is timed would be compiled in it.
-    group = 2 * batch_size
-    for count in {min(group, num), num % group} - {0}:
+    group = min(GROUP, max(1, GROUP_PIXELS // (images.shape[1] * images.shape[2])), num)
+    for count in {group, num % group} - {0}:
         decode(encode(images[:count]))
     data, encoding = timed(lambda: encode(images))
     back, decoding = timed(lambda: decode(data))

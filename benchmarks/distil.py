@@ -17,6 +17,7 @@ import time
 
 import tensorflow as tf
 from absl import app, flags
+from muon import Muon
 
 from pixelcnn_tf import pretrained
 from pixelcnn_tf.levels import levels_to_input
@@ -38,11 +39,18 @@ flags.DEFINE_integer("steps", 500, "steps, of as many images as the student's la
 flags.DEFINE_integer("update_size", 16, "images an update")
 flags.DEFINE_float("learning_rate", 0.0002, "at the beginning; at the end a fortieth")
 flags.DEFINE_float("polyak_decay", 0.995, "decay of the averages, an update")
-flags.DEFINE_integer("checkpoint_every", 25, "steps between checkpoints")
+flags.DEFINE_float(
+    "muon", 0.0, "learning rate of Muon for the blocks of a PixelCNN; 0: Adam for all"
+)
+flags.DEFINE_float("warped", 1.0, "share of each update's images that are warped")
+flags.DEFINE_integer("checkpoint_every", 25, "steps between checkpoints and rows of the log")
+flags.DEFINE_integer("eval_every", 0, "steps between scorings; 0: at the end alone")
 
 LR_FALLS_TO = 1 / 40
+SCORED_AT_ONCE = 100  # images
 SETTINGS = "distil.json"  # in the run's folder: the flags that it was begun with
 FIXED = ("student", "teachers", "shares", "steps", "update_size", "learning_rate", "polyak_decay")
+FIXED += ("muon", "warped")
 # Half of those of accelerator/run_there.py: standard deviations of each entry of a warp's matrix,
 # and of shift and bending in pixels, cut at twice that; the bending is that of 5x5 points.
 MATRIX, SHIFT, BEND, BEND_POINTS, CUT = 0.06, 0.5, 0.5, 5, 2.0
@@ -78,14 +86,15 @@ def log_probs(model, inputs):
     return [model.likelihood.log_prob(level, parameters) for level in (-ones, ones)]
 
 
-def make_update(trainer, teachers, shares):
+def make_update(trainer, teachers, shares, num_warped, muon):
     """A function of levels `[B, H, W, 1]` and a seed that does one update; returns the mean
     divergence of student from target, in nats an image."""
     model = trainer.model
 
     @tf.function
     def update(levels, seed):
-        inputs = levels_to_input(warp(levels, seed), 2)
+        warped = warp(levels[:num_warped], seed)
+        inputs = levels_to_input(tf.concat([warped, levels[num_warped:]], axis=0), 2)
         logit = 0.0
         for teacher, share in zip(teachers, shares, strict=True):
             lower, upper = log_probs(teacher, inputs)
@@ -97,8 +106,13 @@ def make_update(trainer, teachers, shares):
         with tf.GradientTape() as tape:
             lower, upper = log_probs(model, inputs)
             loss = -tf.reduce_sum(target * upper + (1 - target) * lower)
-        gradients = tape.gradient(loss, model.trainable_variables)
-        trainer.optimizer.apply(gradients, model.trainable_variables)
+        variables = model.trainable_variables
+        gradients = tape.gradient(loss, variables)
+        if muon is not None:
+            by_id = {id(v): gradient for v, gradient in zip(variables, gradients, strict=True)}
+            muon.apply(by_id)
+            variables, gradients = muon.others, [by_id[id(v)] for v in muon.others]
+        trainer.optimizer.apply(gradients, variables)
         trainer.average.update()
         return (loss - entropy) / tf.cast(tf.shape(levels)[0], tf.float32)
 
@@ -107,7 +121,10 @@ def make_update(trainer, teachers, shares):
 
 def refuse_changes(workdir, settings):
     """Raises ValueError if the run in `workdir` was begun with other flags."""
-    with open(os.path.join(workdir, SETTINGS)) as file:
+    path = os.path.join(workdir, SETTINGS)
+    if not os.path.exists(path):
+        raise ValueError(f"{workdir}: was begun by an older distil.py; use a new folder")
+    with open(path) as file:
         begun = json.load(file)
     for name, now in settings.items():
         if begun[name] != now:
@@ -168,28 +185,41 @@ def distil(config, dataset, shares, first_step, last):
             )
         model.set_weights(packed.get_weights())
         teachers.append(model)
-    update = make_update(trainer, teachers, shares)
+    muon = Muon(trainer.model, trainer.optimizer, FLAGS.muon) if FLAGS.muon else None
+    num_warped = round(FLAGS.warped * FLAGS.update_size)
+    update = make_update(trainer, teachers, shares, num_warped, muon)
+    evaluate = make_evaluate(trainer.averaged_model, trainer.strategy)
+
+    def score():
+        loss, scores = evaluate(dataset.test, SCORED_AT_ONCE)
+        values = {f"validation/{name}": value for name, value in scores.items()}
+        epoch = (step - 1) // a_epoch
+        log.write(step, epoch=epoch, **values, **{"validation/loss_per_image": loss})
+        print(f"step {step}, validation: {loss:.3f} nats an image", flush=True)
+
     print(f"{config.workdir}: steps {step} to {last}, {updates} updates each", flush=True)
+    began, divergences = time.monotonic(), []
     while step < last:
         for batch in dataset.train.epoch(step // a_epoch, size, config.seed, step % a_epoch):
-            began = time.monotonic()
-            divergences = [
+            divergences += [
                 update(levels, tf.random.fold_in(batch["seeds"][0, :2], number))
                 for number, levels in enumerate(tf.split(batch["images"], updates))
             ]
-            divergence = float(tf.reduce_mean(divergences))
             step += 1
-            speed = size / (time.monotonic() - began)
-            print(f"step {step}/{last}, {divergence:.4f} nats, {speed:.1f} images/s", flush=True)
             if step == last or step % FLAGS.checkpoint_every == 0:
+                divergence = float(tf.reduce_mean(divergences))
+                speed = len(divergences) * FLAGS.update_size / (time.monotonic() - began)
+                told = f"{divergence:.4f} nats, {speed:.1f} images/s"
+                print(f"step {step}/{last}, {told}", flush=True)
+                log.write(step, images_per_sec=speed, **{"train/divergence": divergence})
                 trainer.save(step)
+                if FLAGS.eval_every and step % FLAGS.eval_every == 0 and step < last:
+                    score()
+                began, divergences = time.monotonic(), []
             if step == last:
                 break
-    loss, scores = make_evaluate(trainer.averaged_model, trainer.strategy)(dataset.test, size)
-    values = {f"validation/{name}": value for name, value in scores.items()}
-    log.write(step, epoch=(step - 1) // a_epoch, **values, **{"validation/loss_per_image": loss})
+    score()
     log.close()
-    print(f"validation: {loss:.3f} nats an image")
 
 
 if __name__ == "__main__":

@@ -28,12 +28,13 @@ def _holds_levels(dtype, images, num_levels):
     """Whether every level, or its value, comes back from this dtype."""
     if dtype.is_integer:
         return num_levels - 1 <= dtype.max
-    levels = tf.range(num_levels)
-    if images == "values":
-        held = input_to_levels(tf.cast(level_values(num_levels), dtype), num_levels)
-    else:
-        held = tf.cast(tf.cast(levels, dtype), tf.int32)
-    return bool(tf.reduce_all(held == levels))
+    with tf.init_scope():  # a distribution may be made inside a graph
+        levels = tf.range(num_levels)
+        if images == "values":
+            held = input_to_levels(tf.cast(level_values(num_levels), dtype), num_levels)
+        else:
+            held = tf.cast(tf.cast(levels, dtype), tf.int32)
+        return bool(tf.reduce_all(held == levels))
 
 
 class PixelCNNDistribution(tfd.Distribution):
@@ -55,7 +56,8 @@ class PixelCNNDistribution(tfd.Distribution):
       conditional_shape: shape of one condition: `()` a class, of any dtype (default);
         `(num_classes,)` a vector; of a model conditioned on maps always `(H, W, D)`.
       dtype: of images; levels may also be integers, as `tf.uint8`.
-      validate_args: check in `log_prob` that images are levels, or values in [-1, 1].
+      validate_args: check in `log_prob` that images are whole numbers, or values in [-1, 1]. What
+        is no level is refused in any case.
       allow_nan_stats: tfp's own; there are no statistics.
       name: tfp's own.
 
@@ -206,7 +208,8 @@ class PixelCNNDistribution(tfd.Distribution):
         if self._images == "levels":
             value = require_levels(value, self._model.num_levels)
             value = levels_to_input(value, self._model.num_levels)
-        elif value.dtype.size < tf.float32.size:  # it cannot hold the values themselves
+        elif value.dtype.is_floating and value.dtype.size < tf.float32.size:
+            # It cannot hold the values themselves.
             value = round_to_level(tf.cast(value, tf.float32), self._model.num_levels)
         shape, event = tf.shape(value)[:-3], list(self._model.image_shape)
         if value.shape.rank is not None and not value.shape[-3:].is_compatible_with(event):

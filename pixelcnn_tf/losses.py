@@ -38,7 +38,9 @@ class PixelLoss(keras.losses.Loss):
       dtype: that it is computed in; float32 unless Keras is told otherwise.
 
     Raises:
-      ValueError: for an argument that is not allowed; when called, for integers as "values".
+      ValueError: for an argument that is not allowed; when called, for integers as "values", and
+        eagerly for "levels" that are none.
+      InvalidArgumentError: in a graph, when it runs, for these; XLA leaves the check out.
     """
 
     def __init__(

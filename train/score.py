@@ -19,7 +19,13 @@ from train.quiet import start_tensorflow
 
 FLAGS = flags.FLAGS
 # Flags that make another table -> how they show in its default name.
-IN_NAME = {"num_images": "n{}", "label": "label{}", "alpha": "{}", "averaged": "raw"}
+IN_NAME = {
+    "num_images": "n{}",
+    "label": "label{}",
+    "alpha": "{}",
+    "averaged": "raw",
+    "complexity": "complexity",
+}
 QUANTILES = (0, 5, 25, 50, 75, 95, 100)  # per cent
 SOURCE = (
     "a folder (with all below it), an image file, an .npz with images, x_test or x_train, or a "
@@ -105,7 +111,7 @@ def _refuse_among(flag, path, sources):
     """Raises UserError if a picture at `path` would lie among the images, or be one of them."""
     path = os.path.realpath(path)
     for images in sources:
-        named = os.path.realpath(os.path.expanduser(images.flag.partition("=")[2]))
+        named = os.path.realpath(images.folder or os.path.expanduser(images.flag.partition("=")[2]))
         if path == named or (os.path.isdir(named) and path.startswith(named + os.sep)):
             raise UserError(f"{flag}: the histogram would lie among the images; use another")
 
@@ -147,14 +153,21 @@ def _histogram_beside(table):
     return os.path.splitext(table)[0] + ".png"
 
 
+def _in_name(images):
+    """How a flag that names images shows in the name of a file."""
+    parts = images.removesuffix(".npz").replace(":", "/").split("/")
+    return "_".join(part for part in parts if part.strip(".")) or "images"
+
+
 def choose_output(step: int) -> str:
     """Where the table goes; by default into the run's folder, which is made."""
     if FLAGS.output:
         return FLAGS.output
-    parts = FLAGS.images.removesuffix(".npz").replace(":", "/").split("/")
-    parts = [part for part in parts if part.strip(".")] or ["images"]
+    parts = [_in_name(FLAGS.images)]
     if FLAGS.background:
         parts.append("background_" + os.path.basename(os.path.normpath(FLAGS.background)))
+    if FLAGS.reference:
+        parts.append("reference_" + _in_name(FLAGS.reference))
     for flag, text in IN_NAME.items():
         if FLAGS[flag].value != FLAGS[flag].default:
             parts.append(text.format(FLAGS[flag].value))

@@ -153,6 +153,18 @@ def test_half_precision_must_hold_the_levels(rgb):
     half = tf.cast(levels_to_input(images), tf.bfloat16)  # off by up to a quarter of a bin
     expected = PixelCNNDistribution(rgb).log_prob(images)
     np.testing.assert_array_equal(values.log_prob(half), expected)
+    with pytest.raises(ValueError, match="images of dtype uint8: must be floats"):
+        values.log_prob(tf.cast(images, tf.uint8))
+
+
+def test_it_may_be_made_inside_a_graph(conditional):
+    labels = tf.constant([0, 2])
+    images = PixelCNNDistribution(conditional, conditional_input=labels).sample(seed=1)
+
+    def score(labels):
+        return PixelCNNDistribution(conditional, conditional_input=labels).log_prob(images)
+
+    np.testing.assert_allclose(tf.function(score)(labels), score(labels), rtol=1e-5)
 
 
 def test_sample_around_it(rgb):

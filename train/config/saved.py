@@ -229,11 +229,20 @@ def refuse_another_batch(saved: Saved, config: Config, num_replicas: int) -> Non
     )
 
 
+OTHER_PARTS = (
+    "the parts of a folder's splits are other images than when the run was begun, by an older "
+    "version that counted them in the order of their names: it trained on some that are now held "
+    "out"
+)
+
+
 def refuse_data_read_otherwise(saved: Saved, config: Config, dataset) -> None:
     """Raises UserError if a run to be continued has another number of images than it had, or their
     values mean something else: every epoch's order would be another, and images that were trained
     on could be scored."""
     here = _read(dataset)
+    if here.parts_by_hash and not (saved.read and saved.read.parts_by_hash):
+        raise UserError(f"--workdir={config.workdir}: --dataset={config.dataset}: {OTHER_PARTS}")
     if saved.read in (None, here):
         return
     raise UserError(
@@ -247,12 +256,16 @@ def warn_of_other_data(saved: Saved, config: Config, dataset) -> str:
     """A sentence if the data set of a run, by which it is scored now, is not read as it was in
     training, or "". Splits that `config` names otherwise than the run did are not compared."""
     there, here = saved.read, _read(dataset)
-    if there is None or config.dataset != saved.config.dataset:
+    if config.dataset != saved.config.dataset:
         return ""
-    if config.train_split != saved.config.train_split:
-        there = there._replace(num_train=here.num_train)
-    if config.eval_split != saved.config.eval_split:
+    if there is None:
+        return f"--dataset={config.dataset}: {OTHER_PARTS}" if here.parts_by_hash else ""
+    same_scored = config.eval_split == saved.config.eval_split
+    if not same_scored:
         there = there._replace(num_scored=here.num_scored, parts_by_hash=here.parts_by_hash)
+    # Without flags what is trained on depends on what is scored.
+    if config.train_split != saved.config.train_split or not (config.train_split or same_scored):
+        there = there._replace(num_train=here.num_train)
     if there == here:
         return ""
     return (

@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import itertools
 import json
 import os
 
@@ -16,7 +17,8 @@ GOES_ON = " (the same command goes on from the last checkpoint once this is mend
 
 
 def set_aside(workdir: str) -> str | None:
-    """Renames the log of a run that begins anew, if it has rows; returns its new path, or None.
+    """Renames the log of a run that begins anew, if it has rows; returns its new path, or None. A
+    log that was set aside before stays.
 
     Raises:
       UserError: if it cannot.
@@ -24,9 +26,11 @@ def set_aside(workdir: str) -> str | None:
     path = os.path.join(workdir, "metrics.jsonl")
     if not os.path.exists(path) or not read(path):
         return None
+    names = (f"{path}.before{number or ''}" for number in itertools.count())
+    new = next(name for name in names if not os.path.exists(name))
     with writing(path):
-        os.replace(path, path + ".before")
-    return path + ".before"
+        os.replace(path, new)
+    return new
 
 
 class MetricsLog:

@@ -9,6 +9,8 @@ from image_folders import DEEP, GREY, RGB, encoded, png, rgba, split_folder, wri
 from PIL import Image
 from small import random_levels
 
+from train.config.presets import from_values
+from train.config.saved import DataDescription, DataRead, Saved, refuse_data_read_otherwise
 from train.data import image_files
 from train.data.file_split import FileSplit
 from train.data.image_file import read_image, resize
@@ -227,6 +229,13 @@ def test_a_part_of_a_split_has_images_of_all_classes(tmp_path):
         found |= set(zip(split.labels, split.images[:, 0, 0, 0], strict=True))
     assert len(found) == 120  # each image is in one of them
     assert not load(f"folder:{tmp_path}", options=DataOptions(eval_split="train")).parts_by_hash
+    # Of a run that was begun when they were counted by name.
+    config = from_values({"dataset": f"folder:{tmp_path}", "config": "tiny"})
+    data = DataDescription(dataset.image_shape, 256, 3)
+    for read in (None, DataRead(60, 60, False)):
+        saved = Saved(config, data, 1, read=read)
+        with pytest.raises(UserError, match="parts of a folder's splits are other images"):
+            refuse_data_read_otherwise(saved, config, dataset)
 
 
 def test_validation_folder(tmp_path):

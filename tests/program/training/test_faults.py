@@ -21,6 +21,7 @@ from small import SMALLEST_RUN, config_of, copy_run, one_stage, run_training, wi
 from train.devices.signals import StopRequest
 from train.errors import NotFinite, Stopped, UserError, writing
 from train.training.trainer import Trainer
+from train.workdir.metrics import set_aside
 from train.workdir.restarts import Restarts
 
 VALUES = SMALLEST_RUN | dict(
@@ -226,6 +227,7 @@ def test_a_run_without_its_checkpoints_keeps_its_log(finished, tmp_path, capsys)
     before = (finished / "metrics.jsonl").read_text()
     assert (tmp_path / "metrics.jsonl.before").read_text() == before
     assert_same_run(tmp_path, finished)
+    assert set_aside(str(tmp_path)) == f"{tmp_path}/metrics.jsonl.before1"  # the first one stays
 
 
 def test_errors_of_writing_are_told():
