@@ -4,10 +4,11 @@
         --workdir=<new folder> --data_dir=<prepared tfds data>
 
 The target of each pixel is the mean of the teachers' logits, by shares ("distillation", Hinton et
-al. 2015), on training images that are turned, stretched and bent at random: on these no teacher
-knows the answers by heart, and no pixel's own value is used. `--workdir` becomes a run that goes on
-from the student's last step, for `train.pack`; the same command goes on where it was stopped. A
-step is a batch of the student's, cut into updates of `--update_size` images.
+al. 2015), on training images of which `--warped` are turned, stretched and bent at random: these no
+teacher knows by heart, and no pixel's own value is used. `--muon` trains the blocks of a PixelCNN
+by another optimizer, see `muon.py`. `--workdir` becomes a run that goes on from the student's last
+step, for `train.pack`; the same command goes on where it was stopped. A step is a batch of the
+student's, cut into updates of `--update_size` images.
 """
 
 import json
@@ -44,7 +45,9 @@ flags.DEFINE_float(
 )
 flags.DEFINE_float("warped", 1.0, "share of each update's images that are warped")
 flags.DEFINE_integer("checkpoint_every", 25, "steps between checkpoints and rows of the log")
-flags.DEFINE_integer("eval_every", 0, "steps between scorings; 0: at the end alone")
+flags.DEFINE_integer(
+    "eval_every", 0, "steps between scorings, so many times --checkpoint_every; 0: at the end alone"
+)
 
 LR_FALLS_TO = 1 / 40
 SCORED_AT_ONCE = 100  # images
@@ -139,6 +142,12 @@ def main(_):
     size = saved.config.batch_size
     if size % FLAGS.update_size:
         raise ValueError(f"--update_size={FLAGS.update_size}: must divide the batch of {size}")
+    if FLAGS.eval_every % FLAGS.checkpoint_every:
+        raise ValueError(
+            f"--eval_every={FLAGS.eval_every}: must be a multiple of --checkpoint_every"
+        )
+    if not 0 <= FLAGS.warped <= 1:
+        raise ValueError(f"--warped={FLAGS.warped}: must be from 0 to 1")
     if saved.data.num_levels != 2 or saved.config.class_conditional:
         raise ValueError(f"--student={FLAGS.student}: must be of two levels and without classes")
     updates, first_step = size // FLAGS.update_size, begin["step"]
