@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 from pixelcnn_tf import pretrained
+from pixelcnn_tf.layers.masked_convolution import MaskedConv2D
 from train.config.saved import Saved
 from train.errors import UserError
 from train.files import write_json
@@ -53,9 +54,12 @@ def write_pack(run: Run, saved: Saved, folder: str) -> dict:
       OSError: if it cannot be written.
     """
     arrays = {}
+    # What a mask hides has no meaning: as zeros it takes no room.
+    masked = [layer for layer in run.averaged._flatten_layers() if isinstance(layer, MaskedConv2D)]
+    masks = {layer.kernel.path: layer.mask for layer in masked}
     for key, variable in pretrained.weights_of(run.averaged).items():
         with np.errstate(over="ignore"):
-            arrays[key] = variable.numpy().astype(np.float16)
+            arrays[key] = (variable.numpy() * masks.get(variable.path, 1)).astype(np.float16)
         if not np.isfinite(arrays[key]).all():
             raise UserError(
                 f"--workdir={run.config.workdir}: {variable.path} has a weight that is not finite "
