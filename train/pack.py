@@ -90,9 +90,11 @@ def main(_) -> None:
             command = " ".join(["python -m train.main", *map(shlex.quote, told)])
             card = card_of(found, command, FLAGS.data_licence, FLAGS.note)
             scored = saved._replace(config=config.replace(eval_split=splits[-1]))
-            if saved.read is not None:  # that of the split which is scored of the folder
-                num_scored = dataset.test.num_examples
-                scored = scored._replace(read=saved.read._replace(num_scored=num_scored))
+            if saved.read is not None:  # of the last split, which is scored of the folder
+                read = saved.read._replace(
+                    num_scored=dataset.test.num_examples, parts_by_hash=dataset.parts_by_hash
+                )
+                scored = scored._replace(read=read)
             card |= write_pack(found, scored, folder)
             write_card(folder, card)
             # What is in the folder is scored, not what went in: it is rounded.

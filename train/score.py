@@ -109,9 +109,13 @@ def _refuse_unwritable(flag, path):
 
 def _refuse_among(flag, path, sources):
     """Raises UserError if a picture at `path` would lie among the images, or be one of them."""
+    from train.data.images import SPLIT
+
     path = os.path.realpath(path)
     for images in sources:
-        named = os.path.realpath(images.folder or os.path.expanduser(images.flag.partition("=")[2]))
+        named = os.path.expanduser(images.flag.partition("=")[2])
+        split = SPLIT.fullmatch(named)  # folder:photos:test
+        named = os.path.realpath((split[1] if split else named).removeprefix("folder:"))
         if path == named or (os.path.isdir(named) and path.startswith(named + os.sep)):
             raise UserError(f"{flag}: the histogram would lie among the images; use another")
 
@@ -124,9 +128,9 @@ def check_outputs(sources) -> None:
       sources: several `train.data.images.Images`, which no picture may overwrite; the maps are of
         the first.
     """
-    images = sources[0]
     from train.output.pictures import picture_endings
 
+    images = sources[0]
     if FLAGS.output:
         _refuse_unwritable(f"--output={FLAGS.output}", FLAGS.output)
     if FLAGS.histogram:

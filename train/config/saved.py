@@ -12,6 +12,12 @@ from train.config.versions import versions
 from train.errors import UserError, writing
 from train.files import write_json
 
+OTHER_PARTS = (
+    "the parts of a folder's splits are other images than when the run was begun, by an older "
+    "version that counted them in the order of their names: it trained on some that are now held "
+    "out"
+)
+
 
 class DataDescription(NamedTuple):
     """What a model must know of its data; `train.data.dataset.Dataset` has the same attributes.
@@ -227,13 +233,6 @@ def refuse_another_batch(saved: Saved, config: Config, num_replicas: int) -> Non
         f"{here}, but --workdir={config.workdir} holds a run with one of {there}; {advice}, or "
         "another --workdir"
     )
-
-
-OTHER_PARTS = (
-    "the parts of a folder's splits are other images than when the run was begun, by an older "
-    "version that counted them in the order of their names: it trained on some that are now held "
-    "out"
-)
 
 
 def refuse_data_read_otherwise(saved: Saved, config: Config, dataset) -> None:

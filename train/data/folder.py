@@ -21,6 +21,7 @@ from train.errors import UserError
 
 TEST_SHARE = 10  # of images without splits one in so many is scored, by the hash of its name
 SPLITS = {"train", *TEST_SPLITS}
+PARTS_BY_HASH = "parts of splits in the order of the hashes of the file names"
 NO_CLASSES = "not every image lies in a folder of its class"
 
 
@@ -62,10 +63,7 @@ def load_folder(name: str, options: DataOptions) -> Dataset:
         piece.end - piece.begin < counts[piece.split]
         for piece in (*choice.train_pieces, *choice.scored_pieces)
     )
-    # Of the folder it is not the last one.
-    choice_note = choice.note.replace("on the last", "on").replace(
-        "of train", "of train, by the hash of the file name"
-    )
+    parts_note = PARTS_BY_HASH if in_parts else ""
 
     def members(piece):
         found = numbers[piece.split]
@@ -93,7 +91,7 @@ def load_folder(name: str, options: DataOptions) -> Dataset:
         None if labels is None else len(names),
         train,
         make(choice.scored_pieces),
-        note="; ".join(text for text in (note, choice_note) if text),
+        note="; ".join(text for text in (note, choice.note, parts_note) if text),
         missing_labels=NO_CLASSES if labels is None and classes else "",
         validation=make([Piece(validation, 0, counts[validation])]) if validation else None,
         scored=choice.name,

@@ -18,8 +18,9 @@ import train.evaluate
 import train.score
 from pixelcnn_tf.levels import levels_to_input, quantize_levels
 from train.config import saved as configuration
-from train.data.images import Image
+from train.data.images import Image, Images
 from train.data.load import load
+from train.errors import UserError
 from train.output.complexity import complexity_bits
 from train.output.detection import detect
 from train.output.scores import Scorer, batches_by_size, score
@@ -351,6 +352,14 @@ def test_complexity_grows_with_disorder():
             "--histogram={tmp}/levels/h.png: the histogram would lie among the images",
         ),
         (
+            [
+                "--images=digits",
+                "--reference=folder:{tmp}/split:test",
+                "--histogram={tmp}/split/h.png",
+            ],
+            "--histogram={tmp}/split/h.png: the histogram would lie among the images",
+        ),
+        (
             ["--images={tmp}/levels/x.png", "--reference=digits", "--output={tmp}/levels/x.csv"],
             "--output={tmp}/levels/x.csv: the histogram would lie among the images",
         ),
@@ -367,12 +376,21 @@ def test_refused(run, colour_run, digits, tmp_path, flags, message):
     save_image(tmp_path / "colour/c.png", random_image(8, 8, 3))
     save_image(tmp_path / "alpha/a.png", random_image(8, 8, 4))
     save_image(tmp_path / "levels/x.png", random_image(8, 8, 1))
+    for split in ("train", "test"):
+        save_image(tmp_path / "split" / split / "x.png", random_image(8, 8, 1))
     names = {"tmp": tmp_path, "run": run}
     flags = [flag.format(**names) for flag in flags]
     defaults = [f"--workdir={run}", f"--images={digits}"]
     before = sorted(os.listdir(tmp_path))
     assert message.format(**names) in refusal(train.score, *defaults, *flags)
     assert sorted(os.listdir(tmp_path)) == before
+
+
+def test_a_histogram_may_lie_beside_a_single_image(tmp_path):
+    image = Images(f"--images={tmp_path}/a.png", "a.png", 1, None, str(tmp_path))
+    train.score._refuse_among("--output", f"{tmp_path}/scores.png", [image])
+    with pytest.raises(UserError, match="would lie among the images"):
+        train.score._refuse_among("--output", f"{tmp_path}/a.png", [image])
 
 
 def test_labels_are_asked_for(colour_run, tmp_path):

@@ -220,7 +220,8 @@ def test_a_part_of_a_split_has_images_of_all_classes(tmp_path):
     write(tmp_path, files)
     dataset = load(f"folder:{tmp_path}")  # without a test split
     assert dataset.test.num_examples == 12 and len(set(dataset.test.labels)) == 3
-    assert dataset.parts_by_hash and "scored on 10 % of train, by the hash of" in dataset.note
+    assert dataset.parts_by_hash and "scored on the last 10 % of train" in dataset.note
+    assert dataset.note.endswith("parts of splits in the order of the hashes of the file names")
     parts = DataOptions(train_split="train[:50%]", eval_split="train[50%:]")
     dataset = load(f"folder:{tmp_path}", options=parts)
     found = set()
