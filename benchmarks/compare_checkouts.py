@@ -233,13 +233,14 @@ def main():
     options.add_argument("--batch", type=int, default=BATCH)
     options.add_argument("--dtype", default="float32")
     options.add_argument("--remat", action="store_true")
+    options.add_argument("--jit_compile", action="store_true")
     options.add_argument("--work", default="", help=argparse.SUPPRESS)
     options = options.parse_args()
     if options.work:
         return work(options.work)
     if len(options.checkouts) != 2:
         raise SystemExit("give two checkouts")
-    fields = dict(dtype=options.dtype, remat=options.remat)
+    fields = dict(dtype=options.dtype, remat=options.remat, jit_compile=options.jit_compile)
     for model in options.models.split(","):
         for size in options.sizes.split(","):
             processes = [

@@ -87,10 +87,11 @@ class Trainer:
         )
         self.loop_function = tf.function(self._loop)
         self.finite_function = tf.function(self._weights_are_finite, autograph=False)
-        # Without variables' updates and without communication, so that XLA can take it.
-        self.gradients = self._gradients
+        # Of one replica XLA can take all of it, with the updates: a GPU is handed one program a
+        # step, not thousands of operations.
+        self.step = self._step
         if config.jit_compile:
-            self.gradients = tf.function(self._gradients, autograph=False, jit_compile=True)
+            self.step = tf.function(self._step, autograph=False, jit_compile=True)
 
     def initialize(self) -> None:
         """The model's own initialisation on one batch, and the start of the average.
@@ -197,7 +198,7 @@ class Trainer:
     def _loop(self, batches, count):
         losses = tf.TensorArray(tf.float32, size=count)
         for number in tf.range(count):
-            losses = losses.write(number, self._step(next(batches)))
+            losses = losses.write(number, self.step(next(batches)))
         return losses.stack()
 
     @tf.autograph.experimental.do_not_convert  # of the loop alone there is something to convert
@@ -221,13 +222,13 @@ class Trainer:
         return self.strategy.reduce(sums, losses, axis=None)
 
     def _replica_step(self, batch):
-        loss, changes = self.gradients(batch, 1.0)
+        loss, changes = self._gradients(batch, 1.0)
         self._apply(changes)
         return loss
 
     def _scaled_gradients(self, batch):
         scale = tf.convert_to_tensor(self.loss_scale.scale)
-        loss, (gradients, statistics) = self.gradients(batch, scale)
+        loss, (gradients, statistics) = self._gradients(batch, scale)
         gradients = [gradient / scale for gradient in gradients]
         finite = tf.reduce_all([tf.reduce_all(tf.math.is_finite(g)) for g in gradients])
         return loss, (gradients, statistics), tf.cast(~finite, tf.float32)

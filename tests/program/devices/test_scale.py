@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -210,6 +211,23 @@ def test_jit_compile(tmp_path, shallow):
     for each in (reference, trainer):
         each.initialize()
     np.testing.assert_allclose(losses_of(trainer, [2]), losses_of(reference, [2]), rtol=1e-4)
+    averaged = [each.averaged_model.variables for each in (trainer, reference)]
+    for mine, other in zip(*averaged, strict=True):
+        np.testing.assert_allclose(mine, other, rtol=1e-4, atol=1e-6)
+
+
+def test_jit_compile_makes_a_step_one_operation(tmp_path, shallow):
+    """Of all that touches the weights nothing is outside of what XLA compiles."""
+    trainer = trainer_of(tmp_path, jit_compile=True)
+    loop = trainer.loop_function.get_concrete_function(
+        iter(trainer.dataset.train.epoch(0, 20, seed=1)), tf.constant(1)
+    )
+    library = {f.signature.name: f for f in loop.graph.as_graph_def().library.function}
+    compiled = [name for name, f in library.items() if f.attr["_XlaMustCompile"].b]
+    (body,) = (f for name, f in library.items() if re.search("while_body", name))
+    (call,) = (node for node in body.node_def if node.attr["f"].func.name in compiled)
+    assert len(body.node_def) < 60 and len(library[call.attr["f"].func.name].node_def) > 500
+    assert not any(node.op.startswith("Resource") for node in body.node_def)
     mirrored = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
     with pytest.raises(UserError, match="--jit_compile: only with one replica, here are 2"):
         Trainer(trainer.config, trainer.dataset, mirrored)
