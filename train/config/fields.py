@@ -233,7 +233,7 @@ class Config:
         may_change=True,
     )
     # May not change: XLA adds in another order, so a resumed run would not be the same to the bit.
-    jit_compile: bool = field(False, "compile the step's computation with XLA (one replica only)")
+    jit_compile: bool = field(False, "compile the whole step with XLA (one replica only)")
     steps_per_loop: int = field(
         1,
         "steps in one call of the compiled function, where nothing is due between",
