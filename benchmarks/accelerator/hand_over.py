@@ -182,7 +182,7 @@ def hand_over(config):
             batch["labels"] = tf.constant(classes)
         if config.random_flip:
             batch = dataset.train.augmentation.train(batch)
-        loss, (gradients, _) = trainer._gradients(batch, 1.0)
+        loss, (gradients, _) = trainer.gradients(batch, 1.0)
         return loss, gradients
 
     def score(images):

@@ -222,13 +222,13 @@ class Trainer:
         return self.strategy.reduce(sums, losses, axis=None)
 
     def _replica_step(self, batch):
-        loss, changes = self._gradients(batch, 1.0)
+        loss, changes = self.gradients(batch, 1.0)
         self._apply(changes)
         return loss
 
     def _scaled_gradients(self, batch):
         scale = tf.convert_to_tensor(self.loss_scale.scale)
-        loss, (gradients, statistics) = self._gradients(batch, scale)
+        loss, (gradients, statistics) = self.gradients(batch, scale)
         gradients = [gradient / scale for gradient in gradients]
         finite = tf.reduce_all([tf.reduce_all(tf.math.is_finite(g)) for g in gradients])
         return loss, (gradients, statistics), tf.cast(~finite, tf.float32)
@@ -240,7 +240,9 @@ class Trainer:
             context = tf.distribute.get_replica_context()
             self.model.learn(context.all_reduce(tf.distribute.ReduceOp.SUM, statistics))
 
-    def _gradients(self, batch, scale):
+    def gradients(self, batch: dict, scale: tf.Tensor | float) -> tuple:
+        """A replica's loss, summed over its batch (nats), with what the step changes: the gradients
+        of `scale` times the loss, one a trainable variable, and the model's statistics."""
         images = levels_to_input(batch["images"], self.model.num_levels)
         with tf.GradientTape() as tape:
             parameters = self.model(images, self._labels(batch), training=True, seed=batch["seeds"])
