@@ -27,7 +27,8 @@ def test_the_loss_after_2000_steps(tmp_path):
     for seed in (1, 2, 3):
         workdir = tmp_path / str(seed)
         run_training(config_of(workdir, values, seed=seed))
-        rows = [json.loads(line) for line in (workdir / "metrics.jsonl").open()]
+        lines = (workdir / "metrics.jsonl").read_text().splitlines()
+        rows = [json.loads(line) for line in lines]
         losses += [row[LOSS] for row in rows if row["step"] == STEPS and LOSS in row]
     print("mean loss of the last steps:", losses)
     assert len(losses) == len(BEFORE)
