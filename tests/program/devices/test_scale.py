@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -224,7 +223,7 @@ def test_jit_compile_makes_a_step_one_operation(tmp_path, shallow):
     )
     library = {f.signature.name: f for f in loop.graph.as_graph_def().library.function}
     compiled = [name for name, f in library.items() if f.attr["_XlaMustCompile"].b]
-    (body,) = (f for name, f in library.items() if re.search("while_body", name))
+    (body,) = (f for name, f in library.items() if "while_body" in name)
     (call,) = (node for node in body.node_def if node.attr["f"].func.name in compiled)
     assert len(body.node_def) < 60 and len(library[call.attr["f"].func.name].node_def) > 500
     assert not any(node.op.startswith("Resource") for node in body.node_def)
