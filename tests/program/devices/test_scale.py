@@ -205,18 +205,20 @@ def test_loss_scale_grows_after_many_good_steps():
 
 @pytest.mark.slow
 def test_jit_compile(tmp_path, shallow):
-    reference = trainer_of(tmp_path, dropout_p=0.5)
-    trainer = trainer_of(tmp_path, dropout_p=0.5, jit_compile=True)
+    values = dict(dropout_p=0.5, polyak_decay=0.5)  # so that the average moves
+    reference = trainer_of(tmp_path, **values)
+    trainer = trainer_of(tmp_path, **values, jit_compile=True)
     for each in (reference, trainer):
         each.initialize()
+    start = [v.numpy() for v in trainer.averaged_model.variables]
     np.testing.assert_allclose(losses_of(trainer, [2]), losses_of(reference, [2]), rtol=1e-4)
     averaged = [each.averaged_model.variables for each in (trainer, reference)]
-    for mine, other in zip(*averaged, strict=True):
-        np.testing.assert_allclose(mine, other, rtol=1e-4, atol=1e-6)
+    for before, mine, theirs in zip(start, *averaged, strict=True):
+        difference = np.abs(mine.numpy() - theirs.numpy()).max()
+        assert difference < 0.01 * np.abs(theirs.numpy() - before).max()
 
 
-def test_jit_compile_makes_a_step_one_operation(tmp_path, shallow):
-    """Of all that touches the weights nothing is outside of what XLA compiles."""
+def test_jit_compile_leaves_no_operation_on_weights_outside(tmp_path, shallow):
     trainer = trainer_of(tmp_path, jit_compile=True)
     loop = trainer.loop_function.get_concrete_function(
         iter(trainer.dataset.train.epoch(0, 20, seed=1)), tf.constant(1)
@@ -227,9 +229,13 @@ def test_jit_compile_makes_a_step_one_operation(tmp_path, shallow):
     (call,) = (node for node in body.node_def if node.attr["f"].func.name in compiled)
     assert len(body.node_def) < 60 and len(library[call.attr["f"].func.name].node_def) > 500
     assert not any(node.op.startswith("Resource") for node in body.node_def)
+
+
+def test_jit_compile_takes_one_replica(tmp_path):
+    config = config_of(tmp_path, SMALLEST_RUN, jit_compile=True)
     mirrored = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
     with pytest.raises(UserError, match="--jit_compile: only with one replica, here are 2"):
-        Trainer(trainer.config, trainer.dataset, mirrored)
+        Trainer(config, load("digits"), mirrored)
 
 
 def test_strategies_that_cannot_be_had(monkeypatch):
