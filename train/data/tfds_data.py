@@ -183,7 +183,7 @@ def _builder(name, data_dir):
     data_dir = os.path.abspath(os.path.expanduser(data_dir)) if data_dir else None
     known = tfds.list_builders(with_community_datasets=False)
     if name.split("/")[0].split(":")[0] not in known:
-        close = difflib.get_close_matches(name, known, n=3)
+        close = difflib.get_close_matches(name, ["digits", *known], n=3)
         hint = f"did you mean {', '.join(close)}? " if close else ""
         raise UserError(
             f"--dataset={name}: no such data set; {hint}Allowed are digits, folder:/path, a .npz "

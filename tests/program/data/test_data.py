@@ -244,6 +244,8 @@ def test_prepared_tfds_data_in_memory_and_streamed(mnist):
 def test_unknown_name_is_answered_with_near_ones():
     with pytest.raises(UserError, match="cifra10: no such data set; did you mean cifar10"):
         load("cifra10")
+    with pytest.raises(UserError, match="digts: no such data set; did you mean digits"):
+        load("digts")
 
 
 def test_no_network_is_told_at_once(tmp_path, monkeypatch):
