@@ -27,6 +27,7 @@ from pixelcnn_tf.models.pixelcnn import PixelCNN
 from pixelcnn_tf.models.pixelcnn_pp import PixelCNNPlusPlus
 from pixelcnn_tf.models.vq_vae import VQVAE
 from pixelcnn_tf.optimization.adam import OfficialAdam
+from pixelcnn_tf.optimization.muon import Muon
 from pixelcnn_tf.optimization.polyak import PolyakAverage
 
 __version__ = "0.2.0"
@@ -39,6 +40,7 @@ __all__ = [
     "EnergyDistance",
     "GatedPixelCNN",
     "Likelihood",
+    "Muon",
     "OfficialAdam",
     "PixelCNN",
     "PixelCNNPlusPlus",

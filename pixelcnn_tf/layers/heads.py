@@ -22,6 +22,7 @@ class MixtureHead(keras.layers.Layer):
         super().__init__(**kwargs)
         self.num_parameters = self.filters = num_parameters
         self.nin = Nin(num_parameters, dtype=self.dtype_policy, name="nin")
+        self.nin.hidden = False
 
     def build(self, ul_shape):
         self.nin.build(ul_shape)
@@ -49,6 +50,8 @@ class EnergyHead(keras.layers.Layer):
         self.nin_noise = Nin(NUM_HIDDEN, dtype=dtype, name="nin_noise")
         self.nin_hidden = Nin(NUM_HIDDEN, dtype=dtype, name="nin_hidden")
         self.nin_out = Nin(channels, OUTPUT_INIT_SCALE, dtype=dtype, name="nin_out")
+        for nin in (self.nin_features, self.nin_noise, self.nin_hidden, self.nin_out):
+            nin.hidden = False
 
     def build(self, ul_shape):
         around = ul_shape[:-1]
@@ -101,6 +104,8 @@ class SoftmaxHead(keras.layers.Layer):
 
         self.hidden = (conv(nr_output_filters, "hidden_1"), conv(nr_output_filters, "hidden_2"))
         self.logits = conv(channels * num_levels, "logits")
+        for layer in (*self.hidden, self.logits):
+            layer.hidden = False
 
     def call(self, x):
         for conv in self.hidden:

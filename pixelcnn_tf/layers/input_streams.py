@@ -22,6 +22,7 @@ class VerticalInput(keras.layers.Layer):
         super().__init__(**kwargs)
         self.filters = filters
         self.above = DownShiftedConv2D(filters, dtype=self.dtype_policy, name="above")
+        self.above.hidden = False
 
     def build(self, x_shape):
         self.above.build(x_shape)
@@ -47,6 +48,7 @@ class HorizontalInput(keras.layers.Layer):
         dtype = self.dtype_policy
         self.above = DownShiftedConv2D(filters, (1, 3), dtype=dtype, name="above")
         self.left = DownRightShiftedConv2D(filters, (2, 1), dtype=dtype, name="left")
+        self.above.hidden = self.left.hidden = False
 
     def build(self, x_shape):
         self.above.build(x_shape)

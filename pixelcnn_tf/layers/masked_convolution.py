@@ -4,6 +4,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from pixelcnn_tf.layers.hidden_kernels import HiddenKernel, mark_hidden
+
 MASK_TYPES = ("A", "B")
 
 
@@ -70,9 +72,14 @@ class MaskedConv2D(keras.layers.Layer):
       parts: the output is so many maps side by side, each with groups of its own: 4 for the
         gates of an LSTM.
 
+    Attributes:
+      hidden: whether the layer lies between the first one and the head; set before `build`.
+
     Raises:
       ValueError: for an argument out of its range.
     """
+
+    hidden = True
 
     def __init__(self, filters, kernel_size, mask_type="B", groups=1, parts=1, **kwargs):
         super().__init__(**kwargs)
@@ -97,6 +104,11 @@ class MaskedConv2D(keras.layers.Layer):
         outputs = np.tile(channel_groups(self.filters // self.parts, self.groups), self.parts)
         self.mask = convolution_mask(self.kernel_size, self.mask_type, inputs, outputs)
         self.kernel = self.add_weight(shape=self.mask.shape, name="kernel")
+        if self.hidden:
+            fan_in = int(self.mask.any(axis=-1).sum())
+            mark_hidden(
+                self.kernel, HiddenKernel(3, fan_in, weight_normalized=False, mask=self.mask)
+            )
         self.bias = self.add_weight(shape=[self.filters], initializer="zeros", name="bias")
 
     def call(self, x):

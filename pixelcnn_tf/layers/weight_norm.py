@@ -6,8 +6,12 @@ batch sets `g` and `b` so that each channel's pre-activation has mean 0 and stan
 `init_scale` over that batch.
 """
 
+import math
+
 import keras
 import tensorflow as tf
+
+from pixelcnn_tf.layers.hidden_kernels import HiddenKernel, mark_hidden
 
 V_STDDEV = 0.05  # official nn.py: random_normal_initializer(0, 0.05), for V and hw
 SQUARE_LEAST = 1e-12  # of a squared length; tf.nn.l2_normalize, which the official code calls
@@ -51,7 +55,12 @@ class WeightNormLayer(keras.layers.Layer):
     Args:
       filters: number of output channels.
       init_scale: standard deviation of the pre-activation after the init pass.
+
+    Attributes:
+      hidden: whether the layer lies between the first and the last one; set before `build`.
     """
+
+    hidden = True
 
     def __init__(self, filters, init_scale=1.0, **kwargs):
         super().__init__(**kwargs)
@@ -72,6 +81,9 @@ class WeightNormLayer(keras.layers.Layer):
         # whatever the compute dtype; `kernel` casts its result.
         normal = keras.initializers.RandomNormal(0.0, V_STDDEV)
         self.V = self.add_weight(shape=shape, initializer=normal, name="V", autocast=False)
+        if self.hidden:
+            fan_in = math.prod(shape) // self.filters
+            mark_hidden(self.V, HiddenKernel(filter_axis, fan_in, weight_normalized=True))
         self.g = self.add_weight(shape=[self.filters], initializer="ones", name="g", autocast=False)
         self.b = self.add_weight(
             shape=[self.filters], initializer="zeros", name="b", autocast=False

@@ -76,6 +76,7 @@ class GatedLayer(keras.layers.Layer):
         self.horizontal_conv = masked(
             2 * filters, kernel_size, "horizontal_conv", mask_type="A" if first else "B", parts=2
         )
+        self.horizontal_conv.hidden = not first
         self.horizontal_out = masked(filters, 1, "horizontal_out")
         self.condition_horizontal = condition("condition_horizontal") if conditional else None
         self.condition_vertical = (

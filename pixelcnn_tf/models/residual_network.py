@@ -71,6 +71,7 @@ class ResidualNetwork(AutoregressiveModel):
         self.passes_per_pixel = channels
 
         self.first = MaskedConv2D(2 * nr_filters, FIRST_KERNEL, "A", channels, dtype=dtype)
+        self.first.hidden = False
         self.blocks = tuple(self.make_block() for _ in range(nr_resnet))
         # In the precision of the variables, as that of PixelCNN++.
         self.head = SoftmaxHead(channels, num_levels, nr_output_filters, dtype=self.variable_dtype)

@@ -46,23 +46,35 @@ class OfficialAdam(keras.optimizers.Optimizer):
         if self.built:
             return
         super().build(variables)
-        self.first_moments, self.second_moments = self.add_optimizer_variables(
-            variables, ["first_moment", "second_moment"]
-        )
 
-    def moments(self, variable: keras.Variable) -> tuple[keras.Variable, keras.Variable]:
+        def moment(variable, name):
+            return self.add_variable_from_reference(variable, name=name, initializer="zeros")
+
+        self.first_moments, self.second_moments = [], []
+        for variable in variables:
+            self.first_moments.append(moment(variable, "first_moment"))
+            second = self.has_second_moment(variable)
+            self.second_moments.append(moment(variable, "second_moment") if second else None)
+
+    def has_second_moment(self, variable: keras.Variable) -> bool:
+        """Whether the optimizer keeps a second moment of this weight."""
+        return True
+
+    def moments(self, variable: keras.Variable) -> tuple[keras.Variable, keras.Variable | None]:
         """The variables that hold a weight's first and second moment."""
         index = self._get_variable_index(variable)
         return self.first_moments[index], self.second_moments[index]
 
     def decayed_learning_rate(self, step: int | tf.Tensor) -> tf.Tensor:
-        """The learning rate of step `step` = 1, 2, ..., a scalar.
+        """The learning rate of step `step` = 1, 2, ..., a scalar."""
+        return tf.cast(tf.cast(self.learning_rate, tf.float64) * self.decay(step), tf.float32)
 
-        The power is taken in float64, where the official code multiplies Python floats;
-        float32 would be 3 % off after a million steps.
+    def decay(self, step: int | tf.Tensor) -> tf.Tensor:
+        """`lr_decay^step`, a float64 scalar.
+
+        The official code multiplies Python floats; float32 would be 3 % off after a million steps.
         """
-        decay = tf.pow(tf.constant(self.lr_decay, tf.float64), tf.cast(step, tf.float64))
-        return tf.cast(tf.cast(self.learning_rate, tf.float64) * decay, tf.float32)
+        return tf.pow(tf.constant(self.lr_decay, tf.float64), tf.cast(step, tf.float64))
 
     def apply(self, grads, trainable_variables=None):
         """A step.

@@ -177,6 +177,15 @@ class Config:
         "begin with the averaged weights of this run (its workdir, or pretrained:NAME), a model of "
         "the same kind and size, in place of the initialisation on data",
     )
+    optimizer: str = field(
+        "adam",
+        "adam (the official Adam), or muon (Muon for the kernels of hidden layers, the official "
+        "Adam for all other weights)",
+        one_of("adam", "muon"),
+    )
+    muon_learning_rate: float = field(
+        0.01, "base learning rate of --optimizer=muon for the kernels of hidden layers", FACTOR
+    )
     learning_rate: float = field(0.001, "base learning rate", FACTOR)
     lr_decay: float = field(0.999995, "learning rate decay, applied every step", FACTOR)
     # batch_size may change only as far as the global batch stays the same.

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import keras
 import tensorflow as tf
 
-from pixelcnn_tf import OfficialAdam, PolyakAverage
+from pixelcnn_tf import Muon, OfficialAdam, PolyakAverage
 from pixelcnn_tf.levels import levels_to_input
 from pixelcnn_tf.models.image_model import ImageModel
 from pixelcnn_tf.optimization.loss_scale import LossScale
@@ -28,6 +28,13 @@ def dtype_policy(name: str) -> Iterator[None]:
         yield
     finally:
         keras.config.set_dtype_policy(before)
+
+
+def make_optimizer(config: Config) -> OfficialAdam:
+    """The optimizer that a configuration describes, not built."""
+    if config.optimizer == "muon":
+        return Muon(config.learning_rate, config.muon_learning_rate, lr_decay=config.lr_decay)
+    return OfficialAdam(config.learning_rate, lr_decay=config.lr_decay)
 
 
 class Trainer:
@@ -73,7 +80,7 @@ class Trainer:
                 self.model = make_model(config, dataset, encoder)
             self.model.remat = config.remat
             self.averaged_model = make_model(config, dataset, encoder)
-            self.optimizer = OfficialAdam(config.learning_rate, lr_decay=config.lr_decay)
+            self.optimizer = make_optimizer(config)
             self.optimizer.build(self.model.trainable_variables)
             self.average = PolyakAverage(self.model, self.averaged_model, config.polyak_decay)
             self.loss_scale = LossScale() if config.dtype == "mixed_float16" else None
