@@ -21,7 +21,7 @@ from matplotlib.figure import Figure
 from pixelcnn_tf import pretrained
 from pixelcnn_tf.grid import grid, to_uint8
 from pixelcnn_tf.levels import input_to_levels
-from train.workdir.rows import read
+from train.run.rows import read
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("data_dir", "", "where the tfds data sets are")

@@ -18,8 +18,8 @@ from pixelcnn_tf import sampling
 from pixelcnn_tf.grid import grid, to_uint8
 from pixelcnn_tf.levels import input_to_levels
 from train.data.load import load
-from train.output.grid import write_npz, write_png
-from train.workdir.restore import load_run
+from train.run.restore import load_run
+from train.sampling.grid import write_npz, write_png
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("data_dir", "", "where the tfds data sets are")

@@ -71,7 +71,7 @@ class Checkout:
 
         here = os.path.realpath(pixelcnn_tf.__file__)
         assert here.startswith(os.path.realpath(checkout) + os.sep), f"{here}: not of {checkout}"
-        Config = first_of("train.config.fields:Config", "train.config:Config")
+        Config = first_of("train.config.config:Config", "train.config:Config")
         Trainer = first_of("train.training.trainer:Trainer", "train.training:Trainer")
         Dataset = first_of("train.data.dataset:Dataset", "train.data:Dataset")
         ArraySplit = first_of("train.data.splits:ArraySplit", "train.splits:ArraySplit")

@@ -21,12 +21,12 @@ from pixelcnn_tf import sampling
 from pixelcnn_tf.grid import grid, to_uint8
 from pixelcnn_tf.layers.masked_convolution import MaskedConv2D
 from pixelcnn_tf.levels import input_to_levels, levels_to_input
-from train.config import saved as configuration
+from train.config import config_json as configuration
 from train.data.load import load
-from train.output import published_scores as published
-from train.output.grid import write_npz
-from train.workdir.restore import load_run
-from train.workdir.rows import read
+from train.run.restore import load_run
+from train.run.rows import read
+from train.sampling.grid import write_npz
+from train.scoring import published_scores as published
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("data_dir", "", "where the tfds data sets are")

@@ -23,8 +23,8 @@ from PIL import Image
 from pixelcnn_tf.codec import Codec, Decoded, container
 from pixelcnn_tf.codec.engine import GROUP, GROUP_PIXELS
 from pixelcnn_tf.levels import levels_to_input
-from train.data.images import open_images
-from train.workdir.restore import load_run
+from train.data.image_sources import open_images
+from train.run.restore import load_run
 
 PNG_STRATEGIES, PNG_FILTERS = range(5), (8, 16, 32, 64, 128, 8 + 16 + 32 + 64 + 128)
 

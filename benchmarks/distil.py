@@ -22,13 +22,13 @@ from muon import Muon
 
 from pixelcnn_tf import pretrained
 from pixelcnn_tf.levels import levels_to_input
-from train.config import saved as configuration
+from train.config import config_json as configuration
 from train.data.load import load_configured
 from train.files import write_json
+from train.run.lock import claim
+from train.run.metrics import MetricsLog
 from train.training.evaluation import make_evaluate
 from train.training.trainer import Trainer, dtype_policy
-from train.workdir.claim import claim
-from train.workdir.metrics import MetricsLog
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("student", None, "packed folder to begin with", required=True)

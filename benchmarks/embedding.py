@@ -15,9 +15,9 @@ from digits import MODEL, NUM_CLASSES, NUM_LEVELS, judge, run, train_classifier
 
 from pixelcnn_tf.levels import levels_to_input
 from train.data.load import load
-from train.output.conditioned import Given, conditions_of, write_conditioned, write_interpolation
-from train.output.grid import write_png
-from train.workdir.restore import load_run
+from train.run.restore import load_run
+from train.sampling.conditioned import Given, conditions_of, write_conditioned, write_interpolation
+from train.sampling.grid import write_png
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("data_dir", "", "where the tfds data sets are")

@@ -79,8 +79,7 @@ def child(arguments):
 
     PixelCNNPlusPlus.num_stages = options.stages
 
-    from train import main
-    from train.config import flags
+    from train import flags, main
     from train.errors import run
     from train.training import loop
     from train.training.trainer import Trainer

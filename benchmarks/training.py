@@ -52,7 +52,7 @@ def images_dataset(count):
 def make_trainer(size, batch_size, dtype, remat, jit_compile, devices):
     import tensorflow as tf
 
-    from train.config.fields import Config
+    from train.config.config import Config
     from train.training.trainer import Trainer
 
     if devices > 1:

@@ -16,11 +16,11 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from train.config.presets import from_values
-from train.data import image_files
+from train.data import folder_reader as image_files
 from train.data.load import load
 from train.errors import UserError
 from train.main import train
-from train.workdir.rows import read
+from train.run.rows import read
 
 FLAGS = flags.FLAGS
 flags.DEFINE_enum("part", "embedding", ["embedding", "colour"], "what to do")

@@ -5,7 +5,7 @@ import os
 import numpy as np
 import tensorflow as tf
 
-from train.workdir.rows import read
+from train.run.rows import read
 
 
 def rows_of(workdir):

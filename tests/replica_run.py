@@ -25,8 +25,8 @@ def main(num_devices, output, *changes):
 
     from train.config.presets import from_values
     from train.data.load import load
-    from train.devices.strategy import make_strategy
-    from train.output.samples import write_samples
+    from train.devices import make_strategy
+    from train.sampling.samples import write_samples
     from train.training.evaluation import make_evaluate
     from train.training.trainer import Trainer
 

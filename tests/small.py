@@ -13,13 +13,13 @@ import tensorflow as tf
 from keras.src.utils import naming
 
 from pixelcnn_tf import PixelCNNPlusPlus
-from train.config import saved as configuration
+from train.config import config_json as configuration
 from train.config.models import make_model
 from train.config.presets import from_values
 from train.main import train
+from train.run.checkpoints import Checkpoints
 from train.training.evaluation import Evaluation
 from train.training.loop import Loop
-from train.workdir.checkpoints import Checkpoints
 
 SMALLEST = dict(nr_resnet=1, nr_filters=4, nr_logistic_mix=2)
 # A run of the smallest network; a test adds how long it is and what is written when.

@@ -9,7 +9,7 @@ import time
 
 from absl import flags
 
-from train.config import saved as configuration
+from train.config import config_json as configuration
 from train.config.alpha import define_alpha
 from train.errors import UserError, run, writing
 from train.files import make_writable_folder, whole
@@ -51,9 +51,9 @@ def main(_) -> None:
             raise IsADirectoryError(None, "it is a folder")
         make_writable_folder(os.path.dirname(FLAGS.output))
     start_tensorflow()
-    from train.data.images import open_images
-    from train.output.codec import compressing, load_codec, parts_of
-    from train.workdir.progress import Counter
+    from train.compression.codec import compressing, load_codec, parts_of
+    from train.data.image_sources import open_images
+    from train.progress import Counter
 
     data_dir = FLAGS.data_dir or saved.config.data_dir
     images = open_images("images", FLAGS.images, data_dir, FLAGS.num_images, FLAGS.alpha)

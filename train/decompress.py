@@ -9,7 +9,7 @@ import time
 
 from absl import flags
 
-from train.config import saved as configuration
+from train.config import config_json as configuration
 from train.errors import UserError, run, writing
 from train.files import make_writable_folder
 from train.quiet import start_tensorflow
@@ -46,8 +46,8 @@ def main(_) -> None:
     with writing(f"--output={FLAGS.output}"):
         make_writable_folder(os.path.dirname(output))
     start_tensorflow()
-    from train.output.codec import decompressing, load_codec, writer
-    from train.workdir.progress import Counter
+    from train.compression.codec import decompressing, load_codec, writer
+    from train.progress import Counter
 
     codec, _ = load_codec(FLAGS.workdir, FLAGS.averaged)
     begin = time.monotonic()

@@ -13,8 +13,8 @@ import tempfile
 
 from absl import flags
 
-from train.config import flags as fields
-from train.config.embedding import ENDINGS
+from train import flags as fields
+from train.config.embedding_name import ENDINGS
 from train.errors import UserError, run, writing
 from train.files import make_writable_folder, whole
 from train.quiet import start_tensorflow
@@ -61,8 +61,8 @@ def main(_) -> None:
 
     from train.data.by_class import class_batches
     from train.data.load import load_configured
+    from train.progress import Progress
     from train.training import triplets
-    from train.workdir.progress import Progress
 
     dataset = load_configured(config)
     for warning in dataset.warnings:

@@ -4,7 +4,7 @@ import functools
 
 from absl import flags
 
-from train.config import saved as configuration
+from train.config import config_json as configuration
 from train.errors import UserError, run
 from train.quiet import start_tensorflow
 
@@ -34,11 +34,11 @@ def main(_) -> None:
     configuration.require_run(FLAGS.workdir)
     start_tensorflow()
     from train.data.load import describe
-    from train.devices.strategy import make_strategy
-    from train.output.published_scores import table
+    from train.devices import make_strategy
+    from train.run.data import load_data
+    from train.run.restore import load_run, require_condition
+    from train.scoring.published_scores import table
     from train.training.evaluation import make_evaluate, others
-    from train.workdir.data import load_data
-    from train.workdir.restore import load_run, require_condition
 
     strategy = make_strategy(FLAGS.strategy, FLAGS.nr_gpu)
     with strategy.scope():

@@ -9,13 +9,13 @@ import time
 
 from absl import flags
 
-from train.config import saved as configuration
-from train.config.fields import Config
+from train.config import config_json as configuration
+from train.config.config import Config
 from train.config.versions import versions
 from train.errors import UserError, reason, run
 from train.files import write_json
 from train.quiet import start_tensorflow
-from train.workdir.rows import read
+from train.run.rows import read
 
 FLAGS = flags.FLAGS
 SCORES = ("test/", "validation/")  # beginnings of their names in the log
@@ -150,9 +150,9 @@ def export(
     import tensorflow as tf
 
     from pixelcnn_tf.export import export_saved_model
-    from train.output.serving import write_examples, write_warmup
-    from train.workdir.codes import load_vq_vae, to_size
-    from train.workdir.restore import load_run, read_card, require_condition
+    from train.run.codes import load_vq_vae, to_size
+    from train.run.restore import load_run, read_card, require_condition
+    from train.serving.serving import write_examples, write_warmup
 
     found = load_run(workdir)
     config, step = found.config, found.step

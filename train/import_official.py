@@ -8,11 +8,11 @@ import os
 
 from absl import flags
 
-from train.config import saved as configuration
-from train.config.fields import Config
+from train.config import config_json as configuration
+from train.config.config import Config
 from train.errors import UserError, run, writing
 from train.quiet import start_tensorflow
-from train.workdir.claim import claim
+from train.run.lock import claim
 
 FLAGS = flags.FLAGS
 OFFICIAL_LEVELS = 256  # of its data sets; its loss has their bins (official `nn.py`)
@@ -66,8 +66,8 @@ def import_checkpoint(
     start_tensorflow()
     from pixelcnn_tf import OfficialAdam, official
     from train.data.load import describe
-    from train.output import official_checkpoint
-    from train.workdir.checkpoints import Checkpoints
+    from train.run.checkpoints import Checkpoints
+    from train.serving import official_checkpoint
 
     try:
         state = official_checkpoint.read(path)
@@ -127,8 +127,8 @@ def export_checkpoint(workdir: str, path: str, batch_size: int, nr_gpu: int) -> 
     start_tensorflow()
     from pixelcnn_tf import OfficialAdam, official
     from train.config.models import make_model
-    from train.output import official_checkpoint
-    from train.workdir.checkpoints import Checkpoints
+    from train.run.checkpoints import Checkpoints
+    from train.serving import official_checkpoint
 
     config, description, *_ = configuration.load(workdir)
     if config.model != Config.model:

@@ -10,13 +10,12 @@ from collections.abc import Callable
 
 from absl import flags as absl_flags
 
-from train.config import flags
-from train.config import saved as configuration
-from train.config.fields import Config
-from train.devices.cluster import read_cluster
+from train import flags
+from train.config import config_json as configuration
+from train.config.config import Config
 from train.errors import UserError, WorkerLost, reason, run
 from train.quiet import start_tensorflow
-from train.workdir.claim import claim, prepare_workdir
+from train.run.lock import claim, prepare_workdir
 
 
 def count_steps(config: Config, steps_per_epoch: int) -> int:
@@ -41,6 +40,9 @@ def train(config: Config) -> dict[str, float]:
       Stopped: after SIGTERM or SIGINT, with the state saved.
       WorkerLost: if another process of the run is gone.
     """
+    start_tensorflow()
+    from train.devices import read_cluster
+
     distributed = config.strategy in ("auto", "multi_worker")
     num_workers, number = read_cluster() if distributed else (1, 0)
     if number == 0:
@@ -56,11 +58,9 @@ def _train(config, num_workers):
     if saved is not None:
         configuration.refuse_another(saved, config)
 
-    start_tensorflow()
     import tensorflow as tf
 
-    from train.devices.strategy import make_strategy
-    from train.devices.workers import Workers
+    from train.devices import Workers, make_strategy
 
     try:
         strategy = make_strategy(config.strategy, config.nr_gpu)
@@ -85,7 +85,7 @@ def start_weights(trainer, say: Callable[[str], None]) -> None:
     Raises:
       UserError: if `--init_from` names no model, or one of another kind.
     """
-    from train.workdir.restore import load_run
+    from train.run.restore import load_run
 
     config, dataset = trainer.config, trainer.dataset
     if not config.init_from:
@@ -128,15 +128,15 @@ def _shown(config, embedding):
 def _train_under(strategy, workers, config, saved):
     """`train`, under a strategy."""
     from train.data.load import load_configured
-    from train.devices.signals import StopRequest
-    from train.output.published_scores import table
-    from train.output.samples import refuse_too_many
+    from train.run.codes import load_vq_vae, prepare_codes
+    from train.run.embedding import keep_embedding
+    from train.run.metrics import set_aside
+    from train.sampling.samples import refuse_too_many
+    from train.scoring.published_scores import table
     from train.training.evaluation import others
     from train.training.loop import Loop
+    from train.training.signals import StopRequest
     from train.training.trainer import Trainer
-    from train.workdir.codes import load_vq_vae, prepare_codes
-    from train.workdir.embedding import keep_embedding
-    from train.workdir.metrics import set_aside
 
     say = functools.partial(print, flush=True) if workers.is_chief else lambda text: None
     vq_vae = load_vq_vae(config)

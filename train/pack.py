@@ -11,7 +11,7 @@ import tempfile
 
 from absl import flags
 
-from train.config import saved as configuration
+from train.config import config_json as configuration
 from train.config.presets import command_of
 from train.config.pretrained import is_pretrained
 from train.errors import UserError, run, writing
@@ -67,11 +67,11 @@ def main(_) -> None:
     saved = check_flags()
     start_tensorflow()
     from pixelcnn_tf import pretrained
-    from train.devices.strategy import make_strategy
-    from train.output.pack import card_of, write_card, write_pack
+    from train.devices import make_strategy
+    from train.run.data import load_data
+    from train.run.pack import card_of, write_card, write_pack
+    from train.run.restore import load_run
     from train.training.evaluation import make_evaluate
-    from train.workdir.data import load_data
-    from train.workdir.restore import load_run
 
     say = functools.partial(print, flush=True)
     found = load_run(FLAGS.workdir)

@@ -7,7 +7,7 @@ from absl import flags
 from train.config.pretrained import read_from, write_to
 from train.errors import UserError, run, writing
 from train.files import make_writable_folder, whole
-from train.workdir.rows import read
+from train.run.rows import read
 
 FLAGS = flags.FLAGS
 CURVES = (  # name in metrics.jsonl, label

@@ -11,7 +11,7 @@ import os
 import numpy as np
 from absl import flags
 
-from train.config import saved as configuration
+from train.config import config_json as configuration
 from train.config.alpha import define_alpha
 from train.config.pretrained import write_to
 from train.errors import UserError, run, writing
@@ -179,8 +179,8 @@ def tell_of_another_request(path: str, request: str) -> None:
 
 def _read(model, flag, what, number):
     """The conditions of the images that a flag names."""
-    from train.data.images import open_images
-    from train.output.conditioned import read_conditions
+    from train.data.image_sources import open_images
+    from train.sampling.conditioned import read_conditions
 
     saved = configuration.load(FLAGS.workdir)
     images = open_images(flag, what, FLAGS.data_dir or saved.config.data_dir, alpha=FLAGS.alpha)
@@ -197,8 +197,8 @@ def _read_one(model, flag, what):
 
 def _write_conditioned(model, config, options):
     """Images given conditions."""
-    from train.output import conditioned
-    from train.workdir.data import load_data
+    from train.run.data import load_data
+    from train.sampling import conditioned
 
     number = FLAGS.num_samples
     if FLAGS.like:
@@ -241,12 +241,11 @@ def _check_condition(model):
 def main(_) -> None:
     check_flags()
     start_tensorflow()
-    from train.devices.strategy import make_strategy
-    from train.devices.workers import Workers
-    from train.output.samples import write_completions, write_samples
-    from train.workdir.codes import load_vq_vae, to_size
-    from train.workdir.data import load_data
-    from train.workdir.restore import load_run, require_samples
+    from train.devices import Workers, make_strategy
+    from train.run.codes import load_vq_vae, to_size
+    from train.run.data import load_data
+    from train.run.restore import load_run, require_samples
+    from train.sampling.samples import write_completions, write_samples
 
     strategy = make_strategy(FLAGS.strategy, FLAGS.nr_gpu)
     found = load_run(FLAGS.workdir)

@@ -10,7 +10,7 @@ import tempfile
 
 from absl import flags
 
-from train.config import saved as configuration
+from train.config import config_json as configuration
 from train.config.alpha import define_alpha
 from train.config.pretrained import write_to
 from train.errors import UserError, run, writing
@@ -109,7 +109,7 @@ def _refuse_unwritable(flag, path):
 
 def _refuse_among(flag, path, sources):
     """Raises UserError if a picture at `path` would lie among the images, or be one of them."""
-    from train.data.images import SPLIT
+    from train.data.image_sources import SPLIT
 
     path = os.path.realpath(path)
     for images in sources:
@@ -125,10 +125,10 @@ def check_outputs(sources) -> None:
     the work.
 
     Args:
-      sources: several `train.data.images.Images`, which no picture may overwrite; the maps are of
-        the first.
+      sources: several `train.data.image_sources.Images`, which no picture may overwrite; the maps
+        are of the first.
     """
-    from train.output.pictures import picture_endings
+    from train.scoring.figures import picture_endings
 
     images = sources[0]
     if FLAGS.output:
@@ -183,7 +183,7 @@ def choose_output(step: int) -> str:
 
 def _load(flag, workdir):
     """`(model, step)` of a run, which must have a likelihood."""
-    from train.workdir.restore import load_run
+    from train.run.restore import load_run
 
     try:
         found = load_run(workdir)
@@ -215,8 +215,8 @@ def _compare(scores, reference, names, histogram):
     """Prints how well the images are told from the reference, and draws the histograms."""
     import numpy as np
 
-    from train.output.detection import TPR, detect
-    from train.output.pictures import write_histogram
+    from train.scoring.detection import TPR, detect
+    from train.scoring.figures import write_histogram
 
     def per_dim(column):
         both = [[getattr(s, column) / s.dims for s in each] for each in (scores, reference)]
@@ -243,11 +243,11 @@ def _compare(scores, reference, names, histogram):
 def main(_) -> None:
     saved = check_flags()
     start_tensorflow()
-    from train.data.fit import Fit
-    from train.data.images import open_images
-    from train.output.pictures import map_path, write_map
-    from train.output.scores import Scorer, score, write_csv
-    from train.workdir.progress import Counter
+    from train.data.image_adapter import Fit
+    from train.data.image_sources import open_images
+    from train.progress import Counter
+    from train.scoring.figures import map_path, write_map
+    from train.scoring.scores import Scorer, score, write_csv
 
     fits = [Fit(each, FLAGS.label) for each in saved]
     data_dir = FLAGS.data_dir or saved[0].config.data_dir

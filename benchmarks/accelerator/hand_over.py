@@ -21,12 +21,12 @@ import numpy as np
 from absl import app
 from absl import flags as absl_flags
 
-from train.config import flags
-from train.config import saved as configuration
+from train import flags
+from train.config import config_json as configuration
 from train.main import count_steps, start_weights
-from train.output.grid import write_npz
 from train.quiet import start_tensorflow
-from train.workdir.claim import claim
+from train.run.lock import claim
+from train.sampling.grid import write_npz
 
 SCORED_AT_ONCE = 500  # images
 

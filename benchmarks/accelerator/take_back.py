@@ -13,11 +13,11 @@ import numpy as np
 from absl import app
 from absl import flags as absl_flags
 
-from train.config import flags
-from train.config import saved as configuration
+from train import flags
+from train.config import config_json as configuration
 from train.config.models import make_model
 from train.quiet import start_tensorflow
-from train.workdir.claim import claim
+from train.run.lock import claim
 
 absl_flags.DEFINE_bool(
     "goes_on", False, "the results count their steps from the run's present one (--weights there)"
@@ -62,8 +62,8 @@ def take_back(config):
     import tensorflow as tf
 
     from train.data.load import load_configured
+    from train.run.metrics import MetricsLog
     from train.training.trainer import Trainer
-    from train.workdir.metrics import MetricsLog
 
     results = absl_flags.FLAGS.results
     arrays = np.load(os.path.join(results, "state.npz"))

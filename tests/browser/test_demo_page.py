@@ -12,9 +12,9 @@ from PIL import Image
 from served_demo import Served, require
 from small import random_run, run_program
 
-from train.config.saved import DataDescription
-from train.output.demo.answers import COMPLETIONS
-from train.output.demo.app import MAX_FILE, MAX_WAITING
+from train.config.config_json import DataDescription
+from train.demo.answers import COMPLETIONS
+from train.demo.app import MAX_FILE, MAX_WAITING
 
 # gradio's client leaves sockets to the garbage collection.
 pytestmark = [pytest.mark.browser, pytest.mark.filterwarnings("default")]

@@ -15,7 +15,7 @@ from small import one_stage
 
 import pixelcnn_tf
 import train.embedding
-from train.config.fields import Config
+from train.config.config import Config
 
 ROOT = Path(__file__).parents[2]
 PAGES = {path.relative_to(ROOT).as_posix(): path for path in sorted(ROOT.glob("docs/*.md"))}

@@ -8,7 +8,7 @@ enter it in `MODELS`.
 import importlib
 from typing import NamedTuple
 
-from train.config.embedding import is_embedding
+from train.config.embedding_name import is_embedding
 from train.errors import UserError
 
 CONDITIONAL = "class_conditional"  # becomes the argument num_classes

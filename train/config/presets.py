@@ -3,9 +3,9 @@
 import dataclasses
 import os
 
-from train.config.codes import run_of_codes
-from train.config.embedding import file_of_embedding
-from train.config.fields import Config, check
+from train.config.codes_name import run_of_codes
+from train.config.config import Config, check
+from train.config.embedding_name import file_of_embedding
 from train.config.models import MODEL_FIELDS, MODELS
 from train.errors import UserError
 

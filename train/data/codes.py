@@ -1,11 +1,11 @@
-"""The codes of a VQ-VAE's data set, as `train/workdir/codes.py` has kept them beside its run."""
+"""The codes of a VQ-VAE's data set, as `train/run/codes.py` has kept them beside its run."""
 
 import os
 import re
 
 import numpy as np
 
-from train.config.codes import codes_path, run_of_codes
+from train.config.codes_name import codes_path, run_of_codes
 from train.data.arrays import load_npz
 from train.data.dataset import Dataset
 from train.data.options import DataOptions

@@ -11,9 +11,9 @@ import os
 import numpy as np
 
 from train.data.dataset import Dataset
+from train.data.decode import EXTENSIONS
 from train.data.file_split import FileSplit
-from train.data.image_file import EXTENSIONS
-from train.data.image_files import Images, list_images, read_images
+from train.data.folder_reader import Images, list_images, read_images
 from train.data.options import DataOptions, size_text
 from train.data.split_names import TEST_SPLITS, Piece, choose
 from train.data.splits import ArraySplit, PackedSplit, Split

@@ -5,16 +5,16 @@ A source of data is a file of its own, whose function gives a `Dataset`, and a l
 
 import numpy as np
 
-from train.config.codes import run_of_codes
-from train.config.fields import Config
-from train.config.saved import DataDescription
+from train.config.codes_name import run_of_codes
+from train.config.config import Config
+from train.config.config_json import DataDescription
 from train.data import checks
 from train.data.arrays import load_digits, load_npz
 from train.data.augmentation import Augmentation
 from train.data.codes import load_codes
 from train.data.dataset import Dataset, quantize
+from train.data.decode import resize
 from train.data.folder import load_folder
-from train.data.image_file import resize
 from train.data.options import DEFAULTS, DataOptions, size_text
 from train.data.splits import ArraySplit, Split
 from train.data.tfds_data import describe_tfds, load_tfds

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from train.config.fields import Config
+from train.config.config import Config
 from train.config.sizes import parse_size
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from train.data.dataset import Dataset
-from train.data.image_file import resize
+from train.data.decode import resize
 from train.data.options import DEFAULTS, DataOptions, size_text
 from train.data.split_names import Piece, choose
 from train.data.splits import ArraySplit, PackedSplit, StreamedSplit

@@ -6,19 +6,19 @@ import sys
 import time
 
 from pixelcnn_tf.models.base import AutoregressiveModel
-from train.devices.signals import StopRequest
 from train.errors import Interrupted, NotFinite, Stopped
-from train.output.conditioned import test_conditions, write_conditioned
-from train.output.reconstructions import write_reconstructions
-from train.output.samples import write_samples
+from train.progress import Progress, duration
+from train.run.codes import VQVAERun
+from train.run.metrics import GOES_ON, MetricsLog, NoLog
+from train.run.restarts import MAX_RESTARTS, Restarts
+from train.sampling.conditioned import test_conditions, write_conditioned
+from train.sampling.reconstructions import write_reconstructions
+from train.sampling.samples import write_samples
 from train.training.evaluation import Evaluation, make_evaluate, others
 from train.training.schedule import EVALUATE, LOG, SAMPLE, SAVE, Schedule
+from train.training.signals import StopRequest
 from train.training.trainer import Trainer
 from train.training.window import Window
-from train.workdir.codes import VQVAERun
-from train.workdir.metrics import GOES_ON, MetricsLog, NoLog
-from train.workdir.progress import Progress, duration
-from train.workdir.restarts import MAX_RESTARTS, Restarts
 
 VERSIONS = 4  # images drawn given each condition, in the pictures of a training
 
@@ -29,7 +29,7 @@ class Loop:
     Args:
       trainer: the run's `Trainer`, restored or initialised.
       last_step: number of the last step.
-      stop: a `train.devices.signals.StopRequest`.
+      stop: a `train.training.signals.StopRequest`.
       vq_vae: the VQ-VAE whose codes the model is trained on, or None.
     """
 
@@ -152,7 +152,9 @@ class Loop:
     def _catch_up(self, step):
         """Does what a stop has left undone at the step that the run continues from."""
         due = self.schedule.due(step) & {EVALUATE, self.pictures} if step else ()
-        undone = {w for w in sorted(due) if self.workers.chief_says(not self._is_done(w, step))}
+        undone = {
+            w for w in sorted(due) if self.workers.broadcast_from_chief(not self._is_done(w, step))
+        }
         if not self._evaluate_and_sample(step, undone):
             self._end(step)
 
@@ -258,7 +260,7 @@ class Loop:
                 self._samples_path(step),
                 say=self._say,
                 # The others would wait for a chief that was interrupted.
-                between_rows=None if self.workers.several else self._between_rows,
+                between_rows=None if self.workers.is_multi_worker else self._between_rows,
                 advice=GOES_ON,
             )
             self.log.image(step, "samples", picture)

@@ -1,7 +1,7 @@
 """What is due after which step of a run, and where the order of its data changes."""
 
-from train.config.fields import Config
-from train.workdir.restarts import Restarts
+from train.config.config import Config
+from train.run.restarts import Restarts
 
 LOG, EVALUATE, SAMPLE, SAVE = "log", "evaluate", "sample", "save"
 

@@ -10,13 +10,13 @@ from pixelcnn_tf import Muon, OfficialAdam, PolyakAverage
 from pixelcnn_tf.levels import levels_to_input
 from pixelcnn_tf.models.image_model import ImageModel
 from pixelcnn_tf.optimization.loss_scale import LossScale
-from train.config.fields import Config
+from train.config.config import Config
 from train.config.models import make_model
 from train.data.dataset import Dataset
-from train.devices.workers import Workers
+from train.devices import Workers
 from train.errors import UserError
-from train.workdir.checkpoints import Checkpoints
-from train.workdir.embedding import find_embedding, load_encoder
+from train.run.checkpoints import Checkpoints
+from train.run.embedding import find_embedding, load_encoder
 
 
 @contextlib.contextmanager
@@ -46,7 +46,7 @@ class Trainer:
     Args:
       config: the run's `Config`.
       dataset: its `Dataset`.
-      strategy: see `train.devices.strategy.make_strategy`.
+      strategy: see `train.devices.make_strategy`.
       workers: the run's `Workers`, if there is one already.
 
     Attributes:
@@ -145,7 +145,7 @@ class Trainer:
         step = None
         if self.workers.is_chief:
             step = self.checkpoints.restore_latest()
-        chosen = self.workers.chief_says(0 if step is None else step + 1) - 1
+        chosen = self.workers.broadcast_from_chief(0 if step is None else step + 1) - 1
         if chosen < 0:
             return None
         if not self.workers.is_chief:

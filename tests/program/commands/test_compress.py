@@ -11,11 +11,11 @@ from small import one_stage, random_levels
 import train.compress
 import train.decompress
 from pixelcnn_tf.codec import Codec
-from train.config import saved as configuration
+from train.compression import codec
+from train.config import config_json as configuration
 from train.config.models import make_model
 from train.config.presets import from_values
-from train.output import codec
-from train.workdir.checkpoints import Checkpoints
+from train.run.checkpoints import Checkpoints
 
 SIZES = dict(config="tiny", nr_resnet=1, nr_filters=4)
 GATED = dict(model="gated_pixelcnn", nr_output_filters=4)

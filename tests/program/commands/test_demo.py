@@ -12,16 +12,16 @@ from small import random_levels, random_run
 
 import train.demo
 from pixelcnn_tf.levels import input_to_levels, levels_to_input
-from train.config import saved as configuration
+from train.config import config_json as configuration
+from train.config.config_json import DataDescription, Saved
 from train.config.presets import from_values
-from train.config.saved import DataDescription, Saved
 from train.data.load import load
+from train.demo.__main__ import canvas
+from train.demo.answers import COMPLETIONS, Answers
+from train.demo.app import Demo
+from train.demo.uploads import MAX_PIXELS, read_upload
 from train.errors import UserError
-from train.output.demo import canvas
-from train.output.demo.answers import COMPLETIONS, Answers
-from train.output.demo.app import Demo
-from train.output.demo.uploads import MAX_PIXELS, read_upload
-from train.workdir.restore import load_run
+from train.run.restore import load_run
 
 DIGITS = DataDescription((8, 8, 1), 17, 10)
 GREY = DataDescription((6, 4, 1), 256, None)

@@ -9,10 +9,10 @@ from PIL import Image
 from small import config_of, random_levels, random_run, run_training
 
 from train import evaluate
-from train.config import saved as configuration
+from train.config import config_json as configuration
 from train.data.load import load_configured
 from train.errors import UserError
-from train.workdir.data import load_data
+from train.run.data import load_data
 
 SMALL = dict(config="tiny", model="pixelcnn", nr_resnet=1, nr_filters=4, nr_output_filters=4)
 

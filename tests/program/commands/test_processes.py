@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from train.config import saved as configuration
+from train.config import config_json as configuration
 from train.config.presets import from_values
 
 ROOT = Path(__file__).parents[3]

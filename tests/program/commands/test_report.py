@@ -16,9 +16,9 @@ from small import one_stage, random_run
 
 import train.report
 from pixelcnn_tf.levels import levels_to_input
-from train.config import saved as configuration
+from train.config import config_json as configuration
 from train.data.load import load
-from train.workdir.restore import load_run
+from train.run.restore import load_run
 
 DIGITS = configuration.DataDescription((8, 8, 1), 17, 10)
 ROWS = [

@@ -9,14 +9,14 @@ from full_disk import largest_file
 
 import train.evaluate
 import train.sample
-from train.config import saved as configuration
+from train.config import config_json as configuration
 from train.config.models import make_model
 from train.config.presets import from_values
 from train.data.splits import Split
 from train.errors import UserError
-from train.output.samples import MAX_BYTES, refuse_too_many
+from train.run.checkpoints import Checkpoints
 from train.sample import choose_path
-from train.workdir.checkpoints import Checkpoints
+from train.sampling.samples import MAX_BYTES, refuse_too_many
 
 SIZES = dict(config="tiny", model="gated_pixelcnn", nr_resnet=1, nr_filters=4, nr_output_filters=4)
 DATA = configuration.DataDescription((8, 8, 1), 17, 10)

@@ -17,16 +17,16 @@ from small import one_stage, random_run
 import train.evaluate
 import train.score
 from pixelcnn_tf.levels import levels_to_input, quantize_levels
-from train.config import saved as configuration
-from train.data.images import Image, Images
+from train.config import config_json as configuration
+from train.data.image_sources import Image, Images
 from train.data.load import load
 from train.errors import UserError
-from train.output.complexity import complexity_bits
-from train.output.detection import detect
-from train.output.scores import Scorer, batches_by_size, score
+from train.progress import Counter
+from train.run.restore import load_run
+from train.scoring.complexity import complexity_bits
+from train.scoring.detection import detect
+from train.scoring.scores import Scorer, batches_by_size, score
 from train.training.evaluation import make_evaluate
-from train.workdir.progress import Counter
-from train.workdir.restore import load_run
 
 DIGITS = configuration.DataDescription((8, 8, 1), 17, 10)
 COLOURS = configuration.DataDescription((8, 8, 3), 4, 3)

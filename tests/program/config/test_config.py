@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
-from train.config import saved as configuration
-from train.config.fields import Config
+from train.config import config_json as configuration
+from train.config.config import Config
 from train.config.presets import PRESETS, command_of, from_values
 from train.errors import UserError
 
@@ -128,5 +128,5 @@ def test_bad_flags_end_before_tensorflow_is_imported(arguments, message):
     result = subprocess.run(command, capture_output=True, text=True)
     assert result.returncode == 2 and message in result.stderr
     imported = {line.split("|")[-1].strip() for line in result.stderr.splitlines()}
-    assert "train.config.fields" in imported and "tensorflow" not in imported
+    assert "train.config.config" in imported and "tensorflow" not in imported
     assert "Traceback" not in result.stderr

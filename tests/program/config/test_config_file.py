@@ -6,7 +6,7 @@ import platform
 import pytest
 import tensorflow as tf
 
-from train.config import saved as configuration
+from train.config import config_json as configuration
 from train.config.presets import from_values
 from train.errors import UserError
 from train.main import train

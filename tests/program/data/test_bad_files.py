@@ -9,7 +9,8 @@ from image_folders import DEEP, RGB, encoded, png, rgba, split_folder, write
 from PIL import Image
 from small import random_levels
 
-from train.data import image_file, image_files
+from train.data import decode as image_file
+from train.data import folder_reader as image_files
 from train.data.load import load
 from train.data.options import DataOptions
 from train.errors import UserError

@@ -9,11 +9,11 @@ from image_folders import DEEP, GREY, RGB, encoded, png, rgba, split_folder, wri
 from PIL import Image
 from small import random_levels
 
+from train.config.config_json import DataDescription, DataRead, Saved, refuse_data_read_otherwise
 from train.config.presets import from_values
-from train.config.saved import DataDescription, DataRead, Saved, refuse_data_read_otherwise
-from train.data import image_files
+from train.data import folder_reader as image_files
+from train.data.decode import read_image, resize
 from train.data.file_split import FileSplit
-from train.data.image_file import read_image, resize
 from train.data.load import load
 from train.data.options import DataOptions
 from train.errors import UserError

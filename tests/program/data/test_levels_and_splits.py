@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from small import random_levels
 
-from train.config import saved as configuration
+from train.config import config_json as configuration
 from train.config.models import make_model
 from train.config.presets import from_values
 from train.data import tfds_data
-from train.data.fit import Fit
-from train.data.image_file import resize
-from train.data.images import Image, open_images
+from train.data.decode import resize
+from train.data.image_adapter import Fit
+from train.data.image_sources import Image, open_images
 from train.data.load import describe, load, load_configured
 from train.data.options import DataOptions
 from train.data.splits import PackedSplit, StreamedSplit

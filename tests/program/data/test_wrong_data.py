@@ -5,9 +5,9 @@ import pytest
 import tensorflow as tf
 from small import random_levels
 
+from train.config.config_json import DataDescription
 from train.config.models import make_model
 from train.config.presets import from_values
-from train.config.saved import DataDescription
 from train.data import tfds_data
 from train.data.load import describe, load
 from train.errors import UserError

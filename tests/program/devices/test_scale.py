@@ -14,15 +14,13 @@ from small import SMALLEST, SMALLEST_RUN, config_of, one_stage, random_values
 from pixelcnn_tf import PixelCNNPlusPlus, data_dependent_init
 from pixelcnn_tf.levels import levels_to_input
 from pixelcnn_tf.optimization.loss_scale import GROWTH_STEPS, LossScale
-from train.config import saved as configuration
+from train.config import config_json as configuration
 from train.config.models import make_model
 from train.config.presets import from_values
 from train.data.load import load
-from train.devices.cluster import read_cluster
-from train.devices.strategy import make_strategy
-from train.devices.workers import Workers
+from train.devices import Workers, make_strategy, read_cluster
 from train.errors import UserError
-from train.output.samples import write_samples
+from train.sampling.samples import write_samples
 from train.training.trainer import Trainer, dtype_policy
 
 REPLICA_RUN = str(Path(__file__).parents[2] / "replica_run.py")

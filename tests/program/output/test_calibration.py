@@ -8,7 +8,7 @@ from small import random_levels
 from pixelcnn_tf.levels import input_to_levels, level_values, levels_to_input
 from pixelcnn_tf.likelihoods.categorical import Categorical
 from pixelcnn_tf.likelihoods.discretized_mix_logistic import DiscretizedMixLogistic
-from train.output.calibration import CENTRAL, QUANTILES, SURE, Calibration
+from train.scoring.calibration import CENTRAL, QUANTILES, SURE, Calibration
 
 LEVELS = 6
 LIKELIHOODS = {

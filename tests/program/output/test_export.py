@@ -30,10 +30,10 @@ from train.data.load import load
 from train.errors import UserError
 from train.export import export
 from train.main import train
-from train.output.conditioned import conditions_of
-from train.output.serving import WARMUP_FILE
-from train.workdir.metrics import MetricsLog
-from train.workdir.restore import load_run
+from train.run.metrics import MetricsLog
+from train.run.restore import load_run
+from train.sampling.conditioned import conditions_of
+from train.serving.serving import WARMUP_FILE
 
 PAGE = Path(__file__).parents[3] / "docs" / "serving.md"
 ALL = ("serving_default", "score", "score_map", "sample", "complete")
@@ -284,7 +284,7 @@ def test_versions_count_up_and_are_never_written_over(digits, monkeypatch):
         return ["sample"]
 
     monkeypatch.setattr("pixelcnn_tf.export.export_saved_model", make_folder)
-    monkeypatch.setattr("train.output.serving.write_warmup", lambda *_: [])
+    monkeypatch.setattr("train.serving.serving.write_warmup", lambda *_: [])
     with pytest.raises(UserError, match=r"--version=1: .* has it already"):
         export(workdir, output, version=1)
     with pytest.raises(UserError, match=r"--version=0: must be at least 1"):

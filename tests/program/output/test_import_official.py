@@ -7,13 +7,13 @@ from parity_data import DIRECTORY
 from small import copy_run, fresh_names, random_levels, without_scores
 
 from pixelcnn_tf import PixelCNNPlusPlus, discretized_mix_logistic_loss, official
-from train.config import saved as configuration
+from train.config import config_json as configuration
 from train.config.presets import from_values
 from train.errors import UserError
 from train.import_official import export_checkpoint, import_checkpoint
 from train.main import train
-from train.output import official_checkpoint
-from train.workdir.restore import load_run
+from train.run.restore import load_run
+from train.serving import official_checkpoint
 
 CHECKPOINT = str(DIRECTORY / "official_checkpoint" / "params_cifar.ckpt")
 

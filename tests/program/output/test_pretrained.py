@@ -12,11 +12,12 @@ from small import GATED_RUN, config_of, copy_run, random_run, run_training
 from pixelcnn_tf import pretrained
 from pixelcnn_tf.layers.masked_convolution import MaskedConv2D
 from pixelcnn_tf.levels import levels_to_input
-from train import evaluate, export, pack, plot, report, sample, score
+from train import evaluate, export, pack, plot, sample, score
 from train.config.pretrained import read_from, write_to
 from train.data.load import load_configured
 from train.errors import UserError
-from train.workdir.restore import load_run
+from train.report.__main__ import __main__ as report
+from train.run.restore import load_run
 
 RUN = GATED_RUN | dict(init_batch_size=20, num_samples=0, eval_split="test[:40]")
 LICENCE = "--data_licence=CC BY 4.0"

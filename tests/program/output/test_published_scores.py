@@ -5,7 +5,7 @@ from small import random_levels
 
 from train.data.dataset import Dataset
 from train.data.splits import ArraySplit
-from train.output.published_scores import table
+from train.scoring.published_scores import table
 
 
 def test_published_table():

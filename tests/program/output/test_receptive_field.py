@@ -8,7 +8,7 @@ import tensorflow as tf
 from small import random_values
 
 from pixelcnn_tf import PixelCNN
-from train.output.receptive_field import default_place, radius, receptive_field, seen_share
+from train.scoring.receptive_field import default_place, radius, receptive_field, seen_share
 
 PLACE = (3, 2)
 

@@ -16,8 +16,8 @@ from pixelcnn_tf.levels import levels_to_input
 from train.errors import UserError
 from train.export import export
 from train.main import train as train_run
-from train.output.conditioned import conditions_of
-from train.workdir.restore import load_run
+from train.run.restore import load_run
+from train.sampling.conditioned import conditions_of
 
 SIZES = dict(config="tiny", nr_resnet=1, nr_filters=6, batch_size=20, eval_interval=0)
 SIZES |= dict(max_steps=3, init_batch_size=20)

@@ -19,15 +19,15 @@ import train.score
 from pixelcnn_tf import sampling
 from pixelcnn_tf.levels import levels_to_input
 from pixelcnn_tf.random import example_seeds
-from train.config import saved as configuration
+from train.config import config_json as configuration
 from train.data.by_class import class_batches
 from train.data.load import load
 from train.errors import UserError
 from train.export import export
 from train.main import train as train_run
+from train.run.embedding import find_embedding
+from train.run.restore import load_run
 from train.training.triplets import triplet_loss
-from train.workdir.embedding import find_embedding
-from train.workdir.restore import load_run
 
 SIZES = dict(config="tiny", nr_resnet=1, nr_filters=6, nr_output_filters=6, batch_size=20)
 SIZES |= dict(model="gated_pixelcnn", eval_interval=0, max_steps=2, num_samples=8)

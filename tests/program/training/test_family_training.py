@@ -9,7 +9,7 @@ from family import FAMILY
 from small import config_of, run_program, run_training, small_encoder
 
 from pixelcnn_tf.levels import input_to_levels, levels_to_input, quantize_levels
-from train.config import saved as configuration
+from train.config import config_json as configuration
 from train.config.models import MODELS, make_model
 from train.config.presets import PRESETS, from_values
 from train.data.dataset import Dataset, quantize
@@ -17,11 +17,11 @@ from train.data.load import load, load_configured
 from train.data.splits import StreamedSplit
 from train.errors import UserError
 from train.main import train
-from train.output.samples import write_completions, write_samples
+from train.run.codes import load_vq_vae, prepare_codes
+from train.run.data import load_data
+from train.run.restore import load_run
+from train.sampling.samples import write_completions, write_samples
 from train.training.trainer import Trainer
-from train.workdir.codes import load_vq_vae, prepare_codes
-from train.workdir.data import load_data
-from train.workdir.restore import load_run
 
 EVERY = pytest.mark.parametrize("name", FAMILY)
 # Beside them: models given maps and vectors, a VQ-VAE with either codebook, and its prior, a Gated

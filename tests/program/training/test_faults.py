@@ -18,11 +18,11 @@ from full_disk import largest_file, limit_files
 from left_behind import arrays_of, assert_same_run, rows_of
 from small import SMALLEST_RUN, config_of, copy_run, one_stage, run_training, without_scores
 
-from train.devices.signals import StopRequest
 from train.errors import NotFinite, Stopped, UserError, writing
+from train.run.metrics import set_aside
+from train.run.restarts import Restarts
+from train.training.signals import StopRequest
 from train.training.trainer import Trainer
-from train.workdir.metrics import set_aside
-from train.workdir.restarts import Restarts
 
 VALUES = SMALLEST_RUN | dict(
     batch_size=50,
@@ -85,7 +85,7 @@ def test_stopped_run_goes_on_exactly(finished, tmp_path):
 
 SECOND_SIGNAL = """
 import os, signal, time
-from train.devices.signals import StopRequest
+from train.training.signals import StopRequest
 with StopRequest() as stop:
     os.kill(os.getpid(), signal.SIGINT)
     while stop.name is None:

@@ -11,7 +11,7 @@ from small import SMALLEST_RUN, config_of, random_levels, run_training
 import train.evaluate
 import train.sample
 from train.export import export
-from train.workdir.restore import load_run
+from train.run.restore import load_run
 
 
 @pytest.mark.slow

@@ -14,10 +14,10 @@ from small import config_of, run_training
 
 import train.training.loop as loop_module
 from train.config.presets import from_values
-from train.devices.replicas import on_all_replicas
-from train.devices.workers import Workers
+from train.devices import Workers
 from train.errors import Interrupted, Stopped, UserError
 from train.main import train
+from train.sampling.replicas import on_all_replicas
 from train.training.loop import Loop
 
 VALUES = dict(

@@ -30,19 +30,19 @@ from pixelcnn_tf import (
 from pixelcnn_tf.grid import grid
 from pixelcnn_tf.levels import input_to_levels, levels_to_input
 from train import evaluate, sample
-from train.config import saved as configuration
+from train.config import config_json as configuration
 from train.config.presets import from_values
 from train.data.load import load, load_configured
 from train.errors import UserError
 from train.main import train
+from train.progress import duration
+from train.run.checkpoints import Checkpoints
+from train.run.data import load_data
+from train.run.metrics import MetricsLog, read
+from train.run.restore import load_run
 from train.training.evaluation import make_evaluate
 from train.training.trainer import Trainer
 from train.training.window import Window
-from train.workdir.checkpoints import Checkpoints
-from train.workdir.data import load_data
-from train.workdir.metrics import MetricsLog, read
-from train.workdir.progress import duration
-from train.workdir.restore import load_run
 
 MINI = SMALLEST_RUN | dict(
     batch_size=50,  # 29 steps an epoch

@@ -24,10 +24,10 @@ from train.data.options import DataOptions
 from train.errors import UserError
 from train.export import export
 from train.main import train as train_run
+from train.run.checkpoints import Checkpoints
+from train.run.codes import fingerprint_of, load_vq_vae, prepare_codes
+from train.run.restore import load_run
 from train.training.trainer import Trainer
-from train.workdir.checkpoints import Checkpoints
-from train.workdir.codes import fingerprint_of, load_vq_vae, prepare_codes
-from train.workdir.restore import load_run
 
 SIZES = dict(config="tiny", nr_resnet=1, nr_filters=6, batch_size=50, eval_interval=0)
 SIZES |= dict(max_steps=4, log_interval=2, num_samples=3)

@@ -5,13 +5,13 @@ import os
 import pytest
 import tensorflow as tf
 
-from train.config import saved as configuration
+from train.config import config_json as configuration
 from train.config.models import make_model
 from train.config.presets import from_values
 from train.errors import UserError
-from train.output import official_checkpoint
-from train.workdir.checkpoints import Checkpoints
-from train.workdir.restore import load_run
+from train.run.checkpoints import Checkpoints
+from train.run.restore import load_run
+from train.serving import official_checkpoint
 
 DATA = configuration.DataDescription((4, 4, 1), 17, None)
 SIZES = dict(config="tiny", model="pixelcnn", nr_resnet=1, nr_filters=4, nr_output_filters=4)

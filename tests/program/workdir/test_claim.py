@@ -11,8 +11,8 @@ import pytest
 from train.config.presets import from_values
 from train.errors import UserError
 from train.main import train
-from train.workdir.claim import claim
-from train.workdir.restarts import Restarts
+from train.run.lock import claim
+from train.run.restarts import Restarts
 
 
 def test_a_second_run_is_refused_and_told_whose_the_folder_is(tmp_path):
@@ -27,8 +27,8 @@ def test_a_second_run_is_refused_and_told_whose_the_folder_is(tmp_path):
 
 OWNER = """
 import sys, time
-from train.workdir.claim import claim
-from train.workdir.restarts import Restarts
+from train.run.lock import claim
+from train.run.restarts import Restarts
 with claim(sys.argv[1]):
     print("mine", flush=True)
     time.sleep(60)

@@ -8,9 +8,9 @@ import tensorflow as tf
 from pixelcnn_tf.likelihoods.categorical import Categorical
 from train.errors import UserError
 from train.export import test_scores as scores_of
+from train.run.metrics import MetricsLog
+from train.run.rows import read
 from train.training.window import Window
-from train.workdir.metrics import MetricsLog
-from train.workdir.rows import read
 
 GOOD = b'{"step": 1, "test/bits_per_dim": 2.5}\n'
 

@@ -1,0 +1,319 @@
+"""The configuration of a run: all that is needed to rebuild the model and continue.
+
+A field stands here once, with its default, its help, what is allowed and whether it may change
+when a run is continued; the flag of the same name is made from that.
+"""
+
+import dataclasses
+import re
+from collections.abc import Callable
+from typing import NamedTuple
+
+from train.config.alpha import ALPHA
+from train.config.codes_name import run_of_codes
+from train.config.embedding_name import is_embedding
+from train.config.models import MODELS
+from train.config.sizes import TEXT as SIZE_TEXT
+from train.config.sizes import is_size
+from train.errors import UserError
+
+
+class Allowed(NamedTuple):
+    """What values a field takes: in words, and as a test."""
+
+    text: str
+    holds: Callable[[object], bool]
+
+
+def at_least(least: int) -> Allowed:
+    return Allowed(f"at least {least}", lambda value: value >= least)
+
+
+def one_of(*names) -> Allowed:
+    shown = ", ".join(name or "nothing" for name in names)
+    return Allowed(f"one of {shown}", lambda value: value in names)
+
+
+FROM_DEFAULT = "from the default"  # of a field that may change only if it had its default
+ANY = Allowed("", lambda value: True)
+SHARE = Allowed("at least 0 and below 1", lambda value: 0 <= value < 1)
+NOT_NEGATIVE = Allowed("a number of at least 0", lambda value: 0 <= value < float("inf"))
+FACTOR = Allowed("above 0 and at most 1", lambda value: 0 < value <= 1)
+SEED = Allowed("from 0 to 2147483647", lambda value: 0 <= value < 2**31)
+MAP_NAMES = re.compile("(grey|small:([2-9]|[1-5][0-9]|6[0-4]))?")
+CONDITION = Allowed(
+    "grey, small:N with N from 2 to 64, or embedding:<file of a Keras model, .keras or .h5>",
+    lambda value: bool(MAP_NAMES.fullmatch(value)) or is_embedding(value),
+)
+CODES = Allowed("from 2 to 65536", lambda value: 2 <= value <= 65536)
+LEVELS = Allowed("0, or 2 to 65536", lambda value: value == 0 or 2 <= value <= 65536)
+PROBABILITY = Allowed("from 0 to 1", lambda value: 0 <= value <= 1)
+SIZE = Allowed(SIZE_TEXT, is_size)
+
+
+def field(
+    default: object, help: str, allowed: Allowed = ANY, may_change: bool | str = False
+) -> dataclasses.Field:
+    """A field of `Config`.
+
+    Args:
+      default: its default; those of the official flags are those of the official `train.py`.
+      help: of the flag.
+      allowed: `Allowed`.
+      may_change: it may differ when a run is continued, because it decides where and how long
+        the run is, not what it computes; `FROM_DEFAULT`: if it was the default.
+    """
+    metadata = {"help": help, "allowed": allowed, "may_change": may_change}
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """One field a flag."""
+
+    # data
+    dataset: str = field(
+        "digits",
+        "digits (built in), a tfds name such as cifar10, folder:/path, a .npz file, or "
+        "codes:<workdir of a vq_vae run>",
+    )
+    data_dir: str = field(
+        "", "where tfds data sets are or go; default: tfds' own folder", may_change=True
+    )
+    workdir: str = field(
+        "",
+        "folder of this run; default: runs/<dataset>-<config>, with --model and --condition (or "
+        "class_conditional) between: runs/<dataset>-<model>-<condition>-<config>",
+        may_change=True,
+    )
+    config: str = field(
+        "paper",
+        "preset; a flag given by hand wins over it; told here for pixelcnn_pp",
+        may_change=True,
+    )
+    num_levels: int = field(
+        0, "quantise the data to so many levels per channel, 2 to 65536; 0: as they are", LEVELS
+    )
+    binarize: str = field(
+        "",
+        "dynamic: each time an image is seen, its pixels are drawn anew as 0 or 1, with its "
+        "intensities as probabilities; one fixed draw for evaluation",
+        one_of("", "dynamic"),
+    )
+    train_split: str = field(
+        "", "what to train on, such as train[:90%] or train+validation; default: train"
+    )
+    eval_split: str = field(
+        "", "what to score, such as validation or train[90%:]; default: the test split"
+    )
+    resize: str = field(
+        "", "HxW: resize every image to it (antialiased); scores then refer to those", SIZE
+    )
+    crop: str = field(
+        "", "HxW: train on random crops of this size, score crops of the centre", SIZE
+    )
+    random_flip: bool = field(False, "in training, mirror half of the images left to right")
+    mutation_rate: float = field(
+        0.0,
+        "in training, replace each value with this probability by a random level (for background "
+        "models, Ren et al. 2019)",
+        PROBABILITY,
+    )
+    # The next two say how files are read; a run of before, which dropped transparency, can go on.
+    # Files that are left out anew change the number of images, which is refused.
+    alpha: str = field(
+        "",
+        "transparent images of a folder: drop (the transparency), white or black (ground); "
+        "default: they are refused",
+        one_of(*ALPHA),
+        may_change=FROM_DEFAULT,
+    )
+    skip_broken: bool = field(
+        False, "leave out the files of a folder that cannot be read", may_change=True
+    )
+    # model
+    model: str = field("pixelcnn_pp", "which model", one_of(*MODELS))
+    nr_resnet: int = field(5, "residual blocks per stage of the model", at_least(1))
+    nr_filters: int = field(160, "filters across the model", at_least(1))
+    nr_logistic_mix: int = field(10, "logistic components in the mixture", at_least(1))
+    nr_output_filters: int = field(
+        1024, "maps of the two 1x1 layers before the softmax", at_least(1)
+    )
+    resnet_nonlinearity: str = field(
+        "concat_elu", "concat_elu, elu or relu", one_of("concat_elu", "elu", "relu")
+    )
+    class_conditional: bool = field(False, "condition the model on the labels")
+    condition: str = field(
+        "",
+        "condition the model on what is made of the image: grey (luminance: colourisation), "
+        "small:4 (the image reduced 4 times: super-resolution; 2 to 64), or embedding:<file> (the "
+        "vector that a Keras model gives of it, see train.embedding)",
+        CONDITION,
+    )
+    energy_distance: bool = field(False, "train with the energy distance instead of the likelihood")
+    input_embedding: bool = field(
+        False,
+        "the levels are codes: the network gets an embedding of each; on by default for "
+        "--dataset=codes:...",
+    )
+    nr_embeddings: int = field(512, "codes of the codebook, 2 to 65536", CODES)
+    embedding_dim: int = field(64, "length of the vector of a code", at_least(1))
+    commitment: float = field(0.25, "beta, weight of the commitment loss", NOT_NEGATIVE)
+    codebook: str = field(
+        "loss",
+        "how it is learnt: loss (by gradient, as in the paper) or ema (by moving averages)",
+        one_of("loss", "ema"),
+    )
+    ema_decay: float = field(0.99, "gamma of the codebook's moving averages", SHARE)
+    restart_codes: int = field(
+        0,
+        "move a code that no training image of so many steps has to a vector of the batch; 0: "
+        "never",
+        at_least(0),
+    )
+    # optimisation
+    init_from: str = field(
+        "",
+        "begin with the averaged weights of this run (its workdir, or pretrained:NAME), a model of "
+        "the same kind and size, in place of the initialisation on data",
+    )
+    optimizer: str = field(
+        "adam",
+        "adam (the official Adam), or muon (Muon for the kernels of hidden layers, the official "
+        "Adam for all other weights)",
+        one_of("adam", "muon"),
+    )
+    muon_learning_rate: float = field(
+        0.01, "base learning rate of --optimizer=muon for the kernels of hidden layers", FACTOR
+    )
+    learning_rate: float = field(0.001, "base learning rate", FACTOR)
+    lr_decay: float = field(0.999995, "learning rate decay, applied every step", FACTOR)
+    # batch_size may change only as far as the global batch stays the same.
+    batch_size: int = field(16, "batch size per replica (GPU)", at_least(1), may_change=True)
+    init_batch_size: int = field(16, "images for the data-dependent initialisation", at_least(1))
+    dropout_p: float = field(0.5, "dropout strength, 0 is none", SHARE)
+    polyak_decay: float = field(0.9995, "decay of the moving average of the weights", SHARE)
+    max_epochs: int = field(5000, "epochs to run", at_least(1), may_change=True)
+    max_steps: int = field(
+        0, "steps to run; 0: no limit but max_epochs", at_least(0), may_change=True
+    )
+    seed: int = field(1, "random seed", SEED)
+    # output
+    num_samples: int = field(16, "samples in each grid; 0: none", at_least(0), may_change=True)
+    save_interval: int = field(
+        20,
+        "every how many epochs to write samples and a checkpoint; 0: only at the end",
+        at_least(0),
+        may_change=True,
+    )
+    eval_interval: int = field(
+        1,
+        "every how many epochs to score the test split (--eval_split); 0: only at the end",
+        at_least(0),
+        may_change=True,
+    )
+    checkpoint_interval: int = field(
+        1000,
+        "every how many steps to write a checkpoint in between; 0: never",
+        at_least(0),
+        may_change=True,
+    )
+    log_interval: int = field(
+        50, "every how many steps to write the training numbers", at_least(1), may_change=True
+    )
+    # where and how
+    strategy: str = field(
+        "auto",
+        "one_device, mirrored (all GPUs of this machine), multi_worker (the machines in "
+        "TF_CONFIG), or auto",
+        one_of("auto", "one_device", "mirrored", "multi_worker"),
+        may_change=True,
+    )
+    nr_gpu: int = field(0, "GPUs to use of each machine; 0: all", at_least(0), may_change=True)
+    dtype: str = field(
+        "float32",
+        "of the network: float32, mixed_bfloat16 or mixed_float16; weights, averages and "
+        "likelihood are in float32 always",
+        one_of("float32", "mixed_bfloat16", "mixed_float16"),
+    )
+    remat: bool = field(
+        False,
+        "compute the inside of each gated block again in the backward pass: less memory, more time",
+        may_change=True,
+    )
+    # May not change: XLA adds in another order, so a resumed run would not be the same to the bit.
+    jit_compile: bool = field(False, "compile the whole step with XLA (one replica only)")
+    steps_per_loop: int = field(
+        1,
+        "steps in one call of the compiled function, where nothing is due between",
+        at_least(1),
+        may_change=True,
+    )
+    on_nan: str = field(
+        "stop",
+        "after a loss that is not finite: stop, or restore the last checkpoint and go on "
+        "with another order of the data, at most 3 times",
+        one_of("stop", "restore"),
+        may_change=True,
+    )
+
+    def replace(self, **changes) -> "Config":
+        return dataclasses.replace(self, **changes)
+
+
+def _is_a(value, kind):
+    """Whether a value, perhaps from a file, is of a field's type."""
+    if kind is float:
+        return type(value) in (int, float)
+    return type(value) is kind
+
+
+def check(config: Config) -> None:
+    """Raises UserError, naming flag, value and what is allowed, for a value out of range."""
+    for each in dataclasses.fields(Config):
+        value, allowed = getattr(config, each.name), each.metadata["allowed"]
+        if not _is_a(value, each.type):
+            raise UserError(f"--{each.name}={value!r}: must be of type {each.type.__name__}")
+        if not allowed.holds(value):
+            raise UserError(f"--{each.name}={value}: must be {allowed.text}")
+    if config.num_levels and config.input_embedding:
+        raise UserError(
+            f"--num_levels={config.num_levels}: with --input_embedding the levels are codes, "
+            "which have no order and cannot be quantised; leave it out"
+        )
+    if run_of_codes(config.dataset) is not None:
+        for name in ("num_levels", "resize", "binarize", "random_flip"):
+            if getattr(config, name):
+                raise UserError(
+                    f"--{name}={getattr(config, name)}: --dataset={config.dataset} gives codes, "
+                    "not intensities; give it to the VQ-VAE's own run"
+                )
+    for name in ("resize", "binarize"):
+        if getattr(config, name) and config.input_embedding:
+            raise UserError(
+                f"--{name}={getattr(config, name)}: with --input_embedding the levels are codes, "
+                "which have no order; leave it out"
+            )
+    if config.condition:
+        _check_condition(config)
+    if config.binarize and config.num_levels:
+        raise UserError(
+            f"--num_levels={config.num_levels}: --binarize={config.binarize} gives 2 levels; use "
+            "only one"
+        )
+    if config.strategy == "one_device" and config.nr_gpu > 1:
+        raise UserError(f"--nr_gpu={config.nr_gpu}: --strategy=one_device uses one device")
+
+
+def _check_condition(config):
+    """Raises UserError for what `--condition` does not go with."""
+    flag = f"--condition={config.condition}"
+    if config.class_conditional:
+        raise UserError(
+            f"{flag}: a model is conditioned on that or on classes (--class_conditional), not on "
+            "both; use only one"
+        )
+    if config.energy_distance:
+        raise UserError(f"{flag}: not with --energy_distance; use only one")
+    if config.input_embedding or run_of_codes(config.dataset) is not None:
+        raise UserError(f"{flag}: is made of intensities, not of codes; leave it out")

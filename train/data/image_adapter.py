@@ -1,0 +1,137 @@
+"""Makes images those that a run's model takes, or says why they are not."""
+
+import collections
+
+import numpy as np
+
+from pixelcnn_tf.levels import quantize_levels
+from train.config.config_json import Saved
+from train.data.image_sources import Image, Images
+from train.errors import UserError
+
+
+class Fit:
+    """Gives images the channels, levels and labels of a run.
+
+    A run with `--num_levels` quantises images as it did its training images, or takes their 8-bit
+    values for levels as it did. Grey images become RGB for a model of those.
+
+    Args:
+      saved: the run's `config.json`.
+      label: the class of all images; None: their own.
+
+    Attributes:
+      done: what was done -> to how many images.
+    """
+
+    def __init__(self, saved: Saved, label: int | None = None):
+        self.channels = saved.data.image_shape[-1]
+        self.num_levels = saved.data.num_levels
+        self.quantizes = saved.config.num_levels > 0
+        self.knows_codes = bool(saved.data.fingerprint) or saved.config.input_embedding
+        self.takes_values = saved.read is not None and saved.read.values_are_levels
+        self.fingerprint = saved.data.fingerprint
+        self.num_classes = saved.data.num_classes if saved.config.class_conditional else None
+        self.run = f"the run in {saved.config.workdir}"
+        self.label = label
+        self.done = collections.Counter()
+
+    def check_source(self, images: Images) -> None:
+        """Raises UserError for codes that are known to be of another VQ-VAE than the run's, and for
+        images that are known to be none."""
+        found = images.fingerprint
+        if self.fingerprint and not found and not images.from_arrays:
+            raise UserError(
+                f"{images.flag}: holds images, {self.run} knows the codes of a VQ-VAE; give "
+                "codes:<workdir of the VQ-VAE>, or an .npz of codes"
+            )
+        if found and found != self.fingerprint:
+            known = f"those of {self.fingerprint}" if self.fingerprint else "images"
+            raise UserError(
+                f"{images.flag}: holds codes of a VQ-VAE with the fingerprint {found}, {self.run} "
+                f"knows {known}"
+            )
+
+    def __call__(self, image: Image, flag: str) -> Image:
+        """The image as the model takes it.
+
+        Args:
+          image: as it was found.
+          flag: flag and value that name its source, for messages.
+
+        Raises:
+          UserError: naming source and image, if it is of another kind.
+        """
+        where = f"{flag}: {image.name}"
+        levels = self.with_levels(where, self._with_channels(where, image.levels), image.num_levels)
+        return Image(image.name, levels, self.num_levels, self._label(where, image.label))
+
+    def _with_channels(self, where, levels):
+        channels = levels.shape[-1]
+        if channels == self.channels:
+            return levels
+        if channels == 1:
+            self.done[f"grey, taken as {self.channels} equal channels"] += 1
+            return np.repeat(levels, self.channels, axis=-1)
+        raise UserError(f"{where} has {channels} channels (colours), {self.run} knows grey alone")
+
+    def with_levels(self, where: str, levels: np.ndarray, num_levels: int | None) -> np.ndarray:
+        """Integers of `num_levels` levels (None: not known) as levels of the run.
+
+        Raises:
+          UserError: beginning with `where`, if they are of another kind.
+        """
+        if num_levels is None and not self.quantizes:
+            num_levels = self.num_levels  # codes, for instance, of which one image has not all
+        if num_levels is None:
+            raise UserError(
+                f"{where}: the number of its levels is not known, and {self.run} quantises to "
+                f"{self.num_levels}; add an array num_levels to the file"
+            )
+        lowest, highest = int(levels.min()), int(levels.max())
+        if lowest < 0 or highest >= num_levels:
+            raise UserError(f"{where} holds {lowest} to {highest}, must be 0 to {num_levels - 1}")
+        if num_levels == self.num_levels:
+            return levels
+        spread = num_levels < self.num_levels and (self.num_levels - 1) % (num_levels - 1) == 0
+        if spread and not self.knows_codes:
+            # As a folder of both kinds is read: 1-bit files beside 8-bit ones.
+            self.done[f"of {num_levels} levels, spread over {self.num_levels}"] += 1
+            dtype = np.uint8 if self.num_levels <= 256 else np.uint16
+            return levels.astype(dtype) * dtype((self.num_levels - 1) // (num_levels - 1))
+        if not self.quantizes or num_levels < self.num_levels:
+            raise UserError(
+                f"{where} has {num_levels} levels a channel, {self.run} has {self.num_levels}"
+            )
+        if self.takes_values:
+            if num_levels != 256 or highest >= self.num_levels:
+                raise UserError(
+                    f"{where} holds {lowest} to {highest} of {num_levels} levels, but {self.run} "
+                    f"took the 8-bit values of its images for levels 0 to {self.num_levels - 1}"
+                )
+            self.done[f"of 8 bits, their values taken for levels 0 to {self.num_levels - 1}"] += 1
+            return levels
+        self.done[f"quantised from {num_levels} to {self.num_levels} levels"] += 1
+        return quantize_levels(levels, num_levels, self.num_levels)
+
+    def _label(self, where, label):
+        label = label if self.label is None else self.label
+        if self.num_classes is None:  # it is left to a background model, perhaps
+            return label
+        return require_label(where, label, self.num_classes, self.run)
+
+
+def require_label(where: str, label: int | None, num_classes: int, run: str) -> int:
+    """The label of an image for a class-conditional run.
+
+    Raises:
+      UserError: beginning with `where`, if there is none, or no such class.
+    """
+    if label is None:
+        raise UserError(
+            f"{where} has no label, and {run} is class-conditional; give --label, or an .npz with "
+            "labels"
+        )
+    if not 0 <= label < num_classes:
+        raise UserError(f"{where} has label {label}, must be from 0 to {num_classes - 1}")
+    return label
