@@ -108,7 +108,7 @@ def write_data(task):
     path = os.path.join(FLAGS.runs, f"{task}-{FLAGS.test_images}.npz")
     if not os.path.exists(path):
         dataset = load(task, FLAGS.data_dir)
-        images = dataset.test.images[: FLAGS.test_images]
+        images = dataset.eval.images[: FLAGS.test_images]
         write_npz(path, x_train=dataset.train.images, x_test=images)
     return path
 
@@ -232,7 +232,7 @@ def draw_samples(task, results, dataset):
     figure = Figure(figsize=(3 * (len(results) + 1), 3.4), layout="constrained")
     axes = figure.subplots(1, len(results) + 1)
     num_levels = TASKS[task]["num_levels"] or dataset.num_levels
-    originals = levels_to_input(dataset.test.images[:NUM_SAMPLES], num_levels)
+    originals = levels_to_input(dataset.eval.images[:NUM_SAMPLES], num_levels)
     panels = {"test images": to_uint8(input_to_levels(originals, num_levels), num_levels)}
     for model, result in results.items():
         with np.load(os.path.join(result["workdir"], "result.npz")) as file:
@@ -280,7 +280,7 @@ def write_table(file, task, results, dataset):
     print(f"## {TASKS[task]['title']}\n", file=file)
     print(
         f"{dataset.train.num_examples:,} training images, the first "
-        f"{dataset.test.num_examples:,} test images, {steps_of(task)} steps of "
+        f"{dataset.eval.num_examples:,} test images, {steps_of(task)} steps of "
         f"{COMMON['batch_size']} images ({steps_of(task) * COMMON['batch_size']:,} images seen).\n",
         file=file,
     )

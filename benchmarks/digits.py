@@ -53,7 +53,7 @@ def train_classifier(dataset):
     )
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     classifier.compile(optimizer="adam", loss=loss, metrics=["accuracy"])
-    train, test = dataset.train, dataset.test
+    train, test = dataset.train, dataset.eval
     inputs = levels_to_input(train.images, NUM_LEVELS).numpy()
     classifier.fit(inputs, train.labels, batch_size=128, epochs=2, verbose=0)
     inputs = levels_to_input(test.images, NUM_LEVELS).numpy()

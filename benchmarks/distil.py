@@ -200,7 +200,7 @@ def distil(config, dataset, shares, first_step, last):
     evaluate = make_evaluate(trainer.averaged_model, trainer.strategy)
 
     def score():
-        loss, scores = evaluate(dataset.test, SCORED_AT_ONCE)
+        loss, scores = evaluate(dataset.eval, SCORED_AT_ONCE)
         values = {f"validation/{name}": value for name, value in scores.items()}
         epoch = (step - 1) // a_epoch
         log.write(step, epoch=epoch, **values, **{"validation/loss_per_image": loss})

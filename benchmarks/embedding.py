@@ -49,7 +49,7 @@ def main(_):
     dataset = load("mnist", FLAGS.data_dir, NUM_LEVELS)
     classifier = train_classifier(dataset)
     model = load_run(FLAGS.workdir)[2]
-    images, labels = dataset.test.images, dataset.test.labels
+    images, labels = dataset.eval.images, dataset.eval.labels
     originals = np.stack([images[np.argmax(labels == k)] for k in range(NUM_CLASSES)])  # the first
     given = Given(conditions_of(model, originals), originals)
     path = os.path.join(FLAGS.output, "conditions_like")

@@ -52,13 +52,13 @@ def write_mutated(dataset):
         return np.where(mask, drawn, images)
 
     copies = np.concatenate([mutate(dataset.train.images) for _ in range(COPIES)])
-    test = mutate(dataset.test.images[:500])
+    test = mutate(dataset.eval.images[:500])
     np.savez(FLAGS.mutated, x_train=copies, x_test=test, num_levels=256)
 
 
 def make_images(dataset):
     """`{name: images [N, 28, 28, 1]}`, the reference first."""
-    test = dataset.test.images[: FLAGS.num_images]
+    test = dataset.eval.images[: FLAGS.num_images]
     digits = [
         np.asarray(Image.fromarray(np.uint8(digit * 255 // 16)).resize((SIDE, SIDE)))
         for digit in load_digits().images.astype(int)

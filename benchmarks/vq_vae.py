@@ -70,7 +70,7 @@ def write_folder():
     """The images of CIFAR-10 as PNG of 64x64, bicubic, in a folder that is whole or missing."""
     dataset = load("cifar10", FLAGS.data_dir)
     unfinished = FLAGS.folder + ".unfinished"
-    for name, split in (("train", dataset.train), ("test", dataset.test)):
+    for name, split in (("train", dataset.train), ("test", dataset.eval)):
         folder = os.path.join(unfinished, name)
         os.makedirs(folder, exist_ok=True)
         for number, image in enumerate(split.images):

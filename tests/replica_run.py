@@ -46,7 +46,7 @@ def main(num_devices, output, *changes):
     batches = iter(strategy.experimental_distribute_dataset(batches))
     losses = [trainer.train_steps(batches, count).numpy() for count in (1, STEPS - 1)]
     evaluate = make_evaluate(trainer.averaged_model, strategy)
-    score = evaluate(trainer.dataset.test, 64).loss
+    score = evaluate(trainer.dataset.eval, 64).loss
     path = os.path.join(os.path.dirname(output), f"samples_{os.path.basename(output)}")
     write_samples(trainer.averaged_model, 6, 1, path.removesuffix(".npz"), workers=trainer.workers)
     if trainer.workers.is_chief:

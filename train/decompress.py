@@ -1,4 +1,4 @@
-"""Gives back the images that `train.compress` has compressed:
+"""Restores the images that `train.compress` has compressed:
 
 python -m train.decompress --workdir=... --input=images.pcnn --output=folder
 """
@@ -7,54 +7,56 @@ import os
 import sys
 import time
 
-from absl import flags
+from absl import flags as absl_flags
 
-from train.config import config_json as configuration
-from train.errors import UserError, run, writing
+from train import flags
+from train.command import run, start_tensorflow
+from train.errors import ArgumentError, writing
 from train.files import make_writable_folder
-from train.quiet import start_tensorflow
+from train.run import Run
 
-FLAGS = flags.FLAGS
+FLAGS = absl_flags.FLAGS
 
 
 def define() -> None:
-    flags.DEFINE_string("workdir", "", "folder of the run that compressed them")
-    flags.DEFINE_string("input", "", "file of train.compress")
-    flags.DEFINE_string(
-        "output", "", "folder to write, new or empty, of PNG files; or a file .npz (one size only)"
+    flags.define("averaged", workdir="the run that compressed them")
+    absl_flags.DEFINE_string("input", "", "file of train.compress")
+    flags.define(
+        output="folder to write, new or empty, of PNG files; or a file .npz (one size only)",
+        batch_size="images computed at a time; 0: those coded side by side",
     )
-    flags.DEFINE_integer(
-        "batch_size", 0, "images that the network is given at a time; 0: those coded side by side"
-    )
-    flags.DEFINE_bool("jit_compile", False, "compile by XLA: half a minute, faster after it")
-    flags.DEFINE_bool("averaged", True, "use the averaged weights, not the raw ones")
+    absl_flags.DEFINE_bool("jit_compile", False, "compile by XLA: half a minute, then faster")
 
 
-def main(_) -> None:
-    configuration.require_run(FLAGS.workdir)
+def check_flags() -> str:
+    """The normalised `--output`. Raises ArgumentError for a flag that cannot be used."""
     for name, what in (("input", "the compressed file"), ("output", "a folder, or an .npz")):
         if not FLAGS[name].value:
-            raise UserError(f"--{name} is missing: {what}")
-    if FLAGS.batch_size < 0:
-        raise UserError(f"--batch_size={FLAGS.batch_size}: must be at least 0")
+            raise ArgumentError(name, None, f"is missing: {what}")
     if not os.path.isfile(FLAGS.input):
-        raise UserError(f"--input={FLAGS.input}: no such file")
+        raise ArgumentError("input", FLAGS.input, "no such file")
     output = os.path.normpath(FLAGS.output)
     if not output.endswith(".npz") and os.path.exists(output):
         if not os.path.isdir(output) or os.listdir(output):
-            raise UserError(f"--output={FLAGS.output}: must be new, or an empty folder")
+            raise ArgumentError("output", FLAGS.output, "must be new, or an empty folder")
     with writing(f"--output={FLAGS.output}"):
         make_writable_folder(os.path.dirname(output))
+    return output
+
+
+def main(_) -> None:
+    opened = Run.open(FLAGS.workdir)
+    output = check_flags()
     start_tensorflow()
-    from train.compression.codec import decompressing, load_codec, writer
+    from train.compression.codec import decompressing, make_codec, writer
     from train.progress import Counter
 
-    codec, _ = load_codec(FLAGS.workdir, FLAGS.averaged)
+    codec = make_codec(opened, FLAGS.averaged)
     begin = time.monotonic()
     with decompressing(FLAGS.input), open(FLAGS.input, "rb") as file:
         sizes = codec.sizes(file)
         if len(sizes) > 1 and output.endswith(".npz"):
-            raise UserError(f"--output={FLAGS.output}: the images differ in size; give a folder")
+            raise ArgumentError("output", FLAGS.output, "the images differ in size; give a folder")
         count = sum(sizes.values())
         counter = Counter(("decoded", "images"), count, sys.stderr)
         try:

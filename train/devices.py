@@ -5,7 +5,7 @@ import os
 
 import tensorflow as tf
 
-from train.errors import UserError
+from train.errors import ArgumentError, UserError
 
 
 def read_cluster() -> tuple[int, int]:
@@ -55,7 +55,7 @@ def make_strategy(name: str = "auto", nr_gpu: int = 0) -> tf.distribute.Strategy
     num_workers, _ = read_cluster()
     gpus = tf.config.list_physical_devices("GPU")
     if nr_gpu > len(gpus):
-        raise UserError(f"--nr_gpu={nr_gpu}: only {len(gpus)} GPU(s) are visible")
+        raise ArgumentError("nr_gpu", nr_gpu, f"only {len(gpus)} GPU(s) are visible")
     if name == "auto" and num_workers > 1:
         name = "multi_worker"
     if name == "multi_worker":

@@ -11,51 +11,57 @@ import shutil
 import sys
 import tempfile
 
-from absl import flags
+from absl import flags as absl_flags
 
-from train import flags as fields
-from train.config.embedding_name import ENDINGS
-from train.errors import UserError, run, writing
-from train.files import make_writable_folder, whole
-from train.quiet import start_tensorflow
+from train import flags
+from train.command import run, start_tensorflow
+from train.config.config import KERAS_FILES
+from train.errors import ArgumentError, writing
+from train.files import atomic_write, check_writable_file
 
-FLAGS = flags.FLAGS
+FLAGS = absl_flags.FLAGS
 # Flags of training that say what the images are.
-DATA = ("dataset", "data_dir", "num_levels", "binarize", "train_split", "eval_split", "resize")
+DATA = (
+    "dataset",
+    "data_dir",
+    "num_levels",
+    "quantize",
+    "binarize",
+    "train_split",
+    "eval_split",
+    "resize",
+)
 DATA += ("crop", "random_flip", "mutation_rate", "alpha", "skip_broken")
-KEPT = 20_000  # training images among which the nearest is looked for
-ASKED = 10_000  # held-out images
+MAX_TRAIN = 20_000  # training images searched for the nearest neighbour
+MAX_HELD_OUT = 10_000
 REPORT = 100  # steps
 
 
 def define() -> None:
-    fields.define(DATA)
-    flags.DEFINE_string("output", "", "file to write, .keras")
-    flags.DEFINE_integer("embedding_dim", 16, "length of the vectors", lower_bound=1)
-    flags.DEFINE_integer("nr_filters", 32, "maps of the first convolution", lower_bound=1)
-    flags.DEFINE_integer("max_steps", 2000, "steps", lower_bound=1)
-    flags.DEFINE_integer("batch_size", 128, "images a batch, of several classes", lower_bound=8)
-    flags.DEFINE_float("learning_rate", 0.001, "of Adam; falls to 0")
-    flags.DEFINE_float("margin", 0.2, "by which another class is to be further away")
-    flags.DEFINE_integer("seed", 1, "random seed", lower_bound=0, upper_bound=2**31 - 1)
+    flags.define_config(DATA)
+    flags.define(output="file to write, .keras")
+    integer, number = absl_flags.DEFINE_integer, absl_flags.DEFINE_float
+    integer("embedding_dim", 16, "length of the vectors", lower_bound=1)
+    integer("nr_filters", 32, "filters of the first convolution", lower_bound=1)
+    integer("max_steps", 2000, "steps", lower_bound=1)
+    integer("batch_size", 128, "images per batch, of several classes", lower_bound=8)
+    integer("seed", 1, "random seed", lower_bound=0, upper_bound=2**31 - 1)
+    number("learning_rate", 0.001, "of Adam; falls to 0", lower_bound=0.0, upper_bound=1.0)
+    number("margin", 0.2, "distance between classes", lower_bound=0.0, upper_bound=1.0)
 
 
 def check_flags() -> None:
-    """Raises UserError for what is wrong whatever the data are."""
+    """Raises ArgumentError for what is wrong whatever the data are."""
     if not FLAGS.output:
-        raise UserError("--output is missing: the file to write, such as mnist.keras")
-    if not FLAGS.output.endswith(ENDINGS[0]):
-        raise UserError(f"--output={FLAGS.output}: must end in {ENDINGS[0]}")
-    if os.path.isdir(FLAGS.output):
-        raise UserError(f"--output={FLAGS.output}: is a folder")
-    for name in ("learning_rate", "margin"):
-        if not 0 < FLAGS[name].value <= 1:
-            raise UserError(f"--{name}={FLAGS[name].value}: must be above 0 and at most 1")
+        raise ArgumentError("output", None, "is missing: the file to write, such as mnist.keras")
+    if not FLAGS.output.endswith(KERAS_FILES[0]):
+        raise ArgumentError("output", FLAGS.output, f"must end in {KERAS_FILES[0]}")
+    check_writable_file("output", FLAGS.output)
 
 
 def main(_) -> None:
     check_flags()
-    config = fields.to_config(DATA)
+    config = flags.to_config(DATA)
     start_tensorflow()
     import keras
 
@@ -68,8 +74,6 @@ def main(_) -> None:
     for warning in dataset.warnings:
         print(f"warning: {warning}", flush=True)
     batches = class_batches(dataset, FLAGS.batch_size, FLAGS.max_steps, FLAGS.seed)
-    with writing(f"--output={FLAGS.output}"):
-        make_writable_folder(os.path.dirname(FLAGS.output))
     keras.utils.set_random_seed(FLAGS.seed)
     encoder = triplets.make_encoder(dataset.image_shape, FLAGS.nr_filters, FLAGS.embedding_dim)
     print(
@@ -95,24 +99,26 @@ def main(_) -> None:
             FLAGS.margin,
             report,
         )
-    known = triplets.embed(encoder, dataset.train, dataset.num_levels, KEPT)
-    asked = triplets.embed(encoder, dataset.test, dataset.num_levels, ASKED)
-    accuracy = triplets.nearest_neighbour_accuracy(known, asked)
+    train_vectors = triplets.embed(encoder, dataset.train, dataset.num_levels, MAX_TRAIN)
+    held_out = triplets.embed(encoder, dataset.eval, dataset.num_levels, MAX_HELD_OUT)
+    accuracy = triplets.nearest_neighbour_accuracy(train_vectors, held_out)
     print(
-        f"{accuracy:.2%} of {len(asked[0]):,} {dataset.scored} images have the class of the "
-        f"nearest of {len(known[0]):,} training images"
+        f"{accuracy:.2%} of {len(held_out[0]):,} {dataset.eval_name} images have the class of the "
+        f"nearest of {len(train_vectors[0]):,} training images"
     )
     with (
         writing(f"--output={FLAGS.output}"),
         tempfile.TemporaryDirectory() as folder,
-        whole(FLAGS.output) as temporary,
+        atomic_write(FLAGS.output) as temporary,
     ):
-        encoder.save(os.path.join(folder, f"embedding{ENDINGS[0]}"))  # Keras goes by the ending
-        shutil.copyfile(os.path.join(folder, f"embedding{ENDINGS[0]}"), temporary)
+        encoder.save(
+            os.path.join(folder, f"embedding{KERAS_FILES[0]}")
+        )  # Keras goes by the extension
+        shutil.copyfile(os.path.join(folder, f"embedding{KERAS_FILES[0]}"), temporary)
     print(f"wrote {FLAGS.output}: --condition=embedding:{FLAGS.output}")
 
 
 if __name__ == "__main__":
     define()
-    flags.adopt_module_key_flags(fields)  # so that --help shows them
+    absl_flags.adopt_module_key_flags(flags)  # so that --help shows them
     run(main)

@@ -2,86 +2,55 @@
 
 import functools
 
-from absl import flags
+from absl import flags as absl_flags
 
-from train.config import config_json as configuration
-from train.errors import UserError, run
-from train.quiet import start_tensorflow
+from train import flags
+from train.command import run, start_tensorflow
+from train.run import Run
 
-FLAGS = flags.FLAGS
+FLAGS = absl_flags.FLAGS
 
 
 def define() -> None:
-    flags.DEFINE_string("workdir", "", "folder of the run")
-    flags.DEFINE_enum("strategy", "auto", ["auto", "one_device", "mirrored"], "as in training")
-    flags.DEFINE_integer("nr_gpu", 0, "GPUs to use; 0: all", lower_bound=0)
-    flags.DEFINE_string("data_dir", "", "where tfds data sets are, if elsewhere than in training")
-    flags.DEFINE_string(
-        "split",
-        "",
-        "what to score: test, validation, train, or a part such as train[:10%]; default: as in "
-        "training (--eval_split)",
-    )
-    flags.DEFINE_string(
-        "dataset", "", "another data set of the same kind, its images of any one size"
-    )
-    flags.DEFINE_integer("batch_size", 0, "images a batch and replica; 0: as in training")
+    flags.define("workdir", "dataset", "split", "data_dir", "strategy", "nr_gpu")
+    flags.define(batch_size="images per batch and replica; 0: as in training")
 
 
 def main(_) -> None:
-    if FLAGS.batch_size < 0:
-        raise UserError(f"--batch_size={FLAGS.batch_size}: must be at least 0")
-    configuration.require_run(FLAGS.workdir)
+    opened = Run.open(FLAGS.workdir)
     start_tensorflow()
-    from train.data.load import describe
     from train.devices import make_strategy
-    from train.run.data import load_data
-    from train.run.restore import load_run, require_condition
+    from train.run.models import check_condition_size
     from train.scoring.published_scores import table
     from train.training.evaluation import make_evaluate, others
 
     strategy = make_strategy(FLAGS.strategy, FLAGS.nr_gpu)
     with strategy.scope():
-        config, raw, averaged, step = load_run(FLAGS.workdir)
-    trained_size = averaged.image_shape[:2]
-    if FLAGS.dataset:  # as it is: what the run did to its own splits and sizes is left out
-        config = config.replace(
-            dataset=FLAGS.dataset, train_split="", eval_split="", resize="", crop=""
-        )
-        if not FLAGS.dataset.startswith("folder:"):
-            config = config.replace(alpha="", skip_broken=False)
-        data_dir = FLAGS.data_dir or config.data_dir
-        if config.binarize and describe(FLAGS.dataset, data_dir).num_levels == 2:
-            config = config.replace(binarize="")
-    if FLAGS.split:
-        config = config.replace(eval_split=FLAGS.split)
-    try:
-        dataset = load_data(config, FLAGS.data_dir, any_size=bool(FLAGS.dataset))
-    except UserError as error:
-        if not FLAGS.split:
-            raise
-        raise UserError(str(error).replace("--eval_split=", "--split=")) from None
-    batch_size = (FLAGS.batch_size or config.batch_size) * strategy.num_replicas_in_sync
-    count = f"{dataset.test.num_examples:,} {dataset.scored} images"
-    height, width, _ = dataset.image_shape
-    averaged = averaged.at_size(height, width)
-    require_condition(averaged, f"--dataset={FLAGS.dataset}")
-    weights = {"averaged": averaged}
-    if raw is not None:
-        weights["raw"] = raw.at_size(height, width)
-    if averaged.image_shape[:2] != trained_size:
-        count += f" of {height}x{width} (trained on {trained_size[0]}x{trained_size[1]})"
-    print(f"{FLAGS.workdir}, step {step}: {count}", flush=True)
+        opened.model()
+    dataset = opened.dataset(
+        FLAGS.split, FLAGS.data_dir, FLAGS.dataset, any_size=bool(FLAGS.dataset)
+    )
+    size, trained_size = dataset.image_shape[:2], opened.data.image_shape[:2]
+    weights = {"averaged": opened.model(True, size)}
+    if opened.has_raw_weights:
+        weights["raw"] = opened.model(False, size)
+    check_condition_size(weights["averaged"], f"--dataset={dataset.name}")
+    count = f"{dataset.eval.num_examples:,} {dataset.eval_name} images"
+    if size != trained_size:
+        count += " of {}x{} (trained on {}x{})".format(*size, *trained_size)
+    print(f"{opened.workdir}, step {opened.step}: {count}", flush=True)
+    batch_size = (FLAGS.batch_size or opened.config.batch_size) * strategy.num_replicas_in_sync
     rows = []
-    for name, scored in weights.items():
+    for name, model in weights.items():
         say = functools.partial(print, flush=True) if name == "averaged" else None
-        loss, scores = make_evaluate(scored, strategy, say)(dataset.test, batch_size)
-        metric = scored.likelihood.metric
-        unit = "nats an image, " if scored.likelihood.has_log_prob else "an image, "
-        told = f"{loss:.3f} {unit}{scores[metric]:.4f} {metric}{others(scores, metric)}"
-        print(f"{name} weights: {told}", flush=True)
-        rows.append((f"{name} weights", scores[metric]))
-    if averaged.likelihood.has_log_prob:
+        loss, scores = make_evaluate(model, strategy, say)(dataset.eval, batch_size)
+        likelihood = model.likelihood
+        unit = "nats/image, " if likelihood.has_log_prob else "per image, "
+        score = scores[likelihood.metric]
+        rest = others(scores, likelihood.metric)
+        print(f"{name} weights: {loss:.3f} {unit}{score:.4f} {likelihood.metric}{rest}", flush=True)
+        rows.append((f"{name} weights", score))
+    if likelihood.has_log_prob:
         print(table(dataset, rows))
     elif dataset.note:
         print(f"note: {dataset.note}")

@@ -7,29 +7,25 @@ import shutil
 import tempfile
 import time
 
-from absl import flags
+from absl import flags as absl_flags
 
-from train.config import config_json as configuration
-from train.config.config import Config
-from train.config.versions import versions
-from train.errors import UserError, reason, run
+from train import flags
+from train.command import run, start_tensorflow
+from train.errors import ArgumentError, reason
 from train.files import write_json
-from train.quiet import start_tensorflow
-from train.run.rows import read
+from train.run import Run
+from train.run.config_json import versions
+from train.run.run import last_scores
 
-FLAGS = flags.FLAGS
-SCORES = ("test/", "validation/")  # beginnings of their names in the log
+FLAGS = absl_flags.FLAGS
 CARD = "model_card.json"
 MAX_VERSION = 2**63 - 1  # TF Serving's versions are int64
 
 
 def define() -> None:
-    flags.DEFINE_string("workdir", "", "folder of the run")
-    flags.DEFINE_string("output", "", "folder of the model, in which versions are numbered")
-    flags.DEFINE_integer("version", None, "number of the version; default: the next free one")
-    flags.DEFINE_integer("height", 0, "of the images that it takes; 0: as trained")
-    flags.DEFINE_integer("width", 0, "likewise")
-    flags.DEFINE_bool("averaged", True, "export the averaged weights, not the raw ones")
+    flags.define("workdir", "averaged", "height", "width")
+    flags.define(output="folder of the model, in which versions are numbered")
+    absl_flags.DEFINE_integer("version", None, "number of the version; default: the next free one")
 
 
 def choose_version(output: str, version: int | None = None) -> int:
@@ -43,54 +39,26 @@ def choose_version(output: str, version: int | None = None) -> int:
     if version is None:
         version = max(present, default=0) + 1
     if not 1 <= version <= MAX_VERSION:
-        raise UserError(f"--version={version}: must be at least 1 and at most {MAX_VERSION}")
+        raise ArgumentError("version", version, f"must be at least 1 and at most {MAX_VERSION}")
     if version in present:
-        raise UserError(f"--version={version}: {output} has it already; give another number")
+        raise ArgumentError("version", version, f"{output} has it already; give another number")
     return version
 
 
-def test_scores(workdir: str, step: int) -> dict | None:
-    """The last scores of a run up to a step, `{"step": ..., "test/...": ...}`, or None."""
-    path = os.path.join(workdir, "metrics.jsonl")
-    rows = read(path) if os.path.exists(path) else []
-    scored = [
-        {"step": row["step"]} | {key: row[key] for key in row if key.startswith(SCORES)}
-        for row in rows
-        if row["step"] <= step and any(key.startswith(SCORES) for key in row)
-    ]
-    return scored[-1] if scored else None
-
-
-def packed_scores(card: dict) -> dict:
-    """The same of packed weights, from their card."""
-    return {"step": card["step"]} | {
-        f"{split}/{name}": value
-        for split, scores in card["scores"].items()
-        for name, value in scores.items()
-    }
-
-
 def model_card(
-    config: Config,
-    model,
-    step: int,
-    averaged: bool,
-    version: int,
-    signatures: list[str],
-    scores: dict | None,
-    vq_vae=None,
+    opened: Run, model, averaged: bool, version: int, signatures: list[str], decoder=None
 ) -> dict:
     """What a user of the exported model should know, as a dict."""
     shown, of_codes = model, {}
     if model.condition is not None:
         of_codes["condition_shape"] = model.condition.shape(model.image_shape)
-    if vq_vae is not None:
-        shown = vq_vae.model
+    if decoder is not None:
+        shown = decoder.model
         of_codes["vq_vae"] = {
-            "workdir": vq_vae.config.workdir,
-            "fingerprint": vq_vae.fingerprint,
+            "workdir": decoder.workdir,
+            "fingerprint": decoder.fingerprint,
             "codes_shape": model.image_shape[:2],
-            "nr_embeddings": model.num_levels,
+            "num_embeddings": model.num_levels,
             "parameters": shown.count_params(),
         }
     return of_codes | {
@@ -101,11 +69,11 @@ def model_card(
         "num_levels": shown.num_levels,
         "num_classes": model.num_classes,
         "parameters": model.count_params(),
-        "dataset": config.dataset,
-        "step": step,
+        "dataset": opened.config.dataset,
+        "step": opened.step,
         "weights": "averaged" if averaged else "raw",
-        "test": scores,
-        "configuration": dataclasses.asdict(config),
+        "test": last_scores(opened),
+        "configuration": dataclasses.asdict(opened.config),
         "versions": versions(),
         "exported": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
@@ -119,10 +87,10 @@ def export(
     height: int = 0,
     width: int = 0,
 ) -> str:
-    """Writes `<output>/<version>/`, whole or not at all, and what belongs beside it.
+    """Writes `<output>/<version>/` atomically, and the files beside it.
 
     Args:
-      workdir: the run's folder.
+      workdir: the run.
       output: the model's folder; its last part is the model's name.
       version: integer, or None for the next free one.
       averaged: export the averaged weights.
@@ -135,31 +103,28 @@ def export(
       UserError: if there is no such run, or the output cannot be written.
     """
     if not output:
-        raise UserError("--output is missing: the folder of the model, such as models/pixelcnn")
+        text = "is missing: the folder of the model, such as models/pixelcnn"
+        raise ArgumentError("output", None, text)
     if set("*?[\\") & set(os.path.abspath(output)):
-        raise UserError(
-            f"--output={output}: TensorFlow cannot load a model from a path with *, ?, [ or \\"
+        raise ArgumentError(
+            "output", output, "TensorFlow cannot load a model from a path with *, ?, [ or \\"
         )
     name = os.path.basename(os.path.abspath(output))
     if name.isdigit() or not name:
-        raise UserError(f"--output={output}: give the model's folder; versions are made in it")
+        raise ArgumentError("output", output, "give the model's folder; versions are made in it")
     version = choose_version(output, version)
-    configuration.require_run(workdir)
+    opened = Run.open(workdir)
 
     start_tensorflow()
     import tensorflow as tf
 
     from pixelcnn_tf.export import export_saved_model
-    from train.run.codes import load_vq_vae, to_size
-    from train.run.restore import load_run, read_card, require_condition
+    from train.run.models import check_condition_size
     from train.serving.serving import write_examples, write_warmup
 
-    found = load_run(workdir)
-    config, step = found.config, found.step
-    vq_vae = load_vq_vae(config)
-    model, vq_vae = to_size(found.model(averaged), vq_vae, height, width)
-    require_condition(model, f"--height={height}, --width={width}")
-    decoder = None if vq_vae is None else vq_vae.model
+    model, decoder = opened.sized_model(height, width, averaged)
+    check_condition_size(model, f"--height={height}, --width={width}")
+    vq_vae = None if decoder is None else decoder.model
     folder = os.path.join(output, str(version))
     begin = time.monotonic()
     unfinished = None
@@ -168,25 +133,23 @@ def export(
         leftovers = [entry for entry in os.listdir(output) if entry.startswith(".unfinished-")]
         if leftovers:
             print(f"{output}: unfinished exports, delete them: {', '.join(leftovers)}")
-        print(f"{workdir}, step {step}: tracing and writing the signatures", flush=True)
+        print(f"{workdir}, step {opened.step}: tracing and writing the signatures", flush=True)
         unfinished = tempfile.mkdtemp(prefix=".unfinished-", dir=output)
         os.chmod(unfinished, 0o755)
         saved_model = os.path.join(unfinished, "saved_model")
-        signatures = export_saved_model(model, saved_model, vq_vae=decoder)
+        signatures = export_saved_model(model, saved_model, vq_vae=vq_vae)
         try:
-            warm = write_warmup(saved_model, name, model, signatures, decoder)
+            warm = write_warmup(saved_model, name, model, signatures, vq_vae)
         except ImportError:
             warm = None
-        packed = read_card(workdir)
-        scores = packed_scores(packed) if packed else test_scores(workdir, step)
-        card = model_card(config, model, step, averaged, version, signatures, scores, vq_vae)
+        card = model_card(opened, model, averaged, version, signatures, decoder)
         os.makedirs(os.path.join(saved_model, "assets.extra"), exist_ok=True)
         write_json(os.path.join(saved_model, "assets.extra", CARD), card)
         os.rename(saved_model, folder)
         write_json(os.path.join(output, CARD), card)
         write_examples(output, name)
     except (OSError, tf.errors.OpError) as error:
-        raise UserError(f"--output={output}: cannot be written ({reason(error)})") from None
+        raise ArgumentError("output", output, f"cannot be written ({reason(error)})") from None
     finally:
         if unfinished is not None:
             shutil.rmtree(unfinished, ignore_errors=True)
@@ -199,11 +162,11 @@ def export(
     print(f"signatures: {', '.join(signatures)}")
     if "sample" in signatures and "score" not in signatures:
         metric = model.likelihood.metric
-        print(f"left out: score, score_map, serving_default ({metric} is not a likelihood)")
+        print(f"not exported: score, score_map, serving_default ({metric} is not a likelihood)")
     if warm is None:
         print(
             "no warm-up requests: tensorflow-serving-api is not installed "
-            "(pip install -e '.[serving]', then export again)"
+            "(pip install 'pixelcnn_tf[serving]', then export again)"
         )
     elif warm:
         print(f"warm-up requests: {', '.join(warm)}")

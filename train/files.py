@@ -1,10 +1,12 @@
-"""Files that are there whole or not at all, and stay there through a power failure."""
+"""Files that are written atomically, and survive a power failure."""
 
 import contextlib
 import json
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
+
+from train.errors import writing
 
 
 def flush_to_disk(path: str) -> None:
@@ -23,8 +25,20 @@ def make_writable_folder(folder: str) -> None:
         pass
 
 
+def check_writable_file(argument: str, path: str) -> None:
+    """Creates the folder of a file that is to be written.
+
+    Raises:
+      UserError: if the folder cannot be written to, or the file is a folder.
+    """
+    with writing(f"--{argument}={path}"):
+        if os.path.isdir(path):
+            raise IsADirectoryError(None, "it is a folder")
+        make_writable_folder(os.path.dirname(path))
+
+
 @contextlib.contextmanager
-def whole(path: str) -> Iterator[str]:
+def atomic_write(path: str) -> Iterator[str]:
     """Gives the name of a temporary file, which takes the place of `path` once it is written.
 
     If the block raises, nothing is left of it and `path` stays as it was.
@@ -59,31 +73,12 @@ def move_into_place(prefix: str, final_prefix: str, endings: Sequence[str]) -> N
     flush_to_disk(os.path.dirname(final_prefix) or ".")
 
 
-@contextlib.contextmanager
-def readable_prefix(prefix: str) -> Iterator[str]:
-    """A prefix by which TensorFlow reads the checkpoint at `prefix`.
-
-    It takes a prefix for a pattern: one that holds *, ?, [ or \\ matches no file, or another. Then
-    this is one of links in a temporary folder.
-    """
-    if not set("*?[\\") & set(prefix):
-        yield prefix
-        return
-    folder, name = os.path.split(os.path.abspath(prefix))
-    with tempfile.TemporaryDirectory() as links:
-        for file in os.listdir(folder) if os.path.isdir(folder) else ():
-            if file.startswith(name + "."):
-                ending = file.removeprefix(name)
-                os.symlink(os.path.join(folder, file), os.path.join(links, "checkpoint" + ending))
-        yield os.path.join(links, "checkpoint")
-
-
 def write_text(path: str, text: str) -> None:
-    """Writes a text file, whole or not at all. Raises OSError if it cannot."""
-    with whole(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
+    """Writes a text file atomically. Raises OSError if it cannot be written."""
+    with atomic_write(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
         file.write(text)
 
 
 def write_json(path: str, value: object) -> None:
-    """Writes `value` as JSON, whole or not at all. Raises OSError if it cannot."""
+    """Writes `value` as JSON atomically. Raises OSError if it cannot be written."""
     write_text(path, json.dumps(value, indent=2) + "\n")

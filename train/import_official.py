@@ -6,37 +6,34 @@ python -m train.import_official --workdir=runs/official --export_official=/path/
 
 import os
 
-from absl import flags
+from absl import flags as absl_flags
 
-from train.config import config_json as configuration
+from train import flags
+from train.command import run, start_tensorflow
 from train.config.config import Config
-from train.errors import UserError, run, writing
-from train.quiet import start_tensorflow
-from train.run.lock import claim
+from train.data.description import DataDescription
+from train.errors import ArgumentError, UserError, writing
+from train.run import Run, config_json
 
-FLAGS = flags.FLAGS
+FLAGS = absl_flags.FLAGS
 OFFICIAL_LEVELS = 256  # of its data sets; its loss has their bins (official `nn.py`)
 
 
 def define() -> None:
-    flags.DEFINE_string("checkpoint", "", "prefix of the official checkpoint to import")
-    flags.DEFINE_string("workdir", "", "folder of the run: new for an import")
-    flags.DEFINE_string("export_official", "", "prefix of the official checkpoint to write")
-    flags.DEFINE_string("dataset", "cifar10", "data set that the model was trained on")
-    flags.DEFINE_integer("image_size", 32, "side length of its images")
-    flags.DEFINE_enum(
+    flags.define(workdir="the run: a new folder for an import")
+    text, integer = absl_flags.DEFINE_string, absl_flags.DEFINE_integer
+    text("checkpoint", "", "prefix of the official checkpoint to import")
+    text("export_official", "", "prefix of the official checkpoint to write")
+    text("dataset", "cifar10", "data set that the model was trained on")
+    integer("image_size", 32, "side length of its images", lower_bound=1)
+    absl_flags.DEFINE_enum(
         "resnet_nonlinearity",
         None,
         ["concat_elu", "elu", "relu"],
-        "only to tell relu from elu, whose checkpoints look the same",
+        "relu or elu, whose checkpoints look the same",
     )
-    flags.DEFINE_integer("batch_size", 16, "batch size per GPU of the official program")
-    flags.DEFINE_integer("nr_gpu", 1, "GPUs of the official program that will read the export")
-
-
-def _refuse_existing(workdir):
-    if os.path.exists(configuration.path_in(workdir)):
-        raise UserError(f"--workdir={workdir}: already holds a run; give a new folder")
+    integer("batch_size", 16, "batch size per GPU of the official program", lower_bound=1)
+    integer("nr_gpu", 1, "GPUs of the official program that will read the export", lower_bound=1)
 
 
 def import_checkpoint(
@@ -54,15 +51,15 @@ def import_checkpoint(
       workdir: a new folder.
       dataset: name of the data set that the model was trained on.
       image_size: side length of its images.
-      resnet_nonlinearity: only to tell relu from elu, whose checkpoints look the same, or None.
+      resnet_nonlinearity: relu or elu, whose checkpoints look the same, or None.
       batch_size: of the run.
 
     Raises:
       UserError: if the checkpoint does not fit, naming what is missing or left over, if the data
         set has other images, or if the workdir already holds a run.
     """
-    _refuse_existing(workdir)
-
+    if os.path.exists(os.path.join(workdir, config_json.NAME)):
+        raise ArgumentError("workdir", workdir, "already holds a run; give a new folder")
     start_tensorflow()
     from pixelcnn_tf import OfficialAdam, official
     from train.data.load import describe
@@ -79,7 +76,7 @@ def import_checkpoint(
         official.assign_variables(model, state.parameters)
         official.assign_variables(averaged, state.averages)
     except ValueError as error:
-        raise UserError(f"--checkpoint={path}: {error}") from None
+        raise ArgumentError("checkpoint", path, f"{error}") from None
     optimizer = OfficialAdam()
     optimizer.build(model.trainable_variables)
     if state.moments is not None:
@@ -99,15 +96,15 @@ def import_checkpoint(
         energy_distance=model.energy_distance,
         batch_size=batch_size,
     )
-    data = configuration.DataDescription(model.image_shape, OFFICIAL_LEVELS, model.num_classes)
-    configuration.refuse_images_of_another_kind(
-        data, config, describe(dataset), f"--checkpoint={path}: a model of"
-    )
-    with claim(workdir):
-        _refuse_existing(workdir)
+    data = DataDescription(model.image_shape, OFFICIAL_LEVELS, model.num_classes)
+    owner = f"--checkpoint={path}"
+    config_json.check_same_kind(data, describe(dataset), dataset, owner)
+    with Run.create(config) as created:
         Checkpoints(workdir, model, averaged, optimizer).save(state.step)
-        # Last: without config.json the folder is no run.
-        configuration.save(config, data)
+        # Last: without config.json the folder is not a run.
+        saved = config_json.RunConfig(config, data, batch_size, config_json.versions())
+        config_json.write(workdir, saved)
+        created.saved = saved
     print(
         f"{path}: {model.count_params():,} weights, step {state.step}, "
         f"{'with' if state.moments is not None else 'without'} Adam's state\n"
@@ -124,28 +121,30 @@ def export_checkpoint(workdir: str, path: str, batch_size: int, nr_gpu: int) -> 
     Raises:
       UserError: if there is no run or no readable checkpoint.
     """
+    opened = Run.open(workdir)
+    config, data = opened.config, opened.data
+    for field in ("model", "condition", "optimizer", "num_stages"):
+        if hasattr(config, field) and getattr(config, field) != getattr(Config, field):
+            text = f"--{field}={getattr(config, field)} has no official form"
+            raise ArgumentError("workdir", workdir, text)
+    if data.num_levels != OFFICIAL_LEVELS:
+        raise ArgumentError(
+            "workdir",
+            workdir,
+            f"has {data.num_levels} levels; the official program supports {OFFICIAL_LEVELS} only",
+        )
     start_tensorflow()
     from pixelcnn_tf import OfficialAdam, official
     from train.config.models import make_model
     from train.run.checkpoints import Checkpoints
     from train.serving import official_checkpoint
 
-    config, description, *_ = configuration.load(workdir)
-    if config.model != Config.model:
-        raise UserError(f"--workdir={workdir}: --model={config.model} has no official form")
-    if config.condition:
-        raise UserError(f"--workdir={workdir}: --condition={config.condition} has no official form")
-    if description.num_levels != OFFICIAL_LEVELS:
-        raise UserError(
-            f"--workdir={workdir}: has {description.num_levels} levels; the official program knows "
-            f"{OFFICIAL_LEVELS} alone, and would score by other bins"
-        )
-    model, averaged = make_model(config, description), make_model(config, description)
+    model, averaged = make_model(config, data), make_model(config, data)
     optimizer = OfficialAdam()
     optimizer.build(model.trainable_variables)
     step = Checkpoints(workdir, model, averaged, optimizer).restore_latest()
     if step is None:
-        raise UserError(f"--workdir={workdir}: the run has no checkpoint yet")
+        raise ArgumentError("workdir", workdir, "the run has no checkpoint yet")
     moments = {
         name: tuple(slot.numpy() for slot in optimizer.moments(variable))
         for name, variable in official.named_variables(model).items()
@@ -162,17 +161,12 @@ def export_checkpoint(workdir: str, path: str, batch_size: int, nr_gpu: int) -> 
 
 def main(_) -> None:
     if not FLAGS.workdir:
-        raise UserError("--workdir is missing: the folder of the run")
+        raise ArgumentError("workdir", None, "is missing: the folder of the run")
     if bool(FLAGS.checkpoint) == bool(FLAGS.export_official):
         raise UserError("give either --checkpoint (to import) or --export_official (to export)")
-    for name in ("batch_size", "nr_gpu", "image_size"):
-        if FLAGS[name].value < 1:
-            raise UserError(f"--{name}={FLAGS[name].value}: must be at least 1")
     if FLAGS.export_official.endswith("/"):
-        raise UserError(
-            f"--export_official={FLAGS.export_official}: a folder; give the beginning of the "
-            "files' names, such as out/params.ckpt"
-        )
+        text = "is a folder; give the beginning of the files' names, such as out/params.ckpt"
+        raise ArgumentError("export_official", FLAGS.export_official, text)
     if FLAGS.checkpoint:
         import_checkpoint(
             FLAGS.checkpoint,

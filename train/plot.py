@@ -4,9 +4,10 @@ import os
 
 from absl import flags
 
+from train.command import run
 from train.config.pretrained import read_from, write_to
-from train.errors import UserError, run, writing
-from train.files import make_writable_folder, whole
+from train.errors import ArgumentError, UserError, writing
+from train.files import atomic_write, make_writable_folder
 from train.run.rows import read
 
 FLAGS = flags.FLAGS
@@ -45,7 +46,7 @@ def plot(workdir: str, output: str = "", title: str = "") -> str:
         raise UserError("--workdir is missing: the folder of the run")
     path = os.path.join(read_from(workdir), "metrics.jsonl")
     if not os.path.exists(path):
-        raise UserError(f"--workdir={workdir}: no run here (metrics.jsonl is missing)")
+        raise ArgumentError("workdir", workdir, "no run here (metrics.jsonl is missing)")
     from matplotlib.figure import Figure
 
     rows = read(path)
@@ -70,11 +71,11 @@ def plot(workdir: str, output: str = "", title: str = "") -> str:
     ending = os.path.splitext(output)[1].removeprefix(".").lower()
     allowed = sorted(figure.canvas.get_supported_filetypes())
     if ending not in allowed:
-        raise UserError(f"--output={output}: must end in one of .{', .'.join(allowed)}")
+        raise ArgumentError("output", output, f"must end in one of .{', .'.join(allowed)}")
     with writing(f"--output={output}"):
         if folder:  # that of packed weights is not there yet
             make_writable_folder(folder)
-        with whole(output) as temporary:
+        with atomic_write(output) as temporary:
             figure.savefig(temporary, dpi=120, format=ending)
     return output
 

@@ -1,7 +1,7 @@
 """Samples from a run: `python -m train.sample --workdir=... --num_samples=16`.
 
-With `--complete=top` (or `left`) that half of test images is given, and the rest is sampled. Of a
-run with `--condition` images are given the condition of others: `--condition_images`, `--like`,
+`--complete=top` (or `left`) keeps that half of test images and samples the rest. A run with
+`--condition` draws images given the condition of others: `--condition_images`, `--like`,
 `--interpolate`.
 """
 
@@ -9,18 +9,17 @@ import math
 import os
 
 import numpy as np
-from absl import flags
+from absl import flags as absl_flags
 
-from train.config import config_json as configuration
-from train.config.alpha import define_alpha
-from train.config.pretrained import write_to
-from train.errors import UserError, run, writing
+from train import flags
+from train.command import run, start_tensorflow
+from train.errors import ArgumentError, UserError, writing
 from train.files import make_writable_folder
-from train.quiet import start_tensorflow
+from train.run import Run
 
-FLAGS = flags.FLAGS
-ENDINGS = (".png", ".npz")  # of the files that are written
-# Flags that make another request -> how they show in the default name of the files.
+FLAGS = absl_flags.FLAGS
+EXTENSIONS = (".png", ".npz")  # of the files that are written
+# Flags that make another request -> how they appear in the default name of the files.
 IN_NAME = {
     "steps": "steps{}",
     "num_samples": "n{}",
@@ -33,257 +32,213 @@ IN_NAME = {
     "alpha": "{}",
     "averaged": "raw",
 }
+CONDITIONS = ("condition_images", "like", "interpolate")  # at most one of them
 
 
 def define() -> None:
-    flags.DEFINE_string("workdir", "", "folder of the run")
-    flags.DEFINE_enum("strategy", "auto", ["auto", "one_device", "mirrored"], "as in training")
-    flags.DEFINE_integer("nr_gpu", 0, "GPUs to use; 0: all", lower_bound=0)
-    flags.DEFINE_string("data_dir", "", "where tfds data sets are, if elsewhere than in training")
-    flags.DEFINE_string(
-        "output",
-        "",
-        "files to write (.png and .npz are added), or a folder for them; default: "
-        "sample_<step> in <workdir>/samples, with what is not as by default: sample_0000920_seed2",
+    flags.define("workdir", "averaged", "data_dir", "alpha", "label", "seed", "temperature")
+    flags.define("height", "width", "strategy", "nr_gpu")
+    flags.define(
+        num_samples="number of images; with --complete: of originals",
+        output="files to write (.png and .npz are added), or a folder for them; default: "
+        "sample_<step> in <workdir>/samples, with the flags that are not default: "
+        "sample_0000920_seed2",
     )
-    flags.DEFINE_integer("num_samples", 16, "number of images; with --complete: of originals")
-    flags.DEFINE_enum("complete", None, ["top", "left"], "complete test images, given this half")
-    flags.DEFINE_integer(
-        "num_completions", 6, "completions of each image; images given each condition"
+    absl_flags.DEFINE_enum(
+        "complete", None, ["top", "left"], "complete test images, given this half"
     )
-    define_alpha()
-    flags.DEFINE_string(
+    absl_flags.DEFINE_integer(
+        "num_completions",
+        6,
+        "completions of each image; samples given each condition",
+        lower_bound=1,
+    )
+    absl_flags.DEFINE_string(
         "condition_images",
         "",
-        "of a run with --condition: what to draw images given: a folder, file, .npz or data set of "
-        "grey or small images, or of whole ones to make such, or vectors, of; default: test images",
+        "of a run with --condition: a folder, file, .npz or data set of conditions (grey or small "
+        "images), or of images whose condition is computed; default: test images",
     )
-    flags.DEFINE_string(
+    absl_flags.DEFINE_string(
         "like",
         "",
-        "of a run with --condition=embedding:...: an image; draws images given its vector",
+        "of a run with --condition=embedding:...: an image; samples are given its vector",
     )
-    flags.DEFINE_string(
+    absl_flags.DEFINE_list(
         "interpolate",
-        "",
-        "of such a run: two images, a.png,b.png; draws rows of images given the vectors on the "
-        "line between theirs, --num_completions rows, each of one noise",
+        [],
+        "of such a run: two images, a.png,b.png; draws --num_completions rows of samples given the "
+        "vectors on the line between theirs, each row with one noise",
     )
-    flags.DEFINE_integer("steps", 9, "images of a row of --interpolate")
-    flags.DEFINE_integer("label", None, "class of all images (class-conditional models)")
-    flags.DEFINE_integer("seed", 1, "random seed, 0 to 2**64 - 1")
-    flags.DEFINE_float("temperature", 1.0, "below 1: less varied than the model")
-    flags.DEFINE_integer("height", 0, "of the images, whatever the model was trained at; 0: that")
-    flags.DEFINE_integer("width", 0, "likewise")
-    flags.DEFINE_bool("averaged", True, "use the averaged weights, not the raw ones")
+    absl_flags.DEFINE_integer("steps", 9, "images per row of --interpolate", lower_bound=2)
 
 
 def check_flags() -> None:
-    """Raises UserError for what is wrong whatever the model and the data are."""
-    configuration.require_run(FLAGS.workdir)
+    """Raises ArgumentError for what is wrong whatever the model and the data are."""
     if FLAGS.num_samples < 1:
-        raise UserError(f"--num_samples={FLAGS.num_samples}: must be at least 1")
+        raise ArgumentError("num_samples", FLAGS.num_samples, "must be at least 1")
     if not 0 < FLAGS.temperature < math.inf:
-        raise UserError(f"--temperature={FLAGS.temperature}: must be a number above 0")
-    if FLAGS.num_completions < 1:
-        raise UserError(f"--num_completions={FLAGS.num_completions}: must be at least 1")
-    if not 0 <= FLAGS.seed < 2**64:
-        raise UserError(f"--seed={FLAGS.seed}: must be from 0 to {2**64 - 1}")
-    if FLAGS.complete and FLAGS.label is not None:
-        raise UserError("--label: --complete takes the labels of the test images; use only one")
-    if FLAGS.complete and FLAGS.condition_images:
-        raise UserError("--condition_images: --complete takes those of the test images")
-    given = ("complete", "condition_images", "like", "interpolate")
-    used = [f"--{name}={FLAGS[name].value}" for name in given if FLAGS[name].value]
+        raise ArgumentError("temperature", FLAGS.temperature, "must be a number above 0")
+    used = [name for name in ("complete", *CONDITIONS) if FLAGS[name].value]
     if len(used) > 1:
-        raise UserError(f"{' and '.join(used)}: use only one of them")
-    if FLAGS.alpha and not (FLAGS.condition_images or FLAGS.like or FLAGS.interpolate):
-        raise UserError(
-            f"--alpha={FLAGS.alpha}: is for the images of --condition_images, --like, --interpolate"
-        )
-    if FLAGS.interpolate and len(_ends()) != 2:
-        raise UserError(f"--interpolate={FLAGS.interpolate}: must be two images, a.png,b.png")
-    if FLAGS.steps < 2:
-        raise UserError(f"--steps={FLAGS.steps}: must be at least 2")
+        text = f"excludes --{used[1]}={_shown(used[1])}; use only one"
+        raise ArgumentError(used[0], _shown(used[0]), text)
+    if FLAGS.complete:
+        for name in ("label", "height", "width"):
+            if FLAGS[name].present:
+                text = "--complete uses the labels and the size of the test images; leave it out"
+                raise ArgumentError(name, FLAGS[name].value, text)
+    if FLAGS.alpha and not any(FLAGS[name].value for name in CONDITIONS):
+        text = "is for the images of --condition_images, --like and --interpolate"
+        raise ArgumentError("alpha", FLAGS.alpha, text)
+    if FLAGS.interpolate and len(FLAGS.interpolate) != 2:
+        text = "must be two images, a.png,b.png"
+        raise ArgumentError("interpolate", _shown("interpolate"), text)
     for name, other in (("num_samples", "interpolate"), ("num_completions", "like")):
         if FLAGS[name].present and FLAGS[other].value:
-            raise UserError(f"--{name}={FLAGS[name].value}: has no meaning with --{other}")
+            raise ArgumentError(name, FLAGS[name].value, f"has no effect with --{other}")
     if FLAGS["steps"].present and not FLAGS.interpolate:
-        raise UserError(f"--steps={FLAGS.steps}: is for --interpolate")
-    if FLAGS.complete and (FLAGS.height or FLAGS.width):
-        raise UserError("--height, --width: --complete takes test images, of the size they have")
+        raise ArgumentError("steps", FLAGS.steps, "is for --interpolate")
 
 
-def _ends():
-    """The two images of `--interpolate`, as they are named."""
-    return [part for part in FLAGS.interpolate.split(",") if part]
+def _shown(flag):
+    value = FLAGS[flag].value
+    return ",".join(value) if isinstance(value, list) else value
 
 
-def _sources():
-    """What the images of the flags are, whole, where the name of the files is short."""
-    named = [*filter(None, [FLAGS.condition_images, FLAGS.like]), *_ends()]
-    paths = [os.path.abspath(each) if os.path.exists(each) else each for each in named]
-    return f", given {' and '.join(paths)}" if paths else ""
+def _check_model(model, data) -> None:
+    """Raises ArgumentError for flags that do not suit the model."""
+    for name in CONDITIONS:
+        if not FLAGS[name].value:
+            continue
+        if model.condition is None:
+            raise ArgumentError(name, _shown(name), "the run has no --condition of images")
+        if model.encoder is None and name != "condition_images":
+            text = "is for a run with --condition=embedding:..., this one has "
+            text += f"--condition={model.condition.name}"
+            raise ArgumentError(name, _shown(name), text)
+    if FLAGS["num_completions"].present and model.condition is None and not FLAGS.complete:
+        text = "is for --complete, and for runs with a --condition"
+        raise ArgumentError("num_completions", FLAGS.num_completions, text)
+    given = any(FLAGS[name].value for name in CONDITIONS)
+    if model.condition is not None and not given and (FLAGS.height or FLAGS.width):
+        raise UserError("--height, --width: need --condition_images of that size")
+    if FLAGS.label is not None:
+        if model.num_classes is None:
+            raise ArgumentError("label", FLAGS.label, "the model is not class-conditional")
+        if not 0 <= FLAGS.label < model.num_classes:
+            text = f"must be from 0 to {model.num_classes - 1}"
+            raise ArgumentError("label", FLAGS.label, text)
 
 
-def _short(path):
-    """A file's name, without folder and ending, or a data set's, for the name of another file."""
+def _stem(path):
+    """A file's name without folder and extension, or a data set's, for another file's name."""
     return os.path.splitext(os.path.basename(path.rstrip("/")))[0].replace(":", "_")
 
 
 def default_name(step: int) -> str:
-    """The name of the files, without ending: another request gets another name."""
+    """The name of the files, without extension: another request gets another name."""
     parts = ["completion" if FLAGS.complete else "sample", f"{step:07d}"]
     parts += [FLAGS.complete] if FLAGS.complete else []
     if FLAGS.condition_images:
         parts.append("given_" + os.path.basename(FLAGS.condition_images.rstrip("/")))
     if FLAGS.like:
-        parts.append("like_" + _short(FLAGS.like))
+        parts.append("like_" + _stem(FLAGS.like))
     if FLAGS.interpolate:
-        parts += ["between", *map(_short, _ends())]
+        parts += ["between", *map(_stem, FLAGS.interpolate)]
     for flag, text in IN_NAME.items():
         if FLAGS[flag].value != FLAGS[flag].default:
             parts.append(text.format(FLAGS[flag].value))
     return "_".join(parts)
 
 
-def choose_path(output: str, workdir: str, name: str) -> str:
-    """Where to write, without ending.
+def choose_path(output: str, folder: str, name: str) -> str:
+    """Where to write, without extension.
 
     Args:
-      output: the flag: a folder (which is there, or ends in a slash), a path with or without one
-        of the endings, or "" for the run's samples.
-      workdir: the run's folder.
+      output: the flag: a folder (which exists, or ends in a slash), a path with or without one of
+        the extensions, or "" for the run's samples.
+      folder: of the run's outputs.
       name: of the files, if `output` gives none.
     """
     if not output:
-        return os.path.join(workdir, "samples", name)
+        return os.path.join(folder, "samples", name)
     if output.endswith("/") or os.path.isdir(output):
         return os.path.join(output, name)
-    stem, ending = os.path.splitext(output)
-    return stem if ending.lower() in ENDINGS and os.path.basename(stem) else output
+    stem, extension = os.path.splitext(output)
+    return stem if extension.lower() in EXTENSIONS and os.path.basename(stem) else output
 
 
-def tell_of_another_request(path: str, request: str) -> None:
-    """Says so if the file to be written is there and came of another request."""
-    if not os.path.exists(path + ".npz"):
-        return
-    try:
-        with np.load(path + ".npz", allow_pickle=False) as file:
-            before = str(file["request"])
-    except Exception:  # a damaged or foreign file
-        before = "something else"
-    if before != request:
-        print(f"{path}.npz, .png: written over, here was {before}", flush=True)
-
-
-def _read(model, flag, what, number):
+def _read(opened, model, flag, what, number):
     """The conditions of the images that a flag names."""
     from train.data.image_sources import open_images
     from train.sampling.conditioned import read_conditions
 
-    saved = configuration.load(FLAGS.workdir)
-    images = open_images(flag, what, FLAGS.data_dir or saved.config.data_dir, alpha=FLAGS.alpha)
-    return read_conditions(model, images, saved, number)
+    data_dir = FLAGS.data_dir or opened.config.data_dir
+    images = open_images(flag, what, data_dir, alpha=FLAGS.alpha)
+    return read_conditions(model, images, opened, number)
 
 
-def _read_one(model, flag, what):
-    """That of one image."""
-    given = _read(model, flag, what, 2)
+def _read_one(opened, model, flag, what):
+    given = _read(opened, model, flag, what, 2)
     if len(given.conditions) > 1:
-        raise UserError(f"--{flag}={FLAGS[flag].value}: {what} has several images, give one")
+        raise ArgumentError(flag, _shown(flag), f"{what} has several images, must be one")
     return given
 
 
-def _write_conditioned(model, config, options):
-    """Images given conditions."""
-    from train.run.data import load_data
+def _write_conditioned(opened, model, options):
+    """Samples given conditions."""
     from train.sampling import conditioned
 
     number = FLAGS.num_samples
     if FLAGS.like:
-        given = _read_one(model, "like", FLAGS.like)
+        given = _read_one(opened, model, "like", FLAGS.like)
         conditioned.write_like(model, given, number, **options)
     elif FLAGS.interpolate:
-        ends = [_read_one(model, "interpolate", end) for end in _ends()]
-        given = conditioned.Given(*map(np.concatenate, zip(*ends, strict=True)))
+        ends = [_read_one(opened, model, "interpolate", end) for end in FLAGS.interpolate]
+        given = conditioned.ConditionBatch(*map(np.concatenate, zip(*ends, strict=True)))
         rows = FLAGS.num_completions
         conditioned.write_interpolation(model, given, FLAGS.steps, rows, **options)
     else:
         if FLAGS.condition_images:
-            given = _read(model, "condition_images", FLAGS.condition_images, number)
+            given = _read(opened, model, "condition_images", FLAGS.condition_images, number)
         else:
-            given = conditioned.test_conditions(model, load_data(config, FLAGS.data_dir), number)
+            dataset = opened.dataset(data_dir=FLAGS.data_dir)
+            given = conditioned.test_conditions(model, dataset, number)
         conditioned.write_conditioned(model, given, FLAGS.num_completions, **options)
 
 
-def _check_condition(model):
-    """Raises UserError for what does not go with the run's condition."""
-    named = {name: FLAGS[name].value for name in ("condition_images", "like", "interpolate")}
-    named = {name: value for name, value in named.items() if value}
-    for name, value in named.items():
-        if model.condition is None:
-            raise UserError(f"--{name}={value}: the run has no --condition of images")
-        if model.encoder is None and name != "condition_images":
-            raise UserError(
-                f"--{name}={value}: is for a run with --condition=embedding:..., this one has "
-                f"--condition={model.condition.name}"
-            )
-    if FLAGS["num_completions"].present and model.condition is None and not FLAGS.complete:
-        raise UserError(
-            f"--num_completions={FLAGS.num_completions}: is for --complete, and for runs with a "
-            "--condition"
-        )
-    if model.condition is not None and not named and (FLAGS.height or FLAGS.width):
-        raise UserError("--height, --width: need --condition_images of that size")
-
-
 def main(_) -> None:
+    opened = Run.open(FLAGS.workdir)
     check_flags()
     start_tensorflow()
     from train.devices import Workers, make_strategy
-    from train.run.codes import load_vq_vae, to_size
-    from train.run.data import load_data
-    from train.run.restore import load_run, require_samples
+    from train.run.models import check_draws_images
     from train.sampling.samples import write_completions, write_samples
 
     strategy = make_strategy(FLAGS.strategy, FLAGS.nr_gpu)
-    found = load_run(FLAGS.workdir)
-    config, model, step = found.config, found.model(FLAGS.averaged), found.step
-    require_samples(model, FLAGS.workdir)
-    model, vq_vae = to_size(model, load_vq_vae(config), FLAGS.height, FLAGS.width)
-    _check_condition(model)
-    labels = None
-    if FLAGS.label is not None:
-        if model.num_classes is None:
-            raise UserError(f"--label={FLAGS.label}: the model is not class-conditional")
-        if not 0 <= FLAGS.label < model.num_classes:
-            raise UserError(f"--label={FLAGS.label}: must be from 0 to {model.num_classes - 1}")
-        labels = np.broadcast_to(np.int32(FLAGS.label), [FLAGS.num_samples])
-    name = default_name(step)
-    path = choose_path(FLAGS.output, write_to(FLAGS.workdir), name)
-    request = f"{name} of {FLAGS.workdir}{_sources()}"
+    check_draws_images(opened.model(FLAGS.averaged), opened.workdir)
+    model, decoder = opened.sized_model(FLAGS.height, FLAGS.width, FLAGS.averaged)
+    _check_model(model, opened.data)
+    name = default_name(opened.step)
+    path = choose_path(FLAGS.output, opened.output_folder, name)
     with writing(path):
         make_writable_folder(os.path.dirname(path))
-    tell_of_another_request(path, request)
-    options = dict(seed=FLAGS.seed, path=path, temperature=FLAGS.temperature, request=request)
-    options |= dict(vq_vae=vq_vae)
+    options = dict(seed=FLAGS.seed, path=path, temperature=FLAGS.temperature)
+    options["request"] = f"{name} of {opened.workdir}"
     try:
         if FLAGS.complete:
-            write_completions(
-                model,
-                load_data(config, FLAGS.data_dir, vq_vae=vq_vae),
-                FLAGS.complete,
-                FLAGS.num_samples,
-                FLAGS.num_completions,
-                **options,
-            )
+            dataset = opened.dataset(data_dir=FLAGS.data_dir)
+            counts = FLAGS.num_samples, FLAGS.num_completions
+            write_completions(model, dataset, FLAGS.complete, *counts, decoder=decoder, **options)
         elif model.condition is not None:
-            options.pop("vq_vae")
-            _write_conditioned(model, config, options)
+            _write_conditioned(opened, model, options)
         else:
-            workers = Workers(strategy)
-            write_samples(model, FLAGS.num_samples, labels=labels, workers=workers, **options)
+            labels = None
+            if FLAGS.label is not None:
+                labels = np.full([FLAGS.num_samples], FLAGS.label, np.int32)
+            options |= dict(labels=labels, workers=Workers(strategy), decoder=decoder)
+            write_samples(model, FLAGS.num_samples, **options)
     except ValueError as error:  # of the sampler, which names argument and value
         raise UserError(str(error)) from None
 

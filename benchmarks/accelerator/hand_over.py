@@ -24,7 +24,7 @@ from absl import flags as absl_flags
 from train import flags
 from train.config import config_json as configuration
 from train.main import count_steps, start_weights
-from train.quiet import start_tensorflow
+from train.command import start_tensorflow
 from train.run.lock import claim
 from train.sampling.grid import write_npz
 
@@ -194,7 +194,7 @@ def hand_over(config):
     variables = trainer.model.trainable_variables
     specs = [tf.TensorSpec([size, *shape], dtype), tf.TensorSpec([size, 3], tf.int32)]
     step_reads = write_function(folder, "step", step, specs, variables)
-    at_once = min(SCORED_AT_ONCE, dataset.test.num_examples)
+    at_once = min(SCORED_AT_ONCE, dataset.eval.num_examples)
     specs = [tf.TensorSpec([at_once, *shape], dtype)]
     score_reads = write_function(
         folder, "score", score, specs, trainer.averaged_model.trainable_variables
@@ -220,7 +220,7 @@ def hand_over(config):
         },
     )
     plan = {
-        "images": shared(folder, train=dataset.train.images, scored=dataset.test.images),
+        "images": shared(folder, train=dataset.train.images, scored=dataset.eval.images),
         "order": shared(folder, indices=indices, seeds=seeds),
         "first": first,
         "last": last,

@@ -16,7 +16,7 @@ from absl import flags as absl_flags
 from train import flags
 from train.config import config_json as configuration
 from train.config.models import make_model
-from train.quiet import start_tensorflow
+from train.command import start_tensorflow
 from train.run.lock import claim
 
 absl_flags.DEFINE_bool(
@@ -103,7 +103,7 @@ def take_back(config):
 
     configuration.save(config, dataset, trainer.global_batch_size)
     log = MetricsLog(config.workdir, first)
-    likelihood, scored = trainer.model.likelihood, dataset.scored
+    likelihood, scored = trainer.model.likelihood, dataset.eval_name
     prefix = "validation" if scored == "validation" else "test"
     a_epoch = dataset.train.steps_per_epoch(trainer.global_batch_size)
     for row in rows:

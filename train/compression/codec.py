@@ -12,11 +12,10 @@ import numpy as np
 from PIL import Image as Pillow
 
 from pixelcnn_tf.codec import Codec, CodecError, Decoded
-from train.config.config_json import Saved
-from train.data.image_adapter import require_label
 from train.data.image_sources import Images
-from train.errors import UserError
-from train.run.restore import load_run
+from train.errors import ArgumentError, UserError
+from train.run import Run
+from train.run.image_adapter import require_label
 from train.sampling.grid import write_npz
 
 PART = 1024  # images of one size that are encoded together
@@ -25,62 +24,64 @@ NUMBERED = ".npz"  # sources whose images have numbers, no names
 PNG_MODES = {(2, 1): "1", (256, 1): "L", (256, 3): "RGB", (65536, 1): "I;16"}
 
 
-def load_codec(workdir: str, averaged: bool) -> tuple[Codec, int]:
-    """`(codec, step)` of a run. Raises UserError if there is no run, or it has no likelihood."""
-    found = load_run(workdir)
+def make_codec(run: Run, averaged: bool) -> Codec:
+    """The codec of a run's model. Raises ArgumentError if it has no likelihood."""
+    model = run.model(averaged)
     try:
-        codec = Codec(found.model(averaged))
+        codec = Codec(model)
         codec.require_coder()
-        return codec, found.step
+        return codec
     except (ValueError, ImportError) as error:
-        raise UserError(f"--workdir={workdir}: {error}") from None
+        raise ArgumentError("workdir", run.workdir, str(error)) from None
 
 
 @contextlib.contextmanager
 def compressing() -> Iterator[None]:
-    """Makes what the codec says of images a UserError."""
+    """Turns what the codec says about images into a UserError."""
     try:
         yield
     except ValueError as error:
-        raise UserError(f"--images: {error}") from None
+        raise ArgumentError("images", None, str(error)) from None
 
 
 @contextlib.contextmanager
 def decompressing(path: str) -> Iterator[None]:
-    """Makes what the codec says of a file a UserError."""
+    """Turns what the codec says about a file into a UserError."""
     try:
         yield
     except CodecError as error:
-        raise UserError(f"--input={path}: {error}") from None
+        raise ArgumentError("input", path, f"{error}") from None
 
 
-def _fitted(image, images: Images, saved: Saved, label):
+def _checked_label(image, images: Images, run: Run, label):
     """The label of an image. Raises UserError if the model does not take it as it is."""
-    where, data = f"{images.flag}: {image.name}", saved.data
+    where, data = f"{images.flag}: {image.name}", run.data
     channels, num_levels = data.image_shape[-1], image.num_levels or data.num_levels
     if image.levels.shape[-1] != channels:
-        raise UserError(f"{where} has {image.levels.shape[-1]} channels, the run has {channels}")
+        raise UserError(
+            f"{where}: the image has {image.levels.shape[-1]} channels, the run expects {channels}"
+        )
     if num_levels != data.num_levels:
         raise UserError(
-            f"{where} has {num_levels} levels a channel, the run has {data.num_levels}; "
-            "nothing is quantised here, since it would be lost"
+            f"{where} has {num_levels} levels per channel, the run expects {data.num_levels}; "
+            "compression is lossless and does not quantise"
         )
-    if not saved.config.class_conditional:
+    if not run.config.class_conditional:
         return None
     label = image.label if label is None else label
     return require_label(where, label, data.num_classes, "the run")
 
 
 def parts_of(
-    images: Images, saved: Saved, label: int | None, subpixels: list[int]
+    images: Images, run: Run, label: int | None, subpixels: list[int]
 ) -> Iterator[Decoded]:
     """Images in parts of one size; those of a size that is rare wait for others, up to a limit of
     memory.
 
     Args:
       images: of `open_images`.
-      saved: the run's `config.json`.
-      label: the class of all; None: their own.
+      run: whose model compresses them.
+      label: the class of all images; None: their own.
       subpixels: how many each image has is appended.
 
     Raises:
@@ -88,7 +89,7 @@ def parts_of(
     """
     waiting, held = {}, 0
     for image in images.read():
-        given = _fitted(image, images, saved, label)
+        given = _checked_label(image, images, run, label)
         subpixels.append(image.levels.size)
         same = waiting.setdefault(image.levels.shape, [])
         same.append((image.levels, given, image.name))
@@ -124,9 +125,11 @@ def writer(output: str, codec: Codec) -> Callable[[Iterable[Decoded]], None]:
     if output.endswith(".npz"):
         return functools.partial(_write_npz, output, codec.num_levels)
     if kind not in PNG_MODES:
-        raise UserError(
-            f"--output={output}: images of {kind[0]} levels and {kind[1]} channels do not fit "
-            "into PNG files; give a file .npz"
+        raise ArgumentError(
+            "output",
+            output,
+            f"images of {kind[0]} levels and {kind[1]} channels do not fit "
+            "into PNG files; give a file .npz",
         )
     return functools.partial(_write_folder, output, kind)
 

@@ -5,63 +5,87 @@ when a run is continued; the flag of the same name is made from that.
 """
 
 import dataclasses
+import os
 import re
 from collections.abc import Callable
 from typing import NamedTuple
 
-from train.config.alpha import ALPHA
-from train.config.codes_name import run_of_codes
-from train.config.embedding_name import is_embedding
 from train.config.models import MODELS
-from train.config.sizes import TEXT as SIZE_TEXT
-from train.config.sizes import is_size
-from train.errors import UserError
+from train.errors import ArgumentError
+
+ALPHA = ("", "drop", "white", "black")  # values of --alpha; "": transparent images are rejected
+CODES = "codes:"  # --dataset=codes:<workdir of a VQ-VAE>
+EMBEDDING = "embedding:"  # --condition=embedding:<file of a Keras model>
+KERAS_FILES = (".keras", ".h5")
+MAX_SIDE = 8192  # pixels of --resize and --crop
 
 
-class Allowed(NamedTuple):
+class Constraint(NamedTuple):
     """What values a field takes: in words, and as a test."""
 
     text: str
     holds: Callable[[object], bool]
 
 
-def at_least(least: int) -> Allowed:
-    return Allowed(f"at least {least}", lambda value: value >= least)
+def parse_size(text: str) -> tuple[int, int] | None:
+    """`(height, width)` of "HxW"; None of "". Raises ValueError for any other text."""
+    if not text:
+        return None
+    match = re.fullmatch(r"([0-9]{1,5})x([0-9]{1,5})", text)
+    size = tuple(int(number) for number in match.groups()) if match else (0, 0)
+    if not all(1 <= number <= MAX_SIDE for number in size):
+        raise ValueError(f"{text!r}: must be HxW such as 32x48, each from 1 to {MAX_SIDE}")
+    return size
 
 
-def one_of(*names) -> Allowed:
+def _is_size(text):
+    try:
+        parse_size(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_embedding(condition):
+    return condition.startswith(EMBEDDING) and condition.endswith(KERAS_FILES)
+
+
+def at_least(least: int) -> Constraint:
+    return Constraint(f"at least {least}", lambda value: value >= least)
+
+
+def one_of(*names) -> Constraint:
     shown = ", ".join(name or "nothing" for name in names)
-    return Allowed(f"one of {shown}", lambda value: value in names)
+    return Constraint(f"one of {shown}", lambda value: value in names)
 
 
-FROM_DEFAULT = "from the default"  # of a field that may change only if it had its default
-ANY = Allowed("", lambda value: True)
-SHARE = Allowed("at least 0 and below 1", lambda value: 0 <= value < 1)
-NOT_NEGATIVE = Allowed("a number of at least 0", lambda value: 0 <= value < float("inf"))
-FACTOR = Allowed("above 0 and at most 1", lambda value: 0 < value <= 1)
-SEED = Allowed("from 0 to 2147483647", lambda value: 0 <= value < 2**31)
+ANY = Constraint("", lambda value: True)
+SHARE = Constraint("at least 0 and below 1", lambda value: 0 <= value < 1)
+NOT_NEGATIVE = Constraint("a number of at least 0", lambda value: 0 <= value < float("inf"))
+FACTOR = Constraint("above 0 and at most 1", lambda value: 0 < value <= 1)
+SEED = Constraint("from 0 to 2147483647", lambda value: 0 <= value < 2**31)
 MAP_NAMES = re.compile("(grey|small:([2-9]|[1-5][0-9]|6[0-4]))?")
-CONDITION = Allowed(
+CONDITION = Constraint(
     "grey, small:N with N from 2 to 64, or embedding:<file of a Keras model, .keras or .h5>",
-    lambda value: bool(MAP_NAMES.fullmatch(value)) or is_embedding(value),
+    lambda value: bool(MAP_NAMES.fullmatch(value)) or _is_embedding(value),
 )
-CODES = Allowed("from 2 to 65536", lambda value: 2 <= value <= 65536)
-LEVELS = Allowed("0, or 2 to 65536", lambda value: value == 0 or 2 <= value <= 65536)
-PROBABILITY = Allowed("from 0 to 1", lambda value: 0 <= value <= 1)
-SIZE = Allowed(SIZE_TEXT, is_size)
+NUM_CODES = Constraint("from 2 to 65536", lambda value: 2 <= value <= 65536)
+LEVELS = Constraint("0, or 2 to 65536", lambda value: value == 0 or 2 <= value <= 65536)
+PROBABILITY = Constraint("from 0 to 1", lambda value: 0 <= value <= 1)
+SIZE = Constraint(f"HxW such as 32x48, each from 1 to {MAX_SIDE}", _is_size)
 
 
 def field(
-    default: object, help: str, allowed: Allowed = ANY, may_change: bool | str = False
+    default: object, help: str, allowed: Constraint = ANY, may_change: bool = False
 ) -> dataclasses.Field:
     """A field of `Config`.
 
     Args:
       default: its default; those of the official flags are those of the official `train.py`.
       help: of the flag.
-      allowed: `Allowed`.
-      may_change: it may differ when a run is continued, because it decides where and how long
-        the run is, not what it computes; `FROM_DEFAULT`: if it was the default.
+      allowed: the values that it takes.
+      may_change: a resumed run may have another value: it decides where and how long the run is,
+        not what it computes.
     """
     metadata = {"help": help, "allowed": allowed, "may_change": may_change}
     return dataclasses.field(default=default, metadata=metadata)
@@ -92,7 +116,13 @@ class Config:
         may_change=True,
     )
     num_levels: int = field(
-        0, "quantise the data to so many levels per channel, 2 to 65536; 0: as they are", LEVELS
+        0,
+        "levels per channel that the data have: every value is below it; 2 to 65536; 0: as the "
+        "files say",
+        LEVELS,
+    )
+    quantize: int = field(
+        0, "reduce the data to this many levels per channel, 2 to 65536; 0: no change", LEVELS
     )
     binarize: str = field(
         "",
@@ -119,14 +149,11 @@ class Config:
         "models, Ren et al. 2019)",
         PROBABILITY,
     )
-    # The next two say how files are read; a run of before, which dropped transparency, can go on.
-    # Files that are left out anew change the number of images, which is refused.
     alpha: str = field(
         "",
         "transparent images of a folder: drop (the transparency), white or black (ground); "
         "default: they are refused",
         one_of(*ALPHA),
-        may_change=FROM_DEFAULT,
     )
     skip_broken: bool = field(
         False, "leave out the files of a folder that cannot be read", may_change=True
@@ -156,7 +183,7 @@ class Config:
         "the levels are codes: the network gets an embedding of each; on by default for "
         "--dataset=codes:...",
     )
-    nr_embeddings: int = field(512, "codes of the codebook, 2 to 65536", CODES)
+    nr_embeddings: int = field(512, "codes of the codebook, 2 to 65536", NUM_CODES)
     embedding_dim: int = field(64, "length of the vector of a code", at_least(1))
     commitment: float = field(0.25, "beta, weight of the commitment loss", NOT_NEGATIVE)
     codebook: str = field(
@@ -260,6 +287,18 @@ class Config:
     def replace(self, **changes) -> "Config":
         return dataclasses.replace(self, **changes)
 
+    @property
+    def vq_vae_workdir(self) -> str | None:
+        """The run of the VQ-VAE whose codes are the data set (`--dataset=codes:...`), or None."""
+        return self.dataset.removeprefix(CODES) if self.dataset.startswith(CODES) else None
+
+    @property
+    def embedding_file(self) -> str | None:
+        """The Keras model of `--condition=embedding:...`, or None."""
+        if not self.condition.startswith(EMBEDDING):
+            return None
+        return os.path.expanduser(self.condition.removeprefix(EMBEDDING))
+
 
 def _is_a(value, kind):
     """Whether a value, perhaps from a file, is of a field's type."""
@@ -269,51 +308,37 @@ def _is_a(value, kind):
 
 
 def check(config: Config) -> None:
-    """Raises UserError, naming flag, value and what is allowed, for a value out of range."""
+    """Raises ArgumentError for a value out of range, or for values that exclude each other."""
     for each in dataclasses.fields(Config):
         value, allowed = getattr(config, each.name), each.metadata["allowed"]
         if not _is_a(value, each.type):
-            raise UserError(f"--{each.name}={value!r}: must be of type {each.type.__name__}")
+            raise ArgumentError(each.name, repr(value), f"must be of type {each.type.__name__}")
         if not allowed.holds(value):
-            raise UserError(f"--{each.name}={value}: must be {allowed.text}")
-    if config.num_levels and config.input_embedding:
-        raise UserError(
-            f"--num_levels={config.num_levels}: with --input_embedding the levels are codes, "
-            "which have no order and cannot be quantised; leave it out"
-        )
-    if run_of_codes(config.dataset) is not None:
-        for name in ("num_levels", "resize", "binarize", "random_flip"):
+            raise ArgumentError(each.name, value, f"must be {allowed.text}")
+
+    def reject(names, why):
+        for name in names:
             if getattr(config, name):
-                raise UserError(
-                    f"--{name}={getattr(config, name)}: --dataset={config.dataset} gives codes, "
-                    "not intensities; give it to the VQ-VAE's own run"
-                )
-    for name in ("resize", "binarize"):
-        if getattr(config, name) and config.input_embedding:
-            raise UserError(
-                f"--{name}={getattr(config, name)}: with --input_embedding the levels are codes, "
-                "which have no order; leave it out"
-            )
+                raise ArgumentError(name, getattr(config, name), why)
+
+    if config.vq_vae_workdir is not None:
+        reject(
+            ("num_levels", "quantize", "resize", "binarize", "random_flip"),
+            f"--dataset={config.dataset} gives codes, not intensities; set it for the run of the "
+            "VQ-VAE",
+        )
+    if config.input_embedding:
+        reject(
+            ("num_levels", "quantize", "resize", "binarize"),
+            "with --input_embedding the levels are codes, which have no order; leave it out",
+        )
     if config.condition:
-        _check_condition(config)
-    if config.binarize and config.num_levels:
-        raise UserError(
-            f"--num_levels={config.num_levels}: --binarize={config.binarize} gives 2 levels; use "
-            "only one"
-        )
+        condition = f"--condition={config.condition}"
+        reject(("class_conditional", "energy_distance"), f"excludes {condition}; use only one")
+        if config.input_embedding or config.vq_vae_workdir is not None:
+            why = "is computed from intensities, but the data are codes; leave it out"
+            raise ArgumentError("condition", config.condition, why)
+    if config.binarize:
+        reject(("quantize",), f"--binarize={config.binarize} gives 2 levels; use only one")
     if config.strategy == "one_device" and config.nr_gpu > 1:
-        raise UserError(f"--nr_gpu={config.nr_gpu}: --strategy=one_device uses one device")
-
-
-def _check_condition(config):
-    """Raises UserError for what `--condition` does not go with."""
-    flag = f"--condition={config.condition}"
-    if config.class_conditional:
-        raise UserError(
-            f"{flag}: a model is conditioned on that or on classes (--class_conditional), not on "
-            "both; use only one"
-        )
-    if config.energy_distance:
-        raise UserError(f"{flag}: not with --energy_distance; use only one")
-    if config.input_embedding or run_of_codes(config.dataset) is not None:
-        raise UserError(f"{flag}: is made of intensities, not of codes; leave it out")
+        raise ArgumentError("nr_gpu", config.nr_gpu, "--strategy=one_device uses one device")

@@ -8,8 +8,7 @@ enter it in `MODELS`.
 import importlib
 from typing import NamedTuple
 
-from train.config.embedding_name import is_embedding
-from train.errors import UserError
+from train.errors import ArgumentError
 
 CONDITIONAL = "class_conditional"  # becomes the argument num_classes
 CONDITION = "condition"  # no text becomes None
@@ -104,21 +103,23 @@ def make_model(config, dataset, encoder=None):
     if config.class_conditional and dataset.num_classes is None:
         why = getattr(dataset, "missing_labels", "")
         why = f" ({why})" if why else ""
-        raise UserError(f"--class_conditional: --dataset={config.dataset} has no labels{why}")
+        text = f"--dataset={config.dataset} has no labels{why}"
+        raise ArgumentError("class_conditional", None, text)
     entry = MODELS[config.model]
     module, name = entry.path.split(":")
     fields = entry.fields()
     arguments = {field: getattr(config, field) for field in fields - {CONDITIONAL, REMAT}}
     if CONDITION in fields:
-        named = not is_embedding(config.condition)
-        arguments[CONDITION] = (config.condition or None) if named else encoder
+        arguments[CONDITION] = encoder if config.embedding_file else config.condition or None
     if CONDITIONAL in fields:
         arguments["num_classes"] = dataset.num_classes if config.class_conditional else None
     model = getattr(importlib.import_module(module), name)
     try:
         return model(dataset.image_shape, num_levels=dataset.num_levels, **arguments)
     except ValueError as error:
-        what, text = f"--dataset={config.dataset} --model={config.model}", str(error)
+        text = str(error)
         if text.startswith("condition: "):  # of a Keras model
-            what, text = f"--condition={config.condition}", text.removeprefix("condition: ")
-        raise UserError(f"{what}: {text}") from None
+            raise ArgumentError(
+                "condition", config.condition, text.removeprefix("condition: ")
+            ) from None
+        raise ArgumentError("model", config.model, f"--dataset={config.dataset}: {text}") from None

@@ -3,11 +3,9 @@
 import dataclasses
 import os
 
-from train.config.codes_name import run_of_codes
 from train.config.config import Config, check
-from train.config.embedding_name import file_of_embedding
 from train.config.models import MODEL_FIELDS, MODELS
-from train.errors import UserError
+from train.errors import ArgumentError, UserError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,16 +58,16 @@ def from_values(values: dict) -> Config:
     """
     name = values.get("config", Config.config)
     if name not in PRESETS:
-        raise UserError(f"--config={name}: must be one of {', '.join(PRESETS)}")
+        raise ArgumentError("config", name, f"must be one of {', '.join(PRESETS)}")
     model = values.get("model", Config.model)
     if model not in MODELS:
-        raise UserError(f"--model={model}: must be one of {', '.join(MODELS)}")
+        raise ArgumentError("model", model, f"must be one of {', '.join(MODELS)}")
     _refuse_foreign_fields(model, values)
     defaults = PRESETS[name].changes | MODELS[model].sizes[name]
-    run = run_of_codes(values.get("dataset", Config.dataset))
-    if run is not None and "input_embedding" in MODELS[model].fields():
-        defaults = defaults | {"input_embedding": True}
     config = Config(**(defaults | values))
+    run = config.vq_vae_workdir
+    if run is not None and "input_embedding" in MODELS[model].fields():
+        config = config.replace(input_embedding=values.get("input_embedding", True))
     if not config.workdir:
         plain = config.dataset if run is None else f"codes-{os.path.basename(run.rstrip('/'))}"
         plain = plain.replace("folder:", "").strip("/").replace("/", "-")
@@ -100,10 +98,10 @@ def command_of(config: Config) -> list[str]:
 
 def _condition_in_name(condition):
     """A `--condition` in the name of a run's folder: grey, small4, embedding_<name of file>."""
-    file = file_of_embedding(condition)
-    if file is not None:
-        return f"embedding_{os.path.splitext(os.path.basename(file))[0]}"
-    return condition.replace(":", "")
+    kind, _, value = condition.partition(":")
+    if kind == "embedding":
+        return f"embedding_{os.path.splitext(os.path.basename(value))[0]}"
+    return kind + value
 
 
 def _flag_text(value):

@@ -11,7 +11,7 @@ from train.data.dataset import Dataset
 from train.data.options import DataOptions
 from train.data.split_names import choose
 from train.data.splits import ArraySplit
-from train.errors import UserError
+from train.errors import ArgumentError
 
 NPY_MAGIC = b"\x93NUMPY"  # the first bytes of an .npy file
 MAX_LABEL = 2**20  # a label is one of as many classes; more than this is no label
@@ -56,22 +56,24 @@ def load_npz(path: str, options: DataOptions) -> Dataset:
         if found is None:
             continue
         if split in images:
-            raise UserError(f"--dataset={path}: has two arrays for the {split} split")
+            raise ArgumentError("dataset", path, f"has two arrays for the {split} split")
         images[split] = _images(path, f"x_{suffix}", found)
         if f"y_{suffix}" in arrays:
             y = arrays[f"y_{suffix}"]
             labels[split] = _labels(path, f"y_{suffix}", y, len(found))
     if "train" not in images and not options.train_split:
-        raise UserError(f"--dataset={path}: has no array x_train, only {sorted(arrays)}")
+        raise ArgumentError("dataset", path, f"has no array x_train, only {sorted(arrays)}")
     if not options.eval_split and len(images) < 2:
-        raise UserError(
-            f"--dataset={path}: has no array x_test, only {sorted(arrays)}; "
-            "--train_split=train[:90%] with --eval_split=train[90%:] scores a part of x_train"
+        raise ArgumentError(
+            "dataset",
+            path,
+            f"has no array x_test, only {sorted(arrays)}; "
+            "--train_split=train[:90%] with --eval_split=train[90%:] scores a part of x_train",
         )
     shapes = {split: each.shape[1:] for split, each in images.items()}
     if len(set(shapes.values())) > 1:
         told = ", ".join(f"x_{split} {shape}" for split, shape in shapes.items())
-        raise UserError(f"--dataset={path}: images differ in shape, {told}")
+        raise ArgumentError("dataset", path, f"images differ in shape, {told}")
     num_levels = _npz_levels(path, arrays, images)
     if num_levels > 256 or any(each.dtype != np.uint8 for each in images.values()):
         small = np.uint8 if num_levels <= 256 else np.uint16
@@ -113,14 +115,14 @@ def _dataset(name, images, labels, num_levels, options):
         note=choice.note,
         missing_labels=missing if have and not labelled else "",
         validation=ArraySplit(images[validation], labels.get(validation)) if validation else None,
-        scored=choice.name,
+        eval_name=choice.name,
     )
 
 
 def _read(path):
     """The arrays of an `.npz` file, a dict."""
     if not os.path.exists(path):
-        raise UserError(f"--dataset={path}: no such file")
+        raise ArgumentError("dataset", path, "no such file")
     try:
         # Opened here, since np.load leaves a damaged file open.
         with open(path, "rb") as raw:
@@ -132,7 +134,7 @@ def _read(path):
             with np.load(raw, allow_pickle=False) as file:
                 return {key: file[key] for key in file.files}
     except (OSError, EOFError, ValueError, TypeError, zipfile.BadZipFile, zlib.error) as error:
-        raise UserError(f"--dataset={path}: not a readable .npz file ({error})") from None
+        raise ArgumentError("dataset", path, f"not a readable .npz file ({error})") from None
 
 
 def _images(path, name, images):
@@ -140,9 +142,11 @@ def _images(path, name, images):
     if images.ndim == 3:
         images = images[..., None]
     if images.dtype.kind not in "iu" or images.ndim != 4 or not images.size:
-        raise UserError(
-            f"--dataset={path}: {name} is {images.dtype} {images.shape}, must be integers "
-            "[N, H, W] or [N, H, W, C], not empty"
+        raise ArgumentError(
+            "dataset",
+            path,
+            f"{name} is {images.dtype} {images.shape}, must be integers "
+            "[N, H, W] or [N, H, W, C], not empty",
         )
     return images
 
@@ -150,13 +154,14 @@ def _images(path, name, images):
 def _labels(path, name, labels, count):
     """An array of labels, int32 `[count]`."""
     if labels.shape != (count,) or labels.dtype.kind not in "iu":
-        raise UserError(
-            f"--dataset={path}: {name} is {labels.dtype} {labels.shape}, must be integers [{count}]"
+        raise ArgumentError(
+            "dataset", path, f"{name} is {labels.dtype} {labels.shape}, must be integers [{count}]"
         )
     if labels.min() < 0 or labels.max() > MAX_LABEL:
-        raise UserError(
-            f"--dataset={path}: {name} holds {labels.min()} to {labels.max()}, must be 0 to "
-            f"{MAX_LABEL}"
+        raise ArgumentError(
+            "dataset",
+            path,
+            f"{name} holds {labels.min()} to {labels.max()}, must be 0 to {MAX_LABEL}",
         )
     return labels.astype(np.int32)
 
@@ -169,13 +174,16 @@ def _npz_levels(path, arrays, images):
     num_levels = arrays.get("num_levels", 256 if eight_bit else max(highest + 1, 2))
     is_integer = np.ndim(num_levels) == 0 and np.asarray(num_levels).dtype.kind in "iu"
     if not is_integer or not 2 <= num_levels <= MAX_NUM_LEVELS:
-        raise UserError(
-            f"--dataset={path}: num_levels is {num_levels}, must be one integer from 2 to "
-            f"{MAX_NUM_LEVELS} (it is the largest code plus 1 if the file has none)"
+        raise ArgumentError(
+            "dataset",
+            path,
+            f"num_levels is {num_levels}, must be one integer from 2 to "
+            f"{MAX_NUM_LEVELS} (it is the largest code plus 1 if the file has none)",
         )
     if lowest < 0 or highest >= num_levels:
-        raise UserError(
-            f"--dataset={path}: {names} hold {lowest} to {highest}, must be 0 to "
-            f"{int(num_levels) - 1}"
+        raise ArgumentError(
+            "dataset",
+            path,
+            f"{names} hold {lowest} to {highest}, must be 0 to {int(num_levels) - 1}",
         )
     return int(num_levels)

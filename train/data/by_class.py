@@ -6,7 +6,7 @@ import numpy as np
 
 from train.data.dataset import Dataset
 from train.data.splits import IndexedSplit
-from train.errors import UserError
+from train.errors import ArgumentError, UserError
 
 PER_CLASS = 4  # images at least of each class in a batch
 
@@ -29,9 +29,11 @@ def class_batches(dataset: Dataset, batch_size: int, num_batches: int, seed: int
     places = [np.flatnonzero(split.labels == label) for label in range(dataset.num_classes)]
     places = [each for each in places if len(each) > 1]
     if len(places) < 2:
-        raise UserError(
-            f"--dataset={dataset.name}: {len(places)} of its {dataset.num_classes} classes have "
-            "two training images or more, at least 2 must"
+        raise ArgumentError(
+            "dataset",
+            dataset.name,
+            f"{len(places)} of its {dataset.num_classes} classes have "
+            "two training images or more, at least 2 must",
         )
     classes = min(len(places), batch_size // PER_CLASS)
     each = batch_size // classes

@@ -1,15 +1,19 @@
-"""The codes of a VQ-VAE's data set, as `train/run/codes.py` has kept them beside its run."""
+"""The codes of a VQ-VAE's data set, which `train/run/codes.py` writes beside its run."""
 
 import os
 import re
 
 import numpy as np
 
-from train.config.codes_name import codes_path, run_of_codes
 from train.data.arrays import load_npz
 from train.data.dataset import Dataset
 from train.data.options import DataOptions
-from train.errors import UserError
+from train.errors import ArgumentError
+
+
+def codes_file(workdir: str) -> str:
+    """Where the codes of a VQ-VAE's data set are kept."""
+    return os.path.join(workdir, "codes.npz")
 
 
 def read_fingerprint(path: str) -> str:
@@ -17,7 +21,7 @@ def read_fingerprint(path: str) -> str:
     try:
         with np.load(path, allow_pickle=False) as file:
             return str(file["fingerprint"])
-    except Exception:  # there is none, or it is damaged: it is made anew
+    except Exception:  # missing or damaged: it is written again
         return ""
 
 
@@ -26,27 +30,29 @@ def load_codes(name: str, options: DataOptions) -> Dataset:
     `train` and `test`, and its validation split.
 
     Raises:
-      UserError: if the codes are not there, or are no codes, or a split is asked for that was not
+      ArgumentError: if the codes are missing or damaged, or a split is asked for that was not
         encoded.
     """
-    path = codes_path(run_of_codes(name))
+    path = codes_file(name.partition(":")[2])
     if not os.path.exists(path):
-        raise UserError(f"--dataset={name}: {path} is missing; train.main writes it")
+        raise ArgumentError("dataset", name, f"{path} is missing; train.main writes it")
     dataset = load_npz(path, options)
     with np.load(path, allow_pickle=False) as file:
         scored, num_classes = str(file["scored"]), int(file["num_classes"])
     if scored != "test":
-        for flag in ("train_split", "eval_split"):
-            value = getattr(options, flag)
+        for argument in ("train_split", "eval_split"):
+            value = getattr(options, argument)
             if re.search(r"\btest\b", value):
-                raise UserError(
-                    f"--{flag}={value}: --dataset={name} has the codes of train and of {scored}, "
-                    "on which its VQ-VAE was scored; those of test were not encoded"
+                raise ArgumentError(
+                    argument,
+                    value,
+                    f"--dataset={name} has the codes of train and of {scored}, on which its VQ-VAE "
+                    "was scored; test was not encoded",
                 )
     return dataset._replace(
         name=name,
         num_classes=None if dataset.num_classes is None else num_classes,
-        scored=dataset.scored if options.eval_split else scored,
+        eval_name=dataset.eval_name if options.eval_split else scored,
         levels_are_known=True,
         fingerprint=read_fingerprint(path),
-    ).add_note("codes of a VQ-VAE: bits/dim are bits a code")
+    ).add_note("codes of a VQ-VAE: bits/dim are bits per code")

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from pixelcnn_tf.levels import quantize_levels
 from train.data.splits import Split
-from train.errors import UserError
+from train.errors import ArgumentError
 
 
 class Dataset(NamedTuple):
@@ -21,19 +21,17 @@ class Dataset(NamedTuple):
       num_levels: number of levels per channel; images hold 0 ... num_levels - 1.
       num_classes: number of classes, or None without labels.
       train: what is trained on, a split (see `train/data/splits.py`).
-      test: what is scored: the test split, or what `--eval_split` says.
+      eval: the split that is scored: test, or the value of `--eval_split`.
       note: what a reader of the score should know, or "".
       missing_labels: why there are no labels, where that is not plain, or "".
       validation: the validation split, or None if there is none.
-      scored: what `test` is called: "test", or the value of `--eval_split`.
-      benchmark: name of the published benchmark that `test` is, whole and unchanged, or "".
-      levels_are_known: the source tells how many levels its images have; else 256 is assumed of 8
-        bits.
-      warnings: sentences for who trains on it.
+      eval_name: its name: "test", or the value of `--eval_split`.
+      benchmark: name of the published benchmark that `eval` is, whole and unchanged, or "".
+      levels_are_known: the source says how many levels its images have; else 8-bit images are taken
+        to have 256.
+      warnings: problems with the data, in sentences.
       fingerprint: of the VQ-VAE whose codes the images are, or "".
       parts_by_hash: a part of a split is counted in the order of the hashes of file names.
-      values_are_levels: its 8-bit values were taken for levels, since `--num_levels` said so and
-        none is larger.
     """
 
     name: str
@@ -41,21 +39,20 @@ class Dataset(NamedTuple):
     num_levels: int
     num_classes: int | None
     train: Split
-    test: Split
+    eval: Split
     note: str = ""
     missing_labels: str = ""
     validation: Split | None = None
-    scored: str = "test"
+    eval_name: str = "test"
     benchmark: str = ""
     levels_are_known: bool = True
     warnings: tuple = ()
     fingerprint: str = ""
-    values_are_levels: bool = False
     parts_by_hash: bool = False
 
     def map_splits(self, function: Callable[[Split], Split]) -> "Dataset":
         """The data set with `function` applied to each of its splits."""
-        splits = {key: getattr(self, key) for key in ("train", "test", "validation")}
+        splits = {key: getattr(self, key) for key in ("train", "eval", "validation")}
         return self._replace(**{key: split and function(split) for key, split in splits.items()})
 
     def add_note(self, note: str) -> "Dataset":
@@ -72,10 +69,8 @@ def quantize(dataset: Dataset, num_levels: int) -> Dataset:
       UserError: if the data set has fewer than `num_levels` levels.
     """
     if num_levels > dataset.num_levels:
-        raise UserError(
-            f"--num_levels={num_levels}: --dataset={dataset.name} has only {dataset.num_levels} "
-            "levels"
-        )
+        text = f"--dataset={dataset.name} has only {dataset.num_levels} levels"
+        raise ArgumentError("quantize", num_levels, text)
     if num_levels == dataset.num_levels:
         return dataset
     function = partial(_quantize, num_levels=dataset.num_levels, to_levels=num_levels)

@@ -17,7 +17,7 @@ from train.data.folder_reader import Images, list_images, read_images
 from train.data.options import DataOptions, size_text
 from train.data.split_names import TEST_SPLITS, Piece, choose
 from train.data.splits import ArraySplit, PackedSplit, Split
-from train.errors import UserError
+from train.errors import ArgumentError, UserError
 
 TEST_SHARE = 10  # of images without splits one in so many is scored, by the hash of its name
 SPLITS = {"train", *TEST_SPLITS}
@@ -94,7 +94,7 @@ def load_folder(name: str, options: DataOptions) -> Dataset:
         note="; ".join(text for text in (note, choice.note, parts_note) if text),
         missing_labels=NO_CLASSES if labels is None and classes else "",
         validation=make([Piece(validation, 0, counts[validation])]) if validation else None,
-        scored=choice.name,
+        eval_name=choice.name,
         levels_are_known=images.num_levels != 256,
         warnings=tuple(warnings),
         parts_by_hash=in_parts,
@@ -139,9 +139,11 @@ def _require_fitting_sizes(what, images: Images, crop):
     first = images.shapes[0]
     for path, shape in zip(images.paths, images.shapes, strict=True):
         if crop is not None and (shape[0] < crop[0] or shape[1] < crop[1]):
-            raise UserError(
-                f"--crop={size_text(crop)}: {path} is {size_text(shape)}; all images must be at "
-                "least as large (--resize=HxW makes them so)"
+            raise ArgumentError(
+                "crop",
+                size_text(crop),
+                f"{path} is {size_text(shape)}; all images must be at "
+                "least as large (--resize=HxW makes them so)",
             )
         if crop is None and shape[:2] != first[:2]:
             raise UserError(

@@ -16,7 +16,7 @@ from train.data.decode import EXTENSIONS, read_image
 from train.data.folder_reader import list_images
 from train.data.load import load
 from train.data.options import DataOptions
-from train.errors import UserError
+from train.errors import ArgumentError, UserError
 
 # Arrays of an .npz that are taken, by rank -> those of its labels.
 ARRAYS = {"images": ("labels", "y"), "x_test": ("y_test",), "x_train": ("y_train",)}
@@ -168,14 +168,15 @@ def _of_npz(flag, path):
 def _of_split(flag, what, data_dir, alpha):
     match = SPLIT.fullmatch(what)
     name, split = match.groups() if match else (what, "")
+    alpha = alpha if name.startswith("folder:") else ""  # of files alone
     try:
-        alpha = alpha if name.startswith("folder:") else ""  # of files alone
-        dataset = load(name, data_dir, options=DataOptions(eval_split=split, alpha=alpha))
-    except UserError as error:
-        text = str(error).replace(f"--dataset={name}: ", "").replace("--eval_split=", "split ")
-        raise UserError(f"{flag}: no file or folder, and as a data set: {text}") from None
-    about = f"{name}:{dataset.scored}"
-    count, read = dataset.test.num_examples, lambda: scored_images(dataset)
+        dataset = load(name, data_dir, DataOptions(eval_split=split, alpha=alpha))
+    except ArgumentError as error:
+        part = f"split {error.value}: " if error.argument == "eval_split" else ""
+        text = f"not a file or folder, and as a data set: {part}{error.args[0]}"
+        raise UserError(f"{flag}: {text}") from None
+    about = f"{name}:{dataset.eval_name}"
+    count, read = dataset.eval.num_examples, lambda: scored_images(dataset)
     from_arrays = name.endswith(".npz")
     fingerprint = read_fingerprint(name) if from_arrays else dataset.fingerprint
     return Images(flag, about, count, read, fingerprint=fingerprint, from_arrays=from_arrays)
@@ -183,11 +184,11 @@ def _of_split(flag, what, data_dir, alpha):
 
 def scored_images(dataset: Dataset) -> Iterator[Image]:
     """The images of the split that is scored, in order, named `test/0` and so on."""
-    number, examples = 0, dataset.test
+    number, examples = 0, dataset.eval
     for batch in examples.in_order(min(CHUNK, examples.num_examples)):
         batch = {key: value.numpy() for key, value in batch.items()}
         for place in np.flatnonzero(batch["weights"]):
             label = int(batch["labels"][place]) if "labels" in batch else None
-            name = f"{dataset.scored}/{number}"
+            name = f"{dataset.eval_name}/{number}"
             yield Image(name, batch["images"][place], dataset.num_levels, label)
             number += 1

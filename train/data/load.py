@@ -5,38 +5,34 @@ A source of data is a file of its own, whose function gives a `Dataset`, and a l
 
 import numpy as np
 
-from train.config.codes_name import run_of_codes
-from train.config.config import Config
-from train.config.config_json import DataDescription
+from train.config.config import CODES, Config
 from train.data import checks
 from train.data.arrays import load_digits, load_npz
 from train.data.augmentation import Augmentation
 from train.data.codes import load_codes
 from train.data.dataset import Dataset, quantize
 from train.data.decode import resize
+from train.data.description import DataDescription
 from train.data.folder import load_folder
 from train.data.options import DEFAULTS, DataOptions, size_text
 from train.data.splits import ArraySplit, Split
 from train.data.tfds_data import describe_tfds, load_tfds
-from train.errors import UserError
+from train.errors import ArgumentError, UserError
 
 
-def load(
-    name: str, data_dir: str = "", num_levels: int = 0, options: DataOptions = DEFAULTS
-) -> Dataset:
+def load(name: str, data_dir: str = "", options: DataOptions = DEFAULTS) -> Dataset:
     """Loads a data set.
 
     Args:
       name: "digits", "folder:/path", a path ending in ".npz", "codes:<workdir>", or a tfds name.
       data_dir: where tfds data sets are prepared; "" for tfds' default.
-      num_levels: quantise the images to so many levels (see `quantize`); 0: leave them.
-      options: what else is done to them, see `DataOptions`.
+      options: what is done to the images, see `DataOptions`.
 
     Returns:
       `Dataset`.
 
     Raises:
-      UserError: if it cannot be had, or its images are unfit.
+      UserError: if it cannot be loaded, or its images are unfit.
     """
     for flag in ("alpha", "skip_broken"):
         if getattr(options, flag) and not name.startswith("folder:"):
@@ -45,32 +41,26 @@ def load(
     dataset = source(name, options) if source else load_tfds(name, data_dir, options=options)
     channels = dataset.image_shape[-1]
     if channels not in (1, 3):
-        raise UserError(f"--dataset={name}: images have {channels} channels, must be 1 or 3")
-    checks.refuse_constant(dataset)
+        raise ArgumentError("dataset", name, f"images have {channels} channels, must be 1 or 3")
+    checks.check_not_constant(dataset)
     warnings = list(dataset.warnings) + checks.label_warnings(dataset)
-    if num_levels and checks.takes_as_levels(dataset, num_levels):
-        dataset = dataset._replace(
-            num_levels=num_levels, benchmark="", values_are_levels=True
-        ).add_note(
-            f"its 8-bit values are taken for levels 0 to {num_levels - 1}, since none is larger"
-        )
-    elif not num_levels:
+    if options.num_levels:
+        dataset = checks.declare_levels(dataset, options.num_levels)
+    elif not options.quantize:
         warnings += checks.few_levels_warning(dataset)
     if options.resize:
         dataset = _resized(dataset, options.resize)
     if options.crop:
         dataset = _cropped(dataset, options.crop)
-    if num_levels:
-        before, dataset = dataset, quantize(dataset, num_levels)
-        checks.refuse_nothing_left(dataset, before)
+    if options.quantize:
+        before, dataset = dataset, quantize(dataset, options.quantize)
+        checks.check_not_constant_after(dataset, before)
     return _augmented(dataset, options)._replace(warnings=tuple(warnings))
 
 
-def load_configured(config: Config, data_dir: str = "") -> Dataset:
-    """`load` with all that a checked configuration says; `data_dir` wins over its own."""
-    dataset = load(
-        config.dataset, data_dir or config.data_dir, config.num_levels, DataOptions.of(config)
-    )
+def load_configured(config: Config) -> Dataset:
+    """`load` with the options of a checked configuration."""
+    dataset = load(config.dataset, config.data_dir, DataOptions.of(config))
     if not config.condition:
         return dataset
     return dataset._replace(benchmark="").add_note(
@@ -96,9 +86,11 @@ def _cropped(dataset, size):
     """Crops what the source has not cropped itself."""
     height, width, channels = dataset.image_shape
     if height < size[0] or width < size[1]:
-        raise UserError(
-            f"--crop={size_text(size)}: the images of --dataset={dataset.name} are "
-            f"{height}x{width}; a crop is at most as large"
+        raise ArgumentError(
+            "crop",
+            size_text(size),
+            f"the images of --dataset={dataset.name} are "
+            f"{height}x{width}; a crop is at most as large",
         )
     if (height, width) == size and not isinstance(dataset.train, ArraySplit):
         cropped = dataset  # by its source, since its images differ in size
@@ -114,9 +106,10 @@ def _augmented(dataset, options):
     num_levels = dataset.num_levels
     if options.binarize:
         if num_levels == 2:
-            raise UserError(
-                f"--binarize={options.binarize}: the images of --dataset={dataset.name} have 2 "
-                "levels already; leave it out"
+            raise ArgumentError(
+                "binarize",
+                options.binarize,
+                f"the images of --dataset={dataset.name} have 2 levels already; leave it out",
             )
         dataset = dataset._replace(num_levels=2, benchmark="").add_note(
             "binarised dynamically, by one fixed draw for scoring: not comparable with results on "
@@ -135,7 +128,7 @@ def _local_source(name):
     """The function that loads a data set of this machine's files, or None for one of tfds."""
     if name == "digits":
         return lambda _, options: load_digits(options)
-    if run_of_codes(name) is not None:
+    if name.startswith(CODES):
         return load_codes
     if name.startswith("folder:"):
         return load_folder

@@ -1,17 +1,18 @@
-"""How a data set is to be read: what the flags say about it."""
+"""How a data set is read: the flags about it."""
 
 from typing import NamedTuple
 
-from train.config.config import Config
-from train.config.sizes import parse_size
+from train.config.config import Config, parse_size
 
 
 class DataOptions(NamedTuple):
-    """What `load` does to a data set; the fields are flags of training, told in its `--help`.
+    """What `load` does to a data set; the fields are flags of `train.main`.
 
     `resize` and `crop` are `(H, W)` or None.
     """
 
+    num_levels: int = 0
+    quantize: int = 0
     binarize: str = ""
     train_split: str = ""
     eval_split: str = ""
@@ -24,7 +25,7 @@ class DataOptions(NamedTuple):
 
     @classmethod
     def of(cls, config: Config) -> "DataOptions":
-        """Those of a checked configuration."""
+        """The options of a checked configuration."""
         values = {field: getattr(config, field) for field in cls._fields}
         sizes = {field: parse_size(values[field]) for field in ("resize", "crop")}
         return cls(**values | sizes)

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from typing import NamedTuple
 
 from train.data.options import DataOptions
-from train.errors import UserError, reason
+from train.errors import ArgumentError, UserError, reason
 
 TEST_SPLITS = ("test", "validation", "valid", "val")  # names of the split that is scored, by rank
 VALIDATION_SPLITS = TEST_SPLITS[1:]
@@ -69,9 +69,11 @@ def choose(dataset: str, splits: Mapping[str, object], options: DataOptions) -> 
     if scored in VALIDATION_SPLITS and scored not in infos and validation:
         scored = validation
     if not train and "train" not in infos:
-        raise UserError(
-            f"--dataset={dataset}: has no split train, only {', '.join(sorted(infos))}; "
-            "--train_split says what to train on"
+        raise ArgumentError(
+            "dataset",
+            dataset,
+            f"has no split train, only {', '.join(sorted(infos))}; "
+            "--train_split says what to train on",
         )
     is_test = scored in ("", default)
     if not scored and default is None:

@@ -14,7 +14,7 @@ from train.data.decode import resize
 from train.data.options import DEFAULTS, DataOptions, size_text
 from train.data.split_names import Piece, choose
 from train.data.splits import ArraySplit, PackedSplit, StreamedSplit
-from train.errors import UserError, reason
+from train.errors import ArgumentError, reason
 
 IN_MEMORY_BYTES = 4 * 2**30  # larger splits are streamed from disk
 NETWORK_TIMEOUT = 10  # seconds to wait for the first answer of a download server
@@ -48,9 +48,11 @@ def load_tfds(
     images = _features(builder, name)
     size = options.resize or images.shape[:2]
     if None in size and options.crop is None:
-        raise UserError(
-            f"--dataset={name}: its images differ in size ({images.shape}); --resize=HxW or "
-            "--crop=HxW makes all images of one size"
+        raise ArgumentError(
+            "dataset",
+            name,
+            f"its images differ in size ({images.shape}); --resize=HxW or "
+            "--crop=HxW makes all images of one size",
         )
     prepare(builder, name)
     choice = choose(name, builder.info.splits, options)
@@ -86,7 +88,7 @@ def load_tfds(
         )
         if validation
         else None,
-        scored=choice.name,
+        eval_name=choice.name,
         benchmark=name.split(":")[0] if choice.is_test else "",
         levels_are_known=images.num_levels != 256,
     )
@@ -140,9 +142,9 @@ def _in_memory(name, instruction, read, count, shape, images):
             labels[begin:end] = batch["labels"]
         begin = end
     if begin != count:
-        raise UserError(f"--dataset={name}: split {instruction} has {begin} of {count} images")
+        raise ArgumentError("dataset", name, f"split {instruction} has {begin} of {count} images")
     if labels is not None and labels.min() < 0:
-        raise UserError(f"--dataset={name}: split {instruction} has images without a label")
+        raise ArgumentError("dataset", name, f"split {instruction} has images without a label")
     return ArraySplit(levels, labels)
 
 
@@ -155,10 +157,12 @@ def _varied_in_memory(name, read, limit, crop):
         if num_bytes > limit:
             return None
         if image.shape[0] < crop[0] or image.shape[1] < crop[1]:
-            raise UserError(
-                f"--crop={size_text(crop)}: --dataset={name} has an image of "
+            raise ArgumentError(
+                "crop",
+                size_text(crop),
+                f"--dataset={name} has an image of "
                 f"{size_text(image.shape)}; all must be at least as large (--resize=HxW makes "
-                "them so)"
+                "them so)",
             )
         levels.append(image)
         labels += [example["labels"]] if "labels" in example else []
@@ -185,14 +189,16 @@ def _builder(name, data_dir):
     if name.split("/")[0].split(":")[0] not in known:
         close = difflib.get_close_matches(name, ["digits", *known], n=3)
         hint = f"did you mean {', '.join(close)}? " if close else ""
-        raise UserError(
-            f"--dataset={name}: no such data set; {hint}Allowed are digits, folder:/path, a .npz "
-            "file, or a tensorflow-datasets name"
+        raise ArgumentError(
+            "dataset",
+            name,
+            f"no such data set; {hint}Allowed are digits, folder:/path, a .npz "
+            "file, or a tensorflow-datasets name",
         )
     try:
         return tfds.builder(name, data_dir=data_dir)
     except Exception as error:  # a ValueError, an AssertionError, tfds' own
-        raise UserError(f"--dataset={name}: {reason(error)}") from None
+        raise ArgumentError("dataset", name, f"{reason(error)}") from None
 
 
 class _Features(NamedTuple):
@@ -215,10 +221,10 @@ def _features(builder, name):
     labels = [key for key, value in features.items() if isinstance(value, tfds.features.ClassLabel)]
     image = "image" if "image" in images else (images[0] if images else None)
     if image is None:
-        raise UserError(f"--dataset={name}: has no images (features: {sorted(features)})")
+        raise ArgumentError("dataset", name, f"has no images (features: {sorted(features)})")
     dtype = np.dtype(features[image].np_dtype)
     if dtype not in (np.uint8, np.uint16):
-        raise UserError(f"--dataset={name}: images are {dtype}, must be uint8 or uint16")
+        raise ArgumentError("dataset", name, f"images are {dtype}, must be uint8 or uint16")
     label = "label" if "label" in labels else (labels[0] if len(labels) == 1 else None)
     return _Features(
         image,
@@ -265,17 +271,19 @@ def prepare(builder, name: str) -> None:
     if not (urls and all(os.path.basename(url) in given for url in urls)):
         problem = _network_problem(urls)
         if problem:
-            raise UserError(
-                f"--dataset={name}: not found in {builder.data_path}, and {problem}. {by_hand}"
+            raise ArgumentError(
+                "dataset", name, f"not found in {builder.data_path}, and {problem}. {by_hand}"
             )
     print(f"preparing {name} in {builder.data_path} ...", flush=True)
     try:
         config = tfds.download.DownloadConfig(manual_dir=manual_dir if given else None)
         builder.download_and_prepare(download_config=config)
     except Exception as error:  # tfds raises anything from OSError to its own types
-        raise UserError(
-            f"--dataset={name}: could not be prepared in {builder.data_path} "
-            f"({type(error).__name__}: {reason(error)}). {by_hand}"
+        raise ArgumentError(
+            "dataset",
+            name,
+            f"could not be prepared in {builder.data_path} "
+            f"({type(error).__name__}: {reason(error)}). {by_hand}",
         ) from error
 
 

@@ -13,9 +13,9 @@ import threading
 
 from absl import flags
 
+from train.command import run, start_tensorflow
 from train.config import config_json as configuration
-from train.errors import UserError, run
-from train.quiet import start_tensorflow
+from train.errors import UserError
 
 FLAGS = flags.FLAGS
 LOCAL = ("127.0.0.1", "localhost", "::1")

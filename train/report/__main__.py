@@ -9,11 +9,11 @@ import os
 
 from absl import flags
 
+from train.command import run, start_tensorflow
 from train.config import config_json as configuration
 from train.config.pretrained import write_to
-from train.errors import UserError, run, writing
+from train.errors import UserError, writing
 from train.files import make_writable_folder, write_text
-from train.quiet import start_tensorflow
 
 FLAGS = flags.FLAGS
 MAX_RUNS = 5  # side by side: as many as the page has colours

@@ -132,7 +132,7 @@ class Findings(NamedTuple):
     @property
     def curve_split(self) -> str:
         """What the split of the curves is called; the log knows two names."""
-        scored = self.dataset.scored if self.dataset else self.curves.scored
+        scored = self.dataset.eval_name if self.dataset else self.curves.scored
         in_log = scored if scored in SCORED else SCORED[0]
         return scored if in_log == self.curves.scored else self.curves.scored
 
@@ -233,8 +233,8 @@ def gather(known: Findings, model, wanted: Wanted, say: Callable[[str], None] = 
 
 
 def _with_scores(known, model, wanted, say):
-    total = min(wanted.num_images, known.dataset.test.num_examples)
-    say(f"scoring {total:,} {known.dataset.scored} images ...")
+    total = min(wanted.num_images, known.dataset.eval.num_examples)
+    say(f"scoring {total:,} {known.dataset.eval_name} images ...")
     extremes = _Extremes(EXTREMES)
     counter = Counter(("scored", "images"), total, sys.stderr)
     try:

@@ -26,5 +26,5 @@ def figure(pixels: np.ndarray, alt: str, caption: str = "", class_: str | None =
 
 def which_images(findings: Findings, number: int) -> str:
     """ "the 300 test images", or "the first 100 test images" of more."""
-    whole = number == findings.dataset.test.num_examples
-    return f"the {'' if whole else 'first '}{number:,} {findings.dataset.scored} images"
+    whole = number == findings.dataset.eval.num_examples
+    return f"the {'' if whole else 'first '}{number:,} {findings.dataset.eval_name} images"

@@ -116,7 +116,7 @@ def _results_table(runs, members):
     for _, name, each in members:
         if each.last_score:
             step, value = each.last_score.step, each.last_score.value
-            about = f"step {step:,}, all {each.dataset.test.num_examples:,} images"
+            about = f"step {step:,}, all {each.dataset.eval.num_examples:,} images"
         elif each.scores:
             value = float(np.mean([row.bits_per_dim for row in each.scores]))
             about = f"step {each.step:,}, {which_images(each, len(each.scores))}"
@@ -135,7 +135,7 @@ def _results_table(runs, members):
         for _, cells, class_ in rows
     ]
     unit = "nats an image" if published.unit == "nats" else published.unit
-    about = f"{findings.dataset.name}, {findings.dataset.scored}, in {unit}."
+    about = f"{findings.dataset.name}, {findings.dataset.eval_name}, in {unit}."
     if not published.results:
         about += " No published results are of these images and levels, or none is listed."
     table = element("table", element("thead", element("tr", head)), element("tbody", body))

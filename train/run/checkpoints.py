@@ -1,4 +1,4 @@
-"""Checkpoints of a run: written whole, read back exactly or not at all."""
+"""Checkpoints of a run: written atomically, read back exactly."""
 
 import contextlib
 import os
@@ -10,12 +10,19 @@ import tensorflow as tf
 
 from pixelcnn_tf.models.image_model import ImageModel
 from train.errors import UserError, reason, writing
-from train.files import move_into_place, readable_prefix, write_text
+from train.files import move_into_place, write_text
 
 NAME = "step"
 UNFINISHED = "unfinished"  # so is called what is being written
 MAX_TO_KEEP = 3
 OBJECT_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"  # TensorFlow's own entry in a checkpoint
+
+
+def steps_in(directory: str) -> list[int]:
+    """Steps of the complete checkpoints in a folder, ascending."""
+    names = os.listdir(directory) if os.path.isdir(directory) else []
+    matches = (re.fullmatch(rf"{NAME}-(\d+)\.index", name) for name in names)
+    return sorted(int(match[1]) for match in matches if match)
 
 
 class Checkpoints:
@@ -61,7 +68,7 @@ class Checkpoints:
 
     def steps(self) -> list[int]:
         """Steps of the checkpoints on disk, ascending (from the files, not the state file)."""
-        return self._steps_of(r"\.index$")
+        return steps_in(self.directory)
 
     def _steps_of(self, kind):
         """Steps of the files and folders whose ending matches `kind`, ascending."""
@@ -84,7 +91,7 @@ class Checkpoints:
         """
         before = [old for old in self.steps() if old != step]
         kept = f"the last checkpoint is that of step {before[-1]}" if before else "there is none"
-        advice = f" ({kept}; the same command goes on from there once this is mended)"
+        advice = f" ({kept}; fix this, then rerun the same command to resume)"
         # TensorFlow counts its saves; as the step, a checkpoint is that of any other such run.
         self.checkpoint.save_counter.assign(step)
         unfinished = os.path.join(self.directory, UNFINISHED)
@@ -130,16 +137,16 @@ class Checkpoints:
           UserError: if it is of another model than this one, naming a variable.
           Exception: one of TensorFlow's errors if it cannot be read.
         """
-        with readable_prefix(self.prefix(step)) as path:
-            shapes = dict(tf.train.list_variables(path))
-            self._require_same_model(step, shapes)
-            there = {name.split("/")[0] for name in shapes}
-            extras = {name: part for name, part in self.extras.items() if name in there}
-            status = tf.train.Checkpoint(**self.parts, **extras).restore(path)
-            if self.complete and there <= {*self.parts, *extras, "save_counter", OBJECT_GRAPH}:
-                status.assert_consumed()
-            else:
-                status.assert_existing_objects_matched().expect_partial()
+        path = self.prefix(step)
+        shapes = dict(tf.train.list_variables(path))
+        self._require_same_model(step, shapes)
+        there = {name.split("/")[0] for name in shapes}
+        extras = {name: part for name, part in self.extras.items() if name in there}
+        status = tf.train.Checkpoint(**self.parts, **extras).restore(path)
+        if self.complete and there <= {*self.parts, *extras, "save_counter", OBJECT_GRAPH}:
+            status.assert_consumed()
+        else:
+            status.assert_existing_objects_matched().expect_partial()
 
     def _require_same_model(self, step, shapes):
         """Raises UserError unless the weights in a checkpoint have the shapes of the model's."""
@@ -161,10 +168,10 @@ class Checkpoints:
                 "put back the values with which the run was started"
             )
 
-    def _tell_of_the_unfinished(self):
+    def _report_incomplete(self):
         for step in sorted({*self._steps_of(r"\.data-")} - {*self.steps()}):
             path = self.prefix(step)
-            print(f"checkpoint {path} is not whole (it has no index): not used", flush=True)
+            print(f"incomplete checkpoint {path} (no .index file), skipped", flush=True)
 
     def restore_latest(self) -> int | None:
         """Restores the newest checkpoint that can be read, saying which ones could not.
@@ -176,7 +183,7 @@ class Checkpoints:
           UserError: if there are checkpoints, but none can be read, or if they are of another
             model.
         """
-        self._tell_of_the_unfinished()
+        self._report_incomplete()
         steps = self.steps()
         for step in reversed(steps):
             try:

@@ -1,7 +1,7 @@
-"""The VQ-VAE of a prior: another run, whose codes the prior models and which turns them back.
+"""The codes that a VQ-VAE gives its data set, on which a prior is trained.
 
-`--dataset=codes:<workdir>` names it. The prior's `config.json` remembers the fingerprint of its
-weights, so that codes are never decoded by another state of it.
+A prior is a run with `--dataset=codes:<workdir of a VQ-VAE>`. Its `config.json` holds the
+fingerprint of the VQ-VAE's weights, so that codes are never decoded by other weights.
 """
 
 import contextlib
@@ -14,30 +14,25 @@ import tensorflow as tf
 
 from pixelcnn_tf.levels import levels_to_input
 from pixelcnn_tf.models.vq_vae import STRIDE, VQVAE
-from train.config import config_json as configuration
-from train.config.codes_name import codes_path, run_of_codes
-from train.config.config import Config
-from train.data.codes import read_fingerprint
-from train.data.load import load_configured
-from train.devices import Workers
-from train.errors import UserError, writing
-from train.files import whole
+from train.data.codes import codes_file, read_fingerprint
+from train.errors import ArgumentError, UserError, writing
+from train.files import atomic_write
 from train.progress import Counter
-from train.run.restore import at_size, load_run
+from train.run import config_json
 
 BATCH_SIZE = 64  # images encoded or decoded at a time
 
 
-class VQVAERun(NamedTuple):
-    """A trained VQ-VAE, by its averaged weights.
+class Decoder(NamedTuple):
+    """A trained VQ-VAE, with its averaged weights.
 
     Attributes:
-      config: of its run.
+      workdir: of its run.
       model: the `VQVAE`.
       fingerprint: of its weights, hexadecimal.
     """
 
-    config: Config
+    workdir: str
     model: VQVAE
     fingerprint: str
 
@@ -51,7 +46,7 @@ class VQVAERun(NamedTuple):
         return np.concatenate([part.numpy() for part in parts]).astype(dtype)
 
     def enlarge(self, mask: np.ndarray) -> np.ndarray:
-        """A mask of codes `[h, w]` as one of pixels `[H, W]`."""
+        """A mask of codes `[h, w]` as a mask of pixels `[H, W]`."""
         height, width, _ = self.model.image_shape
         return mask.repeat(STRIDE, axis=0).repeat(STRIDE, axis=1)[:height, :width]
 
@@ -65,87 +60,69 @@ def fingerprint_of(model: VQVAE) -> str:
     return digest.hexdigest()[:16]
 
 
-def load_vq_vae(config: Config) -> VQVAERun | None:
-    """The VQ-VAE whose codes are a configuration's data set; None if it has other data.
-
-    Raises:
-      UserError: if it is gone, is none, or is not the one that the prior in `config.workdir` was
-        trained with.
-    """
-    run, what = run_of_codes(config.dataset), f"--dataset={config.dataset}"
-    if run is None:
-        return None
-    try:
-        vq_config, _, model, _ = load_run(run)
-    except UserError as error:
-        raise UserError(f"{what}: its VQ-VAE cannot be had ({error})") from None
-    if not isinstance(model, VQVAE):
-        raise UserError(f"{what}: the run there is a {vq_config.model}, must be a vq_vae")
-    found = VQVAERun(vq_config, model, fingerprint_of(model))
-    saved = configuration.find(config.workdir)
-    if saved is not None and saved.config.dataset == config.dataset:
-        data = saved.data._replace(fingerprint=found.fingerprint)
-        configuration.refuse_other_data(saved, config, data)
-    return found
-
-
-def to_size(model, vq_vae: VQVAERun | None, height: int, width: int) -> tuple:
-    """A model, and its VQ-VAE if there is one, at the size of images that `--height` and `--width`
-    ask for; see `at_size`.
-
-    Returns:
-      `(model, vq_vae)`.
-    """
-    if vq_vae is None:
-        return at_size(model, height, width), None
-    decoder = at_size(vq_vae.model, height, width)
-    return model.at_size(*decoder.codes_shape[:2]), vq_vae._replace(model=decoder)
-
-
-def prepare_codes(
-    vq_vae: VQVAERun | None, data_dir: str = "", workers: Workers | None = None
-) -> None:
-    """Encodes the data set of a VQ-VAE's run, unless that is done: one file beside the run, with
-    its fingerprint. Of several processes the chief does it, and each must call this.
+def load_decoder(prior, image_size: tuple[int, int] | None = None) -> Decoder:
+    """The VQ-VAE of a prior.
 
     Args:
-      vq_vae: of `load_vq_vae`; None: there is nothing to do.
-      data_dir: where its tfds data is, if elsewhere than in its training.
-      workers: the processes of the run.
+      prior: a `Run` on codes.
+      image_size: `(H, W)` of the images; default: as trained.
 
     Raises:
-      UserError: if its data cannot be had or the file cannot be written.
+      ArgumentError: if it cannot be loaded, is another model, or has changed since the prior was
+        trained.
     """
-    if vq_vae is None:
-        return
+    argument = "dataset", prior.config.dataset
+    try:
+        run = prior.decoder
+        model = run.model()
+    except UserError as error:
+        raise ArgumentError(*argument, f"cannot load its VQ-VAE ({error})") from None
+    if not isinstance(model, VQVAE):
+        raise ArgumentError(*argument, f"the run there is a {run.config.model}, must be a vq_vae")
+    fingerprint = fingerprint_of(model)
+    if prior.saved is not None and prior.saved.config.dataset == prior.config.dataset:
+        found = prior.saved.data._replace(fingerprint=fingerprint)
+        owner = f"the run in {prior.workdir}"
+        config_json.check_same_kind(prior.saved.data, found, prior.config.dataset, owner)
+    return Decoder(run.workdir, run.model(image_size=image_size), fingerprint)
+
+
+def prepare_codes(prior, workers=None) -> None:
+    """Encodes the data set of the VQ-VAE of a prior, unless that is done: one file beside its run.
+
+    Args:
+      prior: a `Run` on codes.
+      workers: the processes of the run; the chief encodes, and each must call this.
+
+    Raises:
+      UserError: if the VQ-VAE or its data cannot be loaded, or the file cannot be written.
+    """
+    decoder = prior.load_decoder()
     if workers is None or workers.is_chief:
-        path = codes_path(vq_vae.config.workdir)
-        if read_fingerprint(path) != vq_vae.fingerprint:
-            arrays = _encode_data(vq_vae, data_dir)
-            with writing(path), whole(path) as temporary, open(temporary, "wb") as file:
+        path = codes_file(decoder.workdir)
+        if read_fingerprint(path) != decoder.fingerprint:
+            arrays = _encode_data(prior.decoder, decoder, prior.config.data_dir)
+            with writing(path), atomic_write(path) as temporary, open(temporary, "wb") as file:
                 np.savez_compressed(file, **arrays)
-            print(f"codes of {vq_vae.config.dataset}: {path}", flush=True)
+            print(f"codes of {prior.decoder.config.dataset}: {path}", flush=True)
     if workers is not None:
         workers.broadcast_from_chief(0)  # waits for it
 
 
-def _encode_data(vq_vae, data_dir):
-    """The arrays of the file of codes; images as evaluation sees them, not augmented."""
-    config, model = vq_vae.config, vq_vae.model
-    dataset = load_configured(config, data_dir)
-    saved = configuration.load(config.workdir)
-    configuration.refuse_other_data(saved, config, dataset)
-    configuration.refuse_data_read_otherwise(saved, config, dataset)
+def _encode_data(run, decoder, data_dir):
+    """The arrays of the file of codes; images as evaluation reads them, not augmented."""
+    model, dataset = decoder.model, run.dataset(data_dir=data_dir)
+    config_json.check_dataset_matches(run.saved, run.config, dataset)
     arrays = {
         "num_levels": model.likelihood.nr_embeddings,
         "num_classes": dataset.num_classes or 0,
-        "scored": dataset.scored,
-        "fingerprint": vq_vae.fingerprint,
+        "scored": dataset.eval_name,
+        "fingerprint": decoder.fingerprint,
     }
-    splits = {"train": dataset.train, "test": dataset.test, "validation": dataset.validation}
+    splits = {"train": dataset.train, "test": dataset.eval, "validation": dataset.validation}
     splits = {name: split for name, split in splits.items() if split is not None}
     total = sum(split.num_examples for split in splits.values())
-    print(f"encoding the {total:,} images of {config.dataset} by {config.workdir} ...", flush=True)
+    print(f"encoding the {total:,} images of {run.config.dataset} by {run.workdir} ...", flush=True)
     counter = Counter(("encoded", "images"), total, sys.stdout)
     encode = tf.function(
         lambda levels: model.encode(levels_to_input(levels, model.num_levels)), autograph=False

@@ -1,7 +1,7 @@
 """The Keras model of a run with `--condition=embedding:<file>`.
 
-A run keeps a copy of the file, so that it needs nothing outside its folder, and `config.json` the
-file's fingerprint: vectors of another model would mean nothing to it.
+A run keeps a copy of the file, so that it needs nothing outside its folder, and the file's
+fingerprint in `config.json`: vectors of another model would mean nothing to it.
 """
 
 import hashlib
@@ -12,11 +12,9 @@ from typing import NamedTuple
 
 import keras
 
-from train.config import config_json as configuration
-from train.config.config import Config
-from train.config.embedding_name import ENDINGS, file_of_embedding, is_embedding, kept_file
-from train.errors import UserError, reason, writing
-from train.files import whole
+from train.config.config import KERAS_FILES
+from train.errors import ArgumentError, UserError, reason, writing
+from train.files import atomic_write
 
 
 class EmbeddingFile(NamedTuple):
@@ -24,13 +22,14 @@ class EmbeddingFile(NamedTuple):
 
     Attributes:
       path: of the file.
-      fingerprint: of its bytes, hexadecimal.
-      what: the flag that it is for, for messages.
+      fingerprint: 16 hexadecimal digits of the SHA-256 of its bytes.
+      argument, value: what names it, for errors: `condition` or `workdir`.
     """
 
     path: str
     fingerprint: str
-    what: str
+    argument: str
+    value: str
 
 
 def fingerprint_of(path: str) -> str:
@@ -39,58 +38,63 @@ def fingerprint_of(path: str) -> str:
         return hashlib.sha256(file.read()).hexdigest()[:16]
 
 
-def find_embedding(config: Config) -> EmbeddingFile | None:
-    """The Keras model of a run that is begun or continued; None if it is not given vectors.
+def _kept_file(run):
+    """The run's own copy."""
+    _, extension = os.path.splitext(run.config.condition)
+    return run.path(f"embedding{extension}")
 
-    A run that is continued takes its own copy where the file that the flag names is gone.
+
+def find_embedding(run) -> EmbeddingFile | None:
+    """The Keras model of a `Run`; None if it is not conditioned on vectors.
+
+    A run that has begun uses its own copy; if the file that the flag names is still there, it must
+    be the same.
 
     Raises:
-      UserError: if there is none, or it is not the one that the run in `config.workdir` was begun
-        with.
+      UserError: if there is none, or it is not the one that the run was started with.
     """
-    if not is_embedding(config.condition):
+    config = run.config
+    if config.embedding_file is None:
         return None
-    path, what = file_of_embedding(config.condition), f"--condition={config.condition}"
-    saved = configuration.find(config.workdir)
-    if saved is not None and saved.embedding and not os.path.exists(path):
-        return kept_embedding(saved)
+    argument = "condition", config.condition
+    if run.saved is None:
+        try:
+            found = fingerprint_of(config.embedding_file)
+        except OSError as error:
+            raise ArgumentError(*argument, f"cannot be read ({error.strerror})") from None
+        return EmbeddingFile(config.embedding_file, found, *argument)
+    path, expected = _kept_file(run), run.saved.embedding
+    advice = f"restore the Keras model with the fingerprint {expected}"
     try:
         found = fingerprint_of(path)
     except OSError as error:
-        raise UserError(f"{what}: cannot be read ({error.strerror})") from None
-    if saved is not None and saved.embedding not in ("", found):
-        raise UserError(
-            f"{what}: has the fingerprint {found}, but the run in {config.workdir} was begun with "
-            f"{saved.embedding}: it was changed or is another one; put it back, or use another "
-            "--workdir"
+        text = f"its embedding {path} cannot be read ({error.strerror}); {advice}"
+        raise ArgumentError("workdir", run.workdir, text) from None
+    if found != expected:
+        text = f"its embedding {path} was changed; {advice}"
+        raise ArgumentError("workdir", run.workdir, text)
+    return EmbeddingFile(path, found, "workdir", run.workdir)
+
+
+def check_same_embedding(run) -> None:
+    """Raises ArgumentError if the file that `--condition` names is there, but is not the one that
+    the run was started with."""
+    path = run.config.embedding_file
+    if run.saved is None or path is None or not os.path.exists(path):
+        return
+    found = fingerprint_of(path)
+    if found != run.saved.embedding:
+        raise ArgumentError(
+            "condition",
+            run.config.condition,
+            f"has the fingerprint {found}, but the run in {run.workdir} was started with "
+            f"{run.saved.embedding}: the file was changed or is another one; restore it, or use "
+            "another --workdir",
         )
-    return EmbeddingFile(path, found, what)
 
 
-def kept_embedding(saved: configuration.Saved) -> EmbeddingFile | None:
-    """The copy that a run keeps; None if it is not given vectors.
-
-    Raises:
-      UserError: if it is gone or was changed.
-    """
-    if not is_embedding(saved.config.condition):
-        return None
-    path = kept_file(saved.config)
-    what = f"--workdir={saved.config.workdir}"
-    advice = f"put back the Keras model with the fingerprint {saved.embedding}"
-    try:
-        found = fingerprint_of(path)
-    except OSError as error:
-        raise UserError(
-            f"{what}: {path}, its embedding, cannot be read ({error.strerror}); {advice}"
-        ) from None
-    if found != saved.embedding:
-        raise UserError(f"{what}: {path}, its embedding, was changed; {advice}")
-    return EmbeddingFile(path, found, what)
-
-
-def keep_embedding(embedding: EmbeddingFile | None, config: Config) -> str:
-    """Copies a Keras model into the run's folder, whole or not at all, unless it is there.
+def keep_embedding(run, embedding: EmbeddingFile | None) -> str:
+    """Copies a Keras model into the run's folder atomically, unless it is there.
 
     Returns:
       Its fingerprint; "" if there is none.
@@ -100,41 +104,38 @@ def keep_embedding(embedding: EmbeddingFile | None, config: Config) -> str:
     """
     if embedding is None:
         return ""
-    path = kept_file(config)
+    path = _kept_file(run)
     if not (os.path.exists(path) and fingerprint_of(path) == embedding.fingerprint):
-        with writing(path), whole(path) as temporary:
+        with writing(path), atomic_write(path) as temporary:
             shutil.copyfile(embedding.path, temporary)
             if fingerprint_of(temporary) != embedding.fingerprint:
-                raise UserError(f"{embedding.what}: was changed while the run was begun")
+                raise UserError(f"{embedding.path}: was changed while the run was started")
     return embedding.fingerprint
 
 
 def load_encoder(embedding: EmbeddingFile | None) -> keras.Model | None:
-    """The Keras model, in the scope of the present strategy; None if there is none.
+    """The Keras model, in the scope of the current strategy; None if there is none.
 
     Raises:
-      UserError: if it is none.
+      ArgumentError: if the file is not a Keras model.
     """
     if embedding is None:
         return None
-    path = embedding.path
-    if path.endswith(ENDINGS[0]) and not zipfile.is_zipfile(path):
-        raise UserError(
-            f"{embedding.what}: {path} is no {ENDINGS[0]} file, or not a whole one; "
-            "keras.Model.save writes such"
-        )
+    path, argument = embedding.path, (embedding.argument, embedding.value)
+    if path.endswith(KERAS_FILES[0]) and not zipfile.is_zipfile(path):
+        text = f"{path} is not a complete {KERAS_FILES[0]} file; keras.Model.save writes one"
+        raise ArgumentError(*argument, text)
     try:
         encoder = keras.saving.load_model(path, compile=False)
     except Exception as error:  # a damaged file, code that Keras refuses to run, an unknown layer
-        raise UserError(
-            f"{embedding.what}: {path} cannot be loaded by Keras ({_why(error)})"
-        ) from None
+        text = f"{path} cannot be loaded by Keras ({_cause(error)})"
+        raise ArgumentError(*argument, text) from None
     if not isinstance(encoder, keras.Model):
-        raise UserError(f"{embedding.what}: is a {type(encoder).__name__}, must be a Keras model")
+        raise ArgumentError(*argument, f"is a {type(encoder).__name__}, must be a Keras model")
     return encoder
 
 
-def _why(error):
+def _cause(error):
     """The sentence of Keras' text that says why; the first ones only say that it failed."""
-    told = str(error).rpartition("Exception encountered: ")[2]
-    return reason(ValueError(told)) if told.strip() else reason(error)
+    cause = str(error).rpartition("Exception encountered: ")[2]
+    return reason(ValueError(cause)) if cause.strip() else reason(error)

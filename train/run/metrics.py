@@ -7,16 +7,51 @@ import json
 import os
 
 import numpy as np
-import tensorflow as tf
 
-from train.errors import writing
+from train.errors import UserError, writing
 from train.files import write_text
-from train.run.rows import read
 
-GOES_ON = " (the same command goes on from the last checkpoint once this is mended)"
+RESUME = " (fix this, then rerun the same command: it resumes from the last checkpoint)"
 
 
-def set_aside(workdir: str) -> str | None:
+def read(path: str) -> list[dict]:
+    """The rows of a `metrics.jsonl`: `{"step": int, name: number, ...}`.
+
+    Lines that are none are left out, and said unless it is the last, which a killed run leaves
+    half-written.
+
+    Raises:
+      UserError: if the file cannot be read.
+    """
+    try:
+        with open(path, "rb") as file:
+            lines = file.read().splitlines()
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+    rows = [_row(line) for line in lines]
+    damaged = [number for number, row in enumerate(rows[:-1], start=1) if row is None]
+    if damaged:
+        print(f"{path}: left out what is no row of numbers: {_lines(damaged)}", flush=True)
+    return [row for row in rows if row is not None]
+
+
+def _lines(numbers):
+    shown = ", ".join(map(str, numbers[:3])) + (", ..." if len(numbers) > 3 else "")
+    return f"line{'s' if len(numbers) > 1 else ''} {shown}"
+
+
+def _row(line):
+    """One line as a row, or None."""
+    try:
+        row = json.loads(line.decode("utf-8"))
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(row, dict) or type(row.get("step")) is not int:
+        return None
+    return row if all(type(value) in (int, float) for value in row.values()) else None
+
+
+def rotate_log(workdir: str) -> str | None:
     """Renames the log of a run that begins anew, if it has rows; returns its new path, or None. A
     log that was set aside before stays.
 
@@ -47,11 +82,14 @@ class MetricsLog:
 
     def __init__(self, workdir: str, step: int):
         self.path = os.path.join(workdir, "metrics.jsonl")
-        with writing(self.path, GOES_ON):
+        with writing(self.path, RESUME):
             self._keep_until(step)
             # Unbuffered: a row that could not be written is not tried again at the end.
             self.file = open(self.path, "ab", buffering=0)
-        with writing(os.path.join(workdir, "tensorboard"), GOES_ON):
+        import tensorflow as tf
+
+        self.summary, self.errors = tf.summary, tf.errors.OpError
+        with writing(os.path.join(workdir, "tensorboard"), RESUME):
             self.writer = tf.summary.create_file_writer(os.path.join(workdir, "tensorboard"))
 
     def _keep_until(self, step):
@@ -66,30 +104,30 @@ class MetricsLog:
 
     def flush(self) -> None:
         """Waits until the rows are on the disk."""
-        with writing(self.path, GOES_ON):
+        with writing(self.path, RESUME):
             os.fsync(self.file.fileno())
 
     def write(self, step: int, **values) -> None:
         """Writes one row: the step and the values, floats."""
         row = (json.dumps({"step": step, **values}) + "\n").encode()
-        with writing(self.path, GOES_ON):
+        with writing(self.path, RESUME):
             written = self.file.write(row)
             if written < len(row):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        with writing("tensorboard/", GOES_ON), self.writer.as_default():
+        with writing("tensorboard/", RESUME), self.writer.as_default():
             for name, value in values.items():
                 if name != "epoch":
-                    tf.summary.scalar(name, value, step=step)
+                    self.summary.scalar(name, value, step=step)
 
     def image(self, step: int, name: str, picture: np.ndarray) -> None:
         """Writes a picture, uint8 `[H, W, C]`, to TensorBoard."""
-        with writing("tensorboard/", GOES_ON), self.writer.as_default():
-            tf.summary.image(name, picture[None], step=step)
+        with writing("tensorboard/", RESUME), self.writer.as_default():
+            self.summary.image(name, picture[None], step=step)
 
     def close(self) -> None:
         self.file.close()
         # A full disk has been told before; here it would hide why the run ends.
-        with contextlib.suppress(tf.errors.OpError):
+        with contextlib.suppress(self.errors):
             self.writer.close()
 
 

@@ -13,15 +13,15 @@ from pixelcnn_tf.grid import grid, to_uint8
 from pixelcnn_tf.levels import input_to_levels, levels_to_input
 from pixelcnn_tf.models.base import AutoregressiveModel
 from pixelcnn_tf.random import example_seeds
-from train.config.config_json import Saved
 from train.data.dataset import Dataset
-from train.data.image_adapter import Fit
 from train.data.image_sources import Images
 from train.errors import UserError
-from train.sampling.samples import BATCH_SIZE, RowProgress, finish, refuse_too_many
+from train.run import Run
+from train.run.image_adapter import ImageAdapter
+from train.sampling.samples import BATCH_SIZE, RowProgress, check_memory, finish
 
 
-class Given(NamedTuple):
+class ConditionBatch(NamedTuple):
     """What images are drawn given.
 
     Attributes:
@@ -53,33 +53,35 @@ def conditions_of(model: AutoregressiveModel, levels: np.ndarray) -> np.ndarray:
     return input_to_levels(condition, model.num_levels).numpy()
 
 
-def test_conditions(model: AutoregressiveModel, dataset: Dataset, num_images: int) -> Given:
+def test_conditions(
+    model: AutoregressiveModel, dataset: Dataset, num_images: int
+) -> ConditionBatch:
     """The conditions of the first test images of a data set, at most all."""
-    num_images = min(num_images, dataset.test.num_examples)
-    originals = next(iter(dataset.test.in_order(num_images)))["images"].numpy()
-    return Given(conditions_of(model, originals), originals)
+    num_images = min(num_images, dataset.eval.num_examples)
+    originals = next(iter(dataset.eval.in_order(num_images)))["images"].numpy()
+    return ConditionBatch(conditions_of(model, originals), originals)
 
 
 def read_conditions(
-    model: AutoregressiveModel, images: Images, saved: Saved, num_images: int
-) -> Given:
+    model: AutoregressiveModel, images: Images, run: Run, num_images: int
+) -> ConditionBatch:
     """Conditions from images: each is the condition itself, or an image of the model's size, whose
     condition is taken. Vectors are always taken of images.
 
     Args:
       model: with a `condition`.
       images: of `open_images`.
-      saved: the run's `config.json`.
+      run: the model's run.
       num_images: how many, at most.
 
     Raises:
       UserError: for an image that is neither, naming it.
     """
     if model.encoder is not None:
-        originals = np.stack(list(islice(_whole_images(model, images, saved), num_images)))
-        return Given(conditions_of(model, originals), originals)
+        originals = np.stack(list(islice(_whole_images(model, images, run), num_images)))
+        return ConditionBatch(conditions_of(model, originals), originals)
     shape, whole = model.condition.shape(model.image_shape), model.image_shape
-    fit, found, originals = Fit(saved), [], []
+    adapt, found, originals = ImageAdapter(run), [], []
     for image in islice(images.read(), num_images):
         levels, where = image.levels, f"{images.flag}: {image.name}"
         if levels.shape not in (shape, whole):
@@ -87,20 +89,20 @@ def read_conditions(
                 f"{where} is {_size(levels.shape)}, must be {_size(shape)} "
                 f"(--condition={model.condition.name}) or {_size(whole)} (an image to take it of)"
             )
-        levels = fit.with_levels(where, levels, image.num_levels)
+        levels = adapt.with_levels(where, levels, image.num_levels)
         if levels.shape == whole:
             originals.append(levels)
             levels = conditions_of(model, levels[None])[0]
         found.append(levels)
     known = len(originals) == len(found)
-    return Given(np.stack(found).astype(np.int32), np.stack(originals) if known else None)
+    return ConditionBatch(np.stack(found).astype(np.int32), np.stack(originals) if known else None)
 
 
-def _whole_images(model, images: Images, saved: Saved) -> Iterator[np.ndarray]:
+def _whole_images(model, images: Images, run: Run) -> Iterator[np.ndarray]:
     """The levels of images as the model takes them, one by one."""
-    fit = Fit(saved)
+    adapt = ImageAdapter(run)
     for image in images.read():
-        levels = fit(image, images.flag).levels
+        levels = adapt(image, images.flag).levels
         if levels.shape != model.image_shape:
             raise UserError(
                 f"{images.flag}: {image.name} is {_size(levels.shape)}, must be "
@@ -131,7 +133,7 @@ def _draw(model, h, seed, temperature, say, between_rows=None):
 
 def write_conditioned(
     model: AutoregressiveModel,
-    given: Given,
+    given: ConditionBatch,
     num_versions: int,
     seed: int,
     path: str,
@@ -161,7 +163,7 @@ def write_conditioned(
     """
     begin, num_images = time.monotonic(), len(given.conditions)
     what = f"--num_samples={num_images} --num_completions={num_versions}"
-    refuse_too_many(model, num_images * (num_versions + 2), what)
+    check_memory(model, num_images * (num_versions + 2), what)
     h = _as_h(model, given.conditions)
     drawn = _draw(model, np.repeat(h, num_versions, axis=0), seed, temperature, say, between_rows)
     shown = []
@@ -190,7 +192,7 @@ def _arrays(model, given, seed, request):
 
 def write_like(
     model: AutoregressiveModel,
-    given: Given,
+    given: ConditionBatch,
     num_samples: int,
     seed: int,
     path: str,
@@ -211,7 +213,7 @@ def write_like(
       ValueError, UserError: as `write_samples`.
     """
     begin = time.monotonic()
-    refuse_too_many(model, num_samples + 1, f"--num_samples={num_samples}")
+    check_memory(model, num_samples + 1, f"--num_samples={num_samples}")
     drawn = _draw(model, np.repeat(given.conditions, num_samples, axis=0), seed, temperature, say)
 
     def make_picture(images):
@@ -224,7 +226,7 @@ def write_like(
 
 def write_interpolation(
     model: AutoregressiveModel,
-    given: Given,
+    given: ConditionBatch,
     num_steps: int,
     num_rows: int,
     seed: int,
@@ -250,7 +252,7 @@ def write_interpolation(
       ValueError, UserError: as `write_samples`.
     """
     begin, num = time.monotonic(), num_steps * num_rows
-    refuse_too_many(model, num, f"--steps={num_steps} --num_completions={num_rows}")
+    check_memory(model, num, f"--steps={num_steps} --num_completions={num_rows}")
     share = np.linspace(0.0, 1.0, num_steps, dtype=np.float32)[:, None]
     vectors = (1.0 - share) * given.conditions[0] + share * given.conditions[1]
     seeds = tf.repeat(example_seeds(seed, num_rows), num_steps, axis=0)

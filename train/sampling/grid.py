@@ -4,7 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from pixelcnn_tf.grid import GAP, enlarge
-from train.files import whole
+from train.files import atomic_write
 
 
 def picture_bytes(image_shape: tuple) -> int:
@@ -16,11 +16,11 @@ def picture_bytes(image_shape: tuple) -> int:
 
 def write_png(path: str, image: np.ndarray) -> None:
     """Writes uint8 `[H, W, C]` as PNG, whole or not at all."""
-    with whole(path) as temporary:
+    with atomic_write(path) as temporary:
         tf.io.write_file(temporary, tf.io.encode_png(image))
 
 
 def write_npz(path: str, **arrays) -> None:
     """Writes a compressed `.npz`, whole or not at all."""
-    with whole(path) as temporary, open(temporary, "wb") as file:
+    with atomic_write(path) as temporary, open(temporary, "wb") as file:
         np.savez_compressed(file, **arrays)

@@ -42,8 +42,8 @@ def write_reconstructions(
     Raises:
       UserError: if a file cannot be written.
     """
-    num_images = min(num_images, dataset.test.num_examples)
-    originals = next(iter(dataset.test.in_order(num_images)))["images"]
+    num_images = min(num_images, dataset.eval.num_examples)
+    originals = next(iter(dataset.eval.in_order(num_images)))["images"]
     codes = model.encode(levels_to_input(originals, model.num_levels))
     images = tf.cast(model.decode_to_levels(codes), originals.dtype)
     originals, images = originals.numpy(), images.numpy()

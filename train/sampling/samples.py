@@ -18,12 +18,12 @@ from train.data.dataset import Dataset
 from train.devices import Workers
 from train.errors import UserError, writing
 from train.progress import duration
-from train.run.codes import VQVAERun
+from train.run.codes import Decoder
 from train.sampling.grid import picture_bytes, write_npz, write_png
 from train.sampling.replicas import on_all_replicas
 
 BATCH_SIZE = 64  # images sampled at a time, whatever the number asked for
-QUIET_SECONDS = 5  # sampling tells how far it is at most this often
+QUIET_SECONDS = 5  # between two reports
 NOT_GIVEN = 127  # grey of the pixels that a completion was not given
 
 
@@ -33,13 +33,13 @@ _sampled = weakref.WeakSet()  # the models whose sampler is compiled
 
 
 class RowProgress:
-    """Tells how many rows of all batches are sampled; pass it as `progress`.
+    """Reports how many rows of all batches are sampled; pass it as `progress`.
 
     Args:
       model: the model; the first time that it is sampled from, its sampler is compiled.
       num_samples: number of images.
       say: function that takes a line of text.
-      between_rows: called before it tells; may raise to end the sampling.
+      between_rows: called after each row; may raise to end the sampling.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class RowProgress:
         self.say = say
         self.between_rows = between_rows
         self.done = 0
-        self.told = time.monotonic()
+        self.reported = time.monotonic()
         if model not in _sampled:
             _sampled.add(model)
             say("compiling the sampler ...")
@@ -62,25 +62,25 @@ class RowProgress:
         if self.between_rows is not None:
             self.between_rows()
         self.done += rows
-        if time.monotonic() - self.told > QUIET_SECONDS:
-            self.told = time.monotonic()
+        if time.monotonic() - self.reported > QUIET_SECONDS:
+            self.reported = time.monotonic()
             self.say(f"sampling: {self.done} of {self.total} rows")
 
 
-def refuse_too_many(
-    model: ImageModel, num_samples: int, what: str, vq_vae: VQVAERun | None = None
+def check_memory(
+    model: ImageModel, num_samples: int, what: str, decoder: Decoder | None = None
 ) -> None:
     """Raises UserError, which begins with `what`, if so many samples need too much memory."""
-    shown = model.image_shape if vq_vae is None else vq_vae.model.image_shape
+    shown = model.image_shape if decoder is None else decoder.model.image_shape
     height, width, channels = model.image_shape
     # Noise; given, sampled and whole images in float32, as levels and in the picture.
     numbers = height * width * (model.likelihood.num_uniforms + 3 * channels)
     each = 4 * numbers + 2 * math.prod(shown) + picture_bytes(shown)
     if num_samples * each > MAX_BYTES:
         raise UserError(
-            f"{what}: takes {num_samples * each:,} bytes of memory, {each:,} an image; at most "
-            f"{MAX_BYTES:,} bytes, {MAX_BYTES // each:,} images, are allowed in one call (others "
-            "by another --seed)"
+            f"{what}: needs {num_samples * each:,} bytes of memory, {each:,} per image; at most "
+            f"{MAX_BYTES:,} bytes ({MAX_BYTES // each:,} images) are allowed per call; draw more "
+            "with another --seed"
         )
 
 
@@ -90,14 +90,14 @@ def _levels(model, images):
     return levels.astype(np.uint8 if model.num_levels <= 256 else np.uint16)
 
 
-def _shown(model, levels, vq_vae):
+def _shown(model, levels, decoder):
     """Levels of a model, or its codes, as images to look at: uint8 `[N, H, W, C]`."""
-    if vq_vae is None:
+    if decoder is None:
         return to_uint8(levels, model.num_levels)
-    return to_uint8(vq_vae.decode(levels), vq_vae.model.num_levels)
+    return to_uint8(decoder.decode(levels), decoder.model.num_levels)
 
 
-def finish(model, images, begin, path, arrays, make_picture, say, advice="", vq_vae=None):
+def finish(model, images, begin, path, arrays, make_picture, say, advice="", decoder=None):
     """Writes `<path>.npz` and `<path>.png`; returns the picture.
 
     Args:
@@ -107,13 +107,13 @@ def finish(model, images, begin, path, arrays, make_picture, say, advice="", vq_
       path: without extension.
       arrays: what the `.npz` holds besides `images` and `num_levels`.
       make_picture: function of the images, uint8 `[N, H, W, C]`.
-      say, advice, vq_vae: as for `write_samples`.
+      say, advice, decoder: as for `write_samples`.
     """
     levels = _levels(model, images)
     num_levels = model.num_levels
-    if vq_vae is not None:
+    if decoder is not None:
         arrays = arrays | {"codes": levels[..., 0]}
-        levels, num_levels = vq_vae.decode(levels), vq_vae.model.num_levels
+        levels, num_levels = decoder.decode(levels), decoder.model.num_levels
     arrays = {"images": levels, "num_levels": num_levels} | arrays
     picture = make_picture(to_uint8(levels, num_levels))
     with writing(path, advice):
@@ -136,12 +136,12 @@ def write_samples(
     between_rows: Callable[[], None] | None = None,
     request: str = "",
     advice: str = "",
-    vq_vae: VQVAERun | None = None,
+    decoder: Decoder | None = None,
 ) -> np.ndarray:
     """Samples images and writes `<path>.png` (a grid) and `<path>.npz`.
 
     The `.npz` holds `images`, integer levels `[N, H, W, C]` (uint8 up to 256 levels),
-    `num_levels`, `seed` and, for a conditional model, `labels`. With `vq_vae` the model's own
+    `num_levels`, `seed` and, for a conditional model, `labels`. With `decoder` the model's own
     samples are `codes` `[N, h, w]`, and `images` what they decode to.
 
     Args:
@@ -153,12 +153,12 @@ def write_samples(
         official `train.py`, and the grid has one row a class.
       temperature: see `pixelcnn_tf.sampling.complete`.
       say: function that takes a line of text.
-      workers: sample on all their replicas, default: those at hand. Of several processes each
-        must call this; the first writes the files.
+      workers: sample on all their replicas; default: those of the current strategy. Each process
+        must call this; the chief writes the files.
       between_rows: called now and then; it may raise `Interrupted`, which ends the sampling.
       request: what was asked for, in words; kept as `request` in the `.npz`.
-      advice: what the user should know if a file cannot be written.
-      vq_vae: the VQ-VAE whose codes the model gives, or None.
+      advice: added to the error if a file cannot be written.
+      decoder: turns the codes that the model gives into images, or None.
 
     Returns:
       The grid, uint8 `[H', W', C]`.
@@ -168,7 +168,7 @@ def write_samples(
       UserError: if so many samples need too much memory, or a file cannot be written.
       Interrupted: see `on_all_replicas`.
     """
-    refuse_too_many(model, num_samples, f"--num_samples={num_samples}", vq_vae)
+    check_memory(model, num_samples, f"--num_samples={num_samples}", decoder)
     workers = workers or Workers()
     begin = time.monotonic()
     rows = None
@@ -200,10 +200,10 @@ def write_samples(
         return grid(levels, rows=rows)
 
     if not workers.is_chief:
-        return make_picture(_shown(model, _levels(model, images), vq_vae))
+        return make_picture(_shown(model, _levels(model, images), decoder))
     if request:
         arrays["request"] = request
-    return finish(model, images, begin, path, arrays, make_picture, say, advice, vq_vae)
+    return finish(model, images, begin, path, arrays, make_picture, say, advice, decoder)
 
 
 def given_mask(part: str, image_shape: tuple) -> np.ndarray:
@@ -225,12 +225,12 @@ def write_completions(
     temperature: float = 1.0,
     say: Callable[[str], None] = print,
     request: str = "",
-    vq_vae: VQVAERun | None = None,
+    decoder: Decoder | None = None,
 ) -> np.ndarray:
     """Completes test images; writes `<path>.png` and `<path>.npz`.
 
     A row of the picture: the original, what was given (the rest grey), the completions; the `.npz`
-    has `images`, `originals`, `mask` `[H, W]`, `num_levels` and `seed`. With `vq_vae` all images
+    has `images`, `originals`, `mask` `[H, W]`, `num_levels` and `seed`. With `decoder` all images
     are decoded from codes, the originals too, and `codes` and `mask` are those of the codes.
 
     Args:
@@ -239,7 +239,7 @@ def write_completions(
       part: "top" or "left", see `given_mask`.
       num_images: how many images; at most all of the split.
       num_completions: how many completions of each.
-      seed, path, temperature, say, request, vq_vae: as for `write_samples`.
+      seed, path, temperature, say, request, decoder: as for `write_samples`.
 
     Returns:
       The picture, uint8 `[H', W', C]`.
@@ -248,14 +248,14 @@ def write_completions(
       ValueError, UserError: as `write_samples`.
     """
     begin = time.monotonic()
-    num_images = min(num_images, dataset.test.num_examples)
-    refuse_too_many(
+    num_images = min(num_images, dataset.eval.num_examples)
+    check_memory(
         model,
         num_images * (num_completions + 2),
         f"--num_samples={num_images} --num_completions={num_completions}",
-        vq_vae,
+        decoder,
     )
-    batch = next(iter(dataset.test.in_order(num_images)))
+    batch = next(iter(dataset.eval.in_order(num_images)))
     originals = np.repeat(batch["images"].numpy(), num_completions, axis=0)
     values = levels_to_input(originals, model.num_levels)
     labels = np.repeat(batch["labels"].numpy(), num_completions) if model.num_classes else None
@@ -274,15 +274,15 @@ def write_completions(
     )
 
     def make_picture(completions):
-        first = _shown(model, originals[::num_completions], vq_vae)
-        pixels = mask if vq_vae is None else vq_vae.enlarge(mask)
+        first = _shown(model, originals[::num_completions], decoder)
+        pixels = mask if decoder is None else decoder.enlarge(mask)
         given = np.where(pixels[..., None] == 1, first, NOT_GIVEN).astype(np.uint8)
         shape = [num_images, num_completions, *first.shape[1:]]
         rows = np.concatenate([first[:, None], given[:, None], completions.reshape(shape)], axis=1)
         return grid(rows.reshape(-1, *first.shape[1:]), columns=num_completions + 2)
 
-    shown = originals if vq_vae is None else vq_vae.decode(originals)
+    shown = originals if decoder is None else decoder.decode(originals)
     arrays = {"seed": seed, "originals": shown, "mask": mask}
     if request:
         arrays["request"] = request
-    return finish(model, completed, begin, path, arrays, make_picture, say, vq_vae=vq_vae)
+    return finish(model, completed, begin, path, arrays, make_picture, say, decoder=decoder)

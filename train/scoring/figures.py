@@ -1,4 +1,4 @@
-"""Pictures of scores: heat maps of bits beside their images, and histograms."""
+"""Figures of scores: bits-per-pixel maps beside their images, and histograms."""
 
 import io
 import math
@@ -8,7 +8,7 @@ import numpy as np
 
 from pixelcnn_tf.grid import to_uint8
 from train.data.image_sources import Image
-from train.files import whole
+from train.files import atomic_write
 
 COLOURS = "magma"
 DPI = 100
@@ -16,15 +16,15 @@ BINS = 50
 
 
 def map_path(folder: str, name: str) -> str:
-    """Where the heat map of an image goes: its name below the folder, ending in .png."""
+    """Where the map of an image goes: its name below the folder, ending in .png."""
     return os.path.join(folder, name if name.lower().endswith(".png") else name + ".png")
 
 
 def write_map(path: str, image: Image, bits: np.ndarray, title: str) -> None:
-    """Writes an image and its bits a pixel side by side as PNG, whole or not at all.
+    """Writes an image and its bits per pixel side by side as PNG, atomically.
 
-    The colours are the same for all images of a model: from 0 to what a pixel costs of which
-    nothing is known, `C log2(num_levels)` bits; pixels that cost more have the last colour.
+    The colours are the same for all images of a model: from 0 to the bits of a uniform
+    distribution, `C log2(num_levels)`; pixels that cost more have the last colour.
 
     Args:
       path: of the picture; its folder is made.
@@ -83,7 +83,7 @@ def write_histogram(
     _save(figure, path)
 
 
-def picture_endings() -> list[str]:
+def figure_extensions() -> list[str]:
     """The endings that a picture may have, without the dot."""
     from matplotlib.backend_bases import FigureCanvasBase
 
@@ -94,5 +94,5 @@ def _save(figure, path):
     # Drawn in memory first: what fails in writing is then the disk's fault.
     picture = io.BytesIO()
     figure.savefig(picture, format=os.path.splitext(path)[1].removeprefix(".").lower())
-    with whole(path) as temporary, open(temporary, "wb") as file:
+    with atomic_write(path) as temporary, open(temporary, "wb") as file:
         file.write(picture.getvalue())

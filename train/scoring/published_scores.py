@@ -120,7 +120,7 @@ def table(dataset, rows: list[tuple[str, float]]) -> str:
       Text of several lines.
     """
     unit, factor, decimals, results = published(dataset.benchmark, dataset.image_shape)
-    lines = [f"  {unit:>8}  {dataset.name}, {dataset.scored}"]
+    lines = [f"  {unit:>8}  {dataset.name}, {dataset.eval_name}"]
     for name, score in rows:
         other = f" ({score:.4f} bits/dim)" if unit == "nats" else ""
         lines.append(f"  {score * factor:8.{decimals}f}  this run, {name}{other}")

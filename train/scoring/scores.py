@@ -12,8 +12,8 @@ from pixelcnn_tf.likelihoods.base import bits_per_dim, nats_to_bits
 from pixelcnn_tf.models.base import AutoregressiveModel
 from train.data.image_sources import Image
 from train.errors import UserError
-from train.files import whole
-from train.run.restore import require_condition
+from train.files import atomic_write
+from train.run.models import check_condition_size
 from train.scoring.complexity import complexity_bits
 
 EAGER_BATCHES = 3  # of one size that are computed without compiling, which takes as long as 4
@@ -25,7 +25,7 @@ class Score(NamedTuple):
     Attributes:
       name, height, width: of the image.
       log_prob_nats: log-probability of the whole image.
-      bits_per_dim: bits a sub-pixel.
+      bits_per_dim: bits per sub-pixel.
       likelihood_ratio_nats: log-probability minus that of the background model.
       complexity_bits: see `train.scoring.complexity`.
       complexity_score: bits of the likelihood minus those of the complexity.
@@ -61,7 +61,7 @@ class Scorer:
         """The log-probability of every pixel, float64 `[B, H, W]`, nats.
 
         Args:
-          images: B of one size, as `train.data.image_adapter.Fit` gives them.
+          images: B of one size, as `train.run.image_adapter.ImageAdapter` gives them.
 
         Raises:
           UserError: naming an image, if images of their size have no condition.
@@ -80,7 +80,7 @@ class Scorer:
 
     def _make_function(self, size, takes_labels, name):
         model = self.model.at_size(*size)
-        require_condition(model, name)
+        check_condition_size(model, name)
 
         def pixel_nats(levels, labels=None):
             values = levels_to_input(levels, model.num_levels)
@@ -129,7 +129,7 @@ def score(
     """Scores images, in their order.
 
     Args:
-      images: as `train.data.image_adapter.Fit` gives them.
+      images: as `train.run.image_adapter.ImageAdapter` gives them.
       scorer: of the model.
       batch_size: see `batches_by_size`.
       background: of the background model.
@@ -180,14 +180,14 @@ def _row(image, log_prob, ratio, complexity, num_classes):
 
 
 def write_csv(path: str, scores: list[Score]) -> None:
-    """Writes the table, whole or not at all. Raises OSError if it cannot."""
+    """Writes the table atomically. Raises OSError if it cannot be written."""
     columns = [
         column
         for column in Score._fields
         if column != "dims" and getattr(scores[0], column) is not None
     ]
     with (
-        whole(path) as temporary,
+        atomic_write(path) as temporary,
         # Names of files may be any bytes.
         open(temporary, "w", newline="", encoding="utf-8", errors="surrogateescape") as file,
     ):

@@ -8,8 +8,8 @@ import numpy as np
 import tensorflow as tf
 
 from pixelcnn_tf import PixelCNNPlusPlus, official
-from train.errors import UserError, reason
-from train.files import move_into_place, readable_prefix
+from train.errors import ArgumentError, reason
+from train.files import move_into_place
 
 AVERAGE = "/ExponentialMovingAverage"  # tf.train.ExponentialMovingAverage's name of a shadow
 # nn.adam_updates gave its slots no names: they are `Variable`, `Variable_1`, ... in the order of
@@ -43,11 +43,10 @@ def read(path: str) -> OfficialState:
     """
     prefix = FILE_ENDING.sub("", path)
     try:
-        with readable_prefix(prefix) as readable:
-            reader = tf.train.load_checkpoint(readable)
-            tensors = {n: reader.get_tensor(n) for n in reader.get_variable_to_shape_map()}
+        reader = tf.train.load_checkpoint(prefix)
+        tensors = {n: reader.get_tensor(n) for n in reader.get_variable_to_shape_map()}
     except Exception as error:  # TensorFlow's readers raise half a dozen types
-        raise UserError(f"--checkpoint={path}: cannot be read ({reason(error)})") from None
+        raise ArgumentError("checkpoint", path, f"cannot be read ({reason(error)})") from None
     unnamed, parameters, averages, others = {}, {}, {}, []
     for name, value in tensors.items():
         match = UNNAMED.fullmatch(name)
@@ -61,7 +60,7 @@ def read(path: str) -> OfficialState:
             others.append(name)
     if others:
         strange = ", ".join(others[:5])
-        raise UserError(f"--checkpoint={path}: not of the official program: {strange}")
+        raise ArgumentError("checkpoint", path, f"not of the official program: {strange}")
     slots = [value for _, value in sorted(unnamed.items()) if value.dtype.kind == "f"]
     model = build_model(parameters)
     official.check_values(model, parameters)
@@ -76,9 +75,11 @@ def _adam(path, names, parameters, slots):
         return None, 0
     expected = [(), *(parameters[name].shape for name in names for _ in range(2))]
     if [slot.shape for slot in slots] != expected:
-        raise UserError(
-            f"--checkpoint={path}: its {len(slots)} unnamed variables are not Adam's t and two "
-            f"moments of each of {len(names)} parameters"
+        raise ArgumentError(
+            "checkpoint",
+            path,
+            f"its {len(slots)} unnamed variables are not Adam's t and two "
+            f"moments of each of {len(names)} parameters",
         )
     second, first = slots[1::2], slots[2::2]
     moments = {name: (first[i], second[i]) for i, name in enumerate(names)}

@@ -8,8 +8,8 @@ import time
 from pixelcnn_tf.models.base import AutoregressiveModel
 from train.errors import Interrupted, NotFinite, Stopped
 from train.progress import Progress, duration
-from train.run.codes import VQVAERun
-from train.run.metrics import GOES_ON, MetricsLog, NoLog
+from train.run.codes import Decoder
+from train.run.metrics import RESUME, MetricsLog, NoLog
 from train.run.restarts import MAX_RESTARTS, Restarts
 from train.sampling.conditioned import test_conditions, write_conditioned
 from train.sampling.reconstructions import write_reconstructions
@@ -30,7 +30,7 @@ class Loop:
       trainer: the run's `Trainer`, restored or initialised.
       last_step: number of the last step.
       stop: a `train.training.signals.StopRequest`.
-      vq_vae: the VQ-VAE whose codes the model is trained on, or None.
+      decoder: turns the codes that the model is trained on into images, or None.
     """
 
     def __init__(
@@ -38,21 +38,21 @@ class Loop:
         trainer: Trainer,
         last_step: int,
         stop: StopRequest,
-        vq_vae: VQVAERun | None = None,
+        decoder: Decoder | None = None,
     ):
         self.trainer = trainer
         self.config = trainer.config
         self.dataset = trainer.dataset
         self.workers = trainer.workers
         self.stop = stop
-        self.vq_vae = vq_vae
+        self.decoder = decoder
         # What has no samples shows what it makes of images, as often as that is scored.
         self.has_samples = isinstance(trainer.model, AutoregressiveModel)
         self.pictures = SAMPLE if self.has_samples else EVALUATE
         self.batch_size = trainer.global_batch_size
         self.metric = trainer.model.likelihood.metric
         # Of the names in the log; a part of another split goes by "test" too.
-        self.prefix = "validation" if trainer.dataset.scored == "validation" else "test"
+        self.prefix = "validation" if trainer.dataset.eval_name == "validation" else "test"
         self.restarts = Restarts(self.config.workdir)
         steps_per_epoch = self.dataset.train.steps_per_epoch(self.batch_size)
         self.schedule = Schedule(self.config, steps_per_epoch, last_step, self.restarts)
@@ -182,7 +182,7 @@ class Loop:
     def _end(self, step):
         raise Stopped(
             f"{self.stop.name or 'another worker'}: stopped after step {step}, which is saved; "
-            "the same command goes on from there"
+            "rerun the same command to resume"
         )
 
     def evaluate(self) -> dict[str, Evaluation]:
@@ -197,7 +197,7 @@ class Loop:
                 raise Interrupted
 
         return {
-            name: function(self.dataset.test, self.batch_size, between_batches)
+            name: function(self.dataset.eval, self.batch_size, between_batches)
             for name, function in self.evaluations.items()
         }
 
@@ -213,7 +213,7 @@ class Loop:
         row = {f"{self.prefix}/{name}": value for name, value in values.items()}
         self.log.write(step, epoch=epoch, **row)
         self._say(
-            f"epoch {epoch}, step {step}: {self.dataset.scored} {self.metric} "
+            f"epoch {epoch}, step {step}: {self.dataset.eval_name} {self.metric} "
             f"{averaged.scores[self.metric]:.4f} (raw weights {raw.scores[self.metric]:.4f})"
             f"{others(averaged.scores, self.metric)}, in {duration(time.monotonic() - begin)}"
         )
@@ -239,8 +239,8 @@ class Loop:
             say=self._say,
             workers=self.workers,
             between_rows=self._between_rows,
-            advice=GOES_ON,
-            vq_vae=self.vq_vae,
+            advice=RESUME,
+            decoder=self.decoder,
         )
         self.log.image(step, "samples", picture)
 
@@ -261,7 +261,7 @@ class Loop:
                 say=self._say,
                 # The others would wait for a chief that was interrupted.
                 between_rows=None if self.workers.is_multi_worker else self._between_rows,
-                advice=GOES_ON,
+                advice=RESUME,
             )
             self.log.image(step, "samples", picture)
 
@@ -269,7 +269,7 @@ class Loop:
         if self.workers.is_chief:
             path, num = self._samples_path(step), self.config.num_samples
             picture = write_reconstructions(
-                self.trainer.averaged_model, self.dataset, num, path, self._say, GOES_ON
+                self.trainer.averaged_model, self.dataset, num, path, self._say, RESUME
             )
             self.log.image(step, "reconstructions", picture)
 

@@ -15,6 +15,7 @@ from train.config.models import make_model
 from train.data.dataset import Dataset
 from train.devices import Workers
 from train.errors import UserError
+from train.run import Run
 from train.run.checkpoints import Checkpoints
 from train.run.embedding import find_embedding, load_encoder
 
@@ -44,26 +45,27 @@ class Trainer:
     in float32 always, so that its scores are those of `train.evaluate`.
 
     Args:
-      config: the run's `Config`.
+      run: a `Run` of `Run.create`.
       dataset: its `Dataset`.
       strategy: see `train.devices.make_strategy`.
-      workers: the run's `Workers`, if there is one already.
+      workers: the run's `Workers`; default: those of the strategy.
 
     Attributes:
-      embedding: the `EmbeddingFile` of a run that is given vectors, or None.
+      embedding: the `EmbeddingFile` of a run that is conditioned on vectors, or None.
 
     Raises:
-      UserError: if configuration, data and strategy do not fit.
+      UserError: if configuration, data and strategy do not match.
     """
 
     def __init__(
         self,
-        config: Config,
+        run: Run,
         dataset: Dataset,
         strategy: tf.distribute.Strategy,
         workers: Workers | None = None,
     ):
-        self.config = config
+        self.run = run
+        self.config = config = run.config
         self.dataset = dataset
         self.strategy = strategy
         self.workers = workers or Workers(strategy)
@@ -72,7 +74,7 @@ class Trainer:
             raise UserError(
                 f"--jit_compile: only with one replica, here are {strategy.num_replicas_in_sync}"
             )
-        self.embedding = find_embedding(config)
+        self.embedding = find_embedding(run)
         keras.utils.set_random_seed(config.seed)
         with strategy.scope():
             encoder = load_encoder(self.embedding)
@@ -90,7 +92,7 @@ class Trainer:
         if self.loss_scale is not None:
             extras["loss_scale"] = self.loss_scale.variables
         self.checkpoints = Checkpoints(
-            config.workdir, self.model, self.averaged_model, self.optimizer, extras
+            run.folder, self.model, self.averaged_model, self.optimizer, extras
         )
         self.loop_function = tf.function(self._loop)
         self.finite_function = tf.function(self._weights_are_finite, autograph=False)

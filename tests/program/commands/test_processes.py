@@ -104,7 +104,7 @@ def test_an_error_within_the_input_is_one_sentence():
 
 GREETING = """
 import train
-from train.quiet import start_tensorflow
+from train.command import start_tensorflow
 start_tensorflow()
 import tensorflow as tf
 tf.constant(1.0) + 1

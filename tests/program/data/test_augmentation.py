@@ -144,7 +144,7 @@ def test_flags_reach_the_splits():
     assert dataset.num_levels == 2 and "one fixed draw" in dataset.note
     batch = next(iter(dataset.train.epoch(0, 16, seed=1)))
     assert set(np.unique(batch["images"])) == {0, 1}
-    assert set(np.unique(next(iter(dataset.test.in_order(16)))["images"])) == {0, 1}
+    assert set(np.unique(next(iter(dataset.eval.in_order(16)))["images"])) == {0, 1}
     options = DataOptions(crop=(4, 6), random_flip=True, mutation_rate=0.1)
     dataset = load("digits", num_levels=4, options=options)
     assert dataset.image_shape == (4, 6, 1) and "central 4x6" in dataset.note

@@ -76,9 +76,9 @@ def test_in_order_gives_every_image_once(kind):
 def test_digits():
     dataset = load("digits")
     assert dataset.image_shape == (8, 8, 1) and dataset.num_levels == 17
-    assert dataset.train.num_examples + dataset.test.num_examples == 1797
+    assert dataset.train.num_examples + dataset.eval.num_examples == 1797
     assert dataset.train.images.min() == 0 and dataset.train.images.max() == 16
-    assert set(dataset.test.labels) == set(range(10))
+    assert set(dataset.eval.labels) == set(range(10))
 
 
 def test_npz(tmp_path):
@@ -90,7 +90,7 @@ def test_npz(tmp_path):
     np.savez(path, **arrays, **labels)
     dataset = load(path)
     assert dataset.num_classes == 3 and dataset.image_shape == (8, 8, 3)
-    np.testing.assert_array_equal(dataset.test.images, arrays["x_test"])
+    np.testing.assert_array_equal(dataset.eval.images, arrays["x_test"])
     np.savez(path, x_train=random_images(20, channels=1)[..., 0], x_test=random_images(5)[..., 0])
     assert load(path).image_shape == (8, 8, 1)
 
@@ -149,14 +149,14 @@ def test_flat_folder(tmp_path):
     (tmp_path / "notes.txt").write_text("not an image")
     dataset = load(f"folder:{tmp_path}")
     assert dataset.image_shape == (8, 8, 1) and dataset.num_classes is None
-    assert dataset.test.num_examples > 0 and "file name" in dataset.note
-    found = np.concatenate([dataset.train.images, dataset.test.images])
+    assert dataset.eval.num_examples > 0 and "file name" in dataset.note
+    found = np.concatenate([dataset.train.images, dataset.eval.images])
     assert as_set(found) == as_set(images)
     write_png(f"{tmp_path}/zzz.png", random_images(1)[0])  # one in colour: all become RGB
     assert load(f"folder:{tmp_path}").image_shape == (8, 8, 3)
     (tmp_path / "zzz.png").unlink()
     again = load(f"folder:{tmp_path}")
-    np.testing.assert_array_equal(again.test.images, dataset.test.images)
+    np.testing.assert_array_equal(again.test.images, dataset.eval.images)
 
 
 def test_class_folders(tmp_path):
@@ -238,7 +238,7 @@ def test_prepared_tfds_data_in_memory_and_streamed(mnist):
     continued = list(streamed.train.epoch(0, 5, seed=1, skip=4).as_numpy_iterator())
     np.testing.assert_array_equal(continued[0]["images"], epoch[4]["images"])
     test = np.concatenate([b["images"] for b in streamed.test.in_order(5).as_numpy_iterator()])
-    np.testing.assert_array_equal(test, dataset.test.images)
+    np.testing.assert_array_equal(test, dataset.eval.images)
 
 
 def test_unknown_name_is_answered_with_near_ones():

@@ -188,7 +188,7 @@ def test_16_bit_folder(tmp_path):
     assert dataset.num_levels == 65536 and dataset.warnings == ()
     np.testing.assert_array_equal(dataset.train.images, [DEEP, DEEP[::-1]])
     np.testing.assert_array_equal(load(name, num_levels=16).train.images[0], DEEP // 4096)
-    batch = next(iter(dataset.test.in_order(2)))
+    batch = next(iter(dataset.eval.in_order(2)))
     np.testing.assert_array_equal(batch["images"][0], DEEP)
 
 
@@ -207,7 +207,7 @@ def test_classes_and_nested_folders(tmp_path):
     write(tmp_path, files)
     dataset = load(f"folder:{tmp_path}")
     assert dataset.num_classes == 2
-    assert dataset.train.num_examples + dataset.test.num_examples == 120
+    assert dataset.train.num_examples + dataset.eval.num_examples == 120
     write(tmp_path, {"c.png": GREY})
     assert load(f"folder:{tmp_path}").num_classes is None
     write(tmp_path, {"train/c.png": GREY})
@@ -219,13 +219,13 @@ def test_a_part_of_a_split_has_images_of_all_classes(tmp_path):
     files = {f"train/{kind}/{i}.png": np.full_like(GREY, i) for kind in "abc" for i in range(40)}
     write(tmp_path, files)
     dataset = load(f"folder:{tmp_path}")  # without a test split
-    assert dataset.test.num_examples == 12 and len(set(dataset.test.labels)) == 3
+    assert dataset.eval.num_examples == 12 and len(set(dataset.eval.labels)) == 3
     assert dataset.parts_by_hash and "scored on the last 10 % of train" in dataset.note
     assert dataset.note.endswith("parts of splits in the order of the hashes of the file names")
     parts = DataOptions(train_split="train[:50%]", eval_split="train[50%:]")
     dataset = load(f"folder:{tmp_path}", options=parts)
     found = set()
-    for split in (dataset.train, dataset.test):
+    for split in (dataset.train, dataset.eval):
         assert np.bincount(split.labels).min() > 12 and split.num_examples == 60
         found |= set(zip(split.labels, split.images[:, 0, 0, 0], strict=True))
     assert len(found) == 120  # each image is in one of them
@@ -246,8 +246,8 @@ def test_validation_folder(tmp_path):
     dataset = load(name)
     np.testing.assert_array_equal(dataset.validation.images, [255 - RGB])
     dataset = load(name, options=DataOptions(eval_split="validation"))
-    np.testing.assert_array_equal(dataset.test.images, [255 - RGB])
-    assert dataset.scored == "validation"
+    np.testing.assert_array_equal(dataset.eval.images, [255 - RGB])
+    assert dataset.eval_name == "validation"
 
 
 def sizes(root):

@@ -76,7 +76,7 @@ def test_other_images_are_read_as_those_of_the_run(tmp_path):
     fit = Fit(configuration.load(str(tmp_path)))
     for what in (path, f"{path}:test"):
         found = [fit(image, "--images").levels for image in open_images("images", what).read()]
-        np.testing.assert_array_equal(found, dataset.test.images)
+        np.testing.assert_array_equal(found, dataset.eval.images)
     assert "taken for levels 0 to 1" in next(iter(fit.done))
     bright = Image("bright", np.full([8, 8, 1], 200, np.uint8), 256)
     with pytest.raises(UserError, match="bright holds 200 to 200 of 256 levels, but the run in"):
@@ -117,16 +117,16 @@ def with_splits(tmp_path, **options):
 
 def test_splits_of_an_npz(tmp_path):
     dataset = with_splits(tmp_path)
-    assert dataset.scored == "test" and dataset.note == ""
+    assert dataset.eval_name == "test" and dataset.note == ""
     np.testing.assert_array_equal(dataset.validation.images, IMAGES[10:15])
     dataset = with_splits(tmp_path, eval_split="validation")
-    np.testing.assert_array_equal(dataset.test.images, IMAGES[10:15])
-    assert dataset.scored == "validation"
+    np.testing.assert_array_equal(dataset.eval.images, IMAGES[10:15])
+    assert dataset.eval_name == "validation"
     dataset = with_splits(tmp_path, train_split="train[:75%]", eval_split="train[75%:]")
     np.testing.assert_array_equal(dataset.train.images, IMAGES[:30])
-    np.testing.assert_array_equal(dataset.test.images, IMAGES[30:])
+    np.testing.assert_array_equal(dataset.eval.images, IMAGES[30:])
     assert dataset.num_classes == 3 and dataset.note == ""  # x_test, without labels, is not used
-    np.testing.assert_array_equal(dataset.test.labels, np.arange(30, 40) % 3)
+    np.testing.assert_array_equal(dataset.eval.labels, np.arange(30, 40) % 3)
     dataset = with_splits(tmp_path, train_split="train[4:6]+validation")
     np.testing.assert_array_equal(dataset.train.images, [*IMAGES[4:6], *IMAGES[10:15]])
     assert dataset.num_classes is None
@@ -142,7 +142,7 @@ def test_no_test_split(tmp_path):
     assert load(path, options=options).test.num_examples == 4
     path = npz(tmp_path, x_test=None, x_val=IMAGES[:5])
     dataset = load(path)
-    assert dataset.test.num_examples == 5 and "scored on its split validation" in dataset.note
+    assert dataset.eval.num_examples == 5 and "scored on its split validation" in dataset.note
 
 
 @pytest.mark.parametrize("flag", ["train_split", "eval_split"])
@@ -211,9 +211,9 @@ def test_binarized_mnist_has_two_levels(prepared):
     folder, binary, _ = prepared
     dataset = load("binarized_mnist", folder)
     assert dataset.num_levels == 2 and dataset.num_classes is None and dataset.warnings == ()
-    assert dataset.benchmark == "binarized_mnist" and dataset.scored == "test"
+    assert dataset.benchmark == "binarized_mnist" and dataset.eval_name == "test"
     np.testing.assert_array_equal(np.unique(dataset.train.images), [0, 1])
-    assert dataset.test.num_examples == 5 and dataset.validation.num_examples == 5
+    assert dataset.eval.num_examples == 5 and dataset.validation.num_examples == 5
     assert describe("binarized_mnist", folder)[:3] == ((28, 28, 1), 2, None)
     assert load("binarized_mnist", folder, num_levels=2).benchmark == "binarized_mnist"
     for options in (
@@ -234,8 +234,8 @@ def test_parts_of_a_tfds_data_set(prepared):
     folder, binary, _ = prepared
     options = DataOptions(train_split="train[:75%]+validation", eval_split="train[75%:]")
     dataset = load("binarized_mnist", folder, options=options)
-    assert (dataset.train.num_examples, dataset.test.num_examples) == (20, 5)
-    assert dataset.note == "" and dataset.scored == "train[75%:]"
+    assert (dataset.train.num_examples, dataset.eval.num_examples) == (20, 5)
+    assert dataset.note == "" and dataset.eval_name == "train[75%:]"
 
 
 @pytest.mark.parametrize("limit", [2**30, 0])
@@ -244,7 +244,7 @@ def test_a_split_without_labels(prepared, limit):
     options = DataOptions(train_split="unlabelled")
     dataset = load_tfds("stl10", folder, limit, options)
     assert dataset.num_classes is None and dataset.train.num_examples == 4
-    for batch in (*dataset.train.epoch(0, 2, seed=1), *dataset.test.in_order(4)):
+    for batch in (*dataset.train.epoch(0, 2, seed=1), *dataset.eval.in_order(4)):
         assert "labels" not in batch
     config = from_values({"dataset": "stl10", "config": "tiny", "class_conditional": True})
     with pytest.raises(UserError, match="--class_conditional.*split unlabelled has none"):

@@ -275,11 +275,11 @@ def test_embedding_of_the_digits(tmp_path):
     encoder, digits = keras.saving.load_model(output), load("digits")
     known, asked = (
         encoder.predict(levels_to_input(split.images, 17), verbose=0)
-        for split in (digits.train, digits.test)
+        for split in (digits.train, digits.eval)
     )
     np.testing.assert_allclose(np.linalg.norm(known, axis=1), 1.0, rtol=1e-5)
     nearest = np.argmin(((asked[:, None] - known) ** 2).sum(axis=-1), axis=1)
-    accuracy = np.mean(digits.train.labels[nearest] == digits.test.labels)
+    accuracy = np.mean(digits.train.labels[nearest] == digits.eval.labels)
     assert accuracy > 0.7  # chance is 0.1
     assert f"{accuracy:.2%} of 300 test images have the class of the nearest of 1,497" in told
     assert [path.name for path in tmp_path.iterdir()] == ["digits.keras"]

@@ -75,7 +75,7 @@ def test_run_evaluation_samples_and_completions(name, tmp_path, capsys):
     config, _, averaged, step = load_run(str(tmp_path))
     dataset = load_data(config)
     assert step == 4 and averaged.num_levels == dataset.num_levels == 2
-    images = levels_to_input(dataset.test.images, 2)
+    images = levels_to_input(dataset.eval.images, 2)
     nats = np.mean(averaged.likelihood.loss(images, averaged(images)))
     np.testing.assert_allclose(scores["averaged"], nats / (64 * np.log(2)), rtol=1e-5)
     # Hardly trained: near the one bit of two equal levels.

@@ -147,7 +147,7 @@ def test_evaluation_counts_every_image_once(finished):
     config, model, averaged, _ = load_run(str(workdir))
     dataset = load_data(config)
     for name, scored in (("averaged", averaged), ("raw", model)):
-        images = levels_to_input(dataset.test.images, 17)
+        images = levels_to_input(dataset.eval.images, 17)
         nats = discretized_mix_logistic_loss(images, scored(images), False, num_levels=17)
         np.testing.assert_allclose(scores[name], np.mean(nats) / (64 * np.log(2)), rtol=1e-5)
 
@@ -158,7 +158,7 @@ def test_scores_do_not_depend_on_the_batch_size(finished):
     dataset = load_data(config)
     evaluate = make_evaluate(model, tf.distribute.get_strategy())
     np.testing.assert_allclose(
-        evaluate(dataset.test, 7).loss, evaluate(dataset.test, 300).loss, rtol=1e-5
+        evaluate(dataset.eval, 7).loss, evaluate(dataset.eval, 300).loss, rtol=1e-5
     )
 
 
@@ -176,7 +176,7 @@ def test_two_replicas_equal_one(tmp_path):
         evaluate = make_evaluate(trainer.averaged_model, strategy)
         weights = [v.numpy() for v in trainer.model.trainable_variables]
         averages = [v.numpy() for v in trainer.averaged_model.trainable_variables]
-        results.append((losses, evaluate(dataset.test, 64).loss, weights, averages))
+        results.append((losses, evaluate(dataset.eval, 64).loss, weights, averages))
     (losses, score, weights, averages), other = results
     np.testing.assert_allclose(other[0], losses, rtol=1e-5)
     np.testing.assert_allclose(other[1], score, rtol=1e-5)

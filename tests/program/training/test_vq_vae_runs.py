@@ -70,7 +70,7 @@ def test_codes_are_those_of_the_data_set(runs):
     dataset, digits = load(f"codes:{runs}/vq_vae"), load("digits")
     assert dataset.image_shape == (2, 2, 1) and dataset.num_levels == 12
     assert dataset.num_classes == 10 and dataset.fingerprint == fingerprint_of(vq_vae)
-    for codes, images in ((dataset.train, digits.train), (dataset.test, digits.test)):
+    for codes, images in ((dataset.train, digits.train), (dataset.eval, digits.eval)):
         expected = vq_vae.encode(levels_to_input(images.images, 17))
         np.testing.assert_array_equal(codes.images[..., 0], expected)
         np.testing.assert_array_equal(codes.labels, images.labels)
