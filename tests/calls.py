@@ -32,10 +32,12 @@ def call(module, *arguments):
 
 
 def refusal(module, *arguments):
-    """The one sentence with which a command refuses these flags."""
+    """The one line that a command prints when it rejects these flags."""
     try:
         call(module, *arguments)
+    except flags.Error as error:
+        return f"error: {error}"
     except UserError as error:
         assert error.exit_code == 2 and "\n" not in str(error)
-        return str(error)
+        return f"{error.prefix}{error}"
     raise AssertionError(f"not refused: {arguments}")

@@ -5,7 +5,7 @@ import os
 import numpy as np
 import tensorflow as tf
 
-from train.run.rows import read
+from train.run.metrics import read
 
 
 def rows_of(workdir):

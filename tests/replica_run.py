@@ -9,6 +9,8 @@ import json
 import os
 import sys
 
+from small import run_of
+
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 STEPS = 20
@@ -40,7 +42,9 @@ def main(num_devices, output, *changes):
     strategy = make_strategy(config.strategy, config.nr_gpu)
     batch_size = 20
     replicas = strategy.num_replicas_in_sync
-    trainer = Trainer(config.replace(batch_size=batch_size // replicas), load("digits"), strategy)
+    trainer = Trainer(
+        run_of(config.replace(batch_size=batch_size // replicas)), load("digits"), strategy
+    )
     trainer.initialize()
     batches = trainer.dataset.train.epoch(0, batch_size, seed=1)
     batches = iter(strategy.experimental_distribute_dataset(batches))

@@ -2,9 +2,11 @@
 
 import contextlib
 import math
+import os
 import shutil
 import subprocess
 import sys
+from typing import NamedTuple
 
 import keras
 import numpy as np
@@ -13,10 +15,11 @@ import tensorflow as tf
 from keras.src.utils import naming
 
 from pixelcnn_tf import PixelCNNPlusPlus
-from train.config import config_json as configuration
+from train.config.config import Config
 from train.config.models import make_model
 from train.config.presets import from_values
 from train.main import train
+from train.run import Run, config_json
 from train.run.checkpoints import Checkpoints
 from train.training.evaluation import Evaluation
 from train.training.loop import Loop
@@ -94,6 +97,38 @@ def config_of(workdir, values, **changes):
     return from_values(values | {"workdir": str(workdir)} | changes)
 
 
+def run_of(config):
+    """The `Run` that training of this configuration would make or resume, without a lock."""
+    workdir = config.workdir
+    exists = os.path.exists(os.path.join(workdir, config_json.NAME))
+    return Run(config, workdir, Run.open(workdir).saved if exists else None)
+
+
+def write_config(config, data, **others):
+    """Writes the `config.json` of a run on data of this description."""
+    os.makedirs(config.workdir, exist_ok=True)
+    others = dict(versions=config_json.versions()) | others
+    saved = config_json.RunConfig(config, data, config.batch_size, **others)
+    config_json.write(config.workdir, saved)
+
+
+class LoadedRun(NamedTuple):
+    """A run's configuration, models and step."""
+
+    config: Config
+    raw: keras.Model | None
+    averaged: keras.Model
+    step: int
+
+
+def load_run(workdir):
+    """Opens a run and loads its models."""
+    run = Run.open(workdir)
+    averaged = run.model()
+    raw = run.model(averaged=False) if run.has_raw_weights else None
+    return LoadedRun(run.config, raw, averaged, run.step)
+
+
 def copy_run(source, target):
     """Copies a run's folder into one that exists."""
     shutil.copytree(source, target, dirs_exist_ok=True)
@@ -135,7 +170,7 @@ def random_run(workdir, data, seed, values=GATED_RUN, step=0, **changes):
     """A run at this step of a network with random weights, all drawn here."""
     workdir.mkdir(exist_ok=True)
     config = from_values(values | {"workdir": str(workdir)} | changes)
-    configuration.save(config, data)
+    write_config(config, data)
     models = [make_model(config, data) for _ in range(2)]
     for number, model in enumerate(models):
         for place, variable in enumerate(model.trainable_variables):

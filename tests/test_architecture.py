@@ -24,7 +24,7 @@ LIBRARY = [
 COMMANDS = ["main", "evaluate", "sample", "score", "compress", "decompress"]
 COMMANDS += ["export", "import_official", "plot", "report", "demo", "pack", "embedding"]
 PROGRAM = [
-    ["__init__", "errors", "files", "quiet", "progress"],
+    ["__init__", "errors", "files", "command", "progress"],
     ["config"],
     ["flags", "devices"],
     ["data"],
@@ -45,8 +45,10 @@ DELAYED_PACKAGES = {  # package -> why
     "tensorflow_datasets": "seconds; only for its data sets",
     "tensorflow_serving": "extra serving",
 }
-# --help and wrong flags come at once; `quiet` is what starts TensorFlow.
-DELAYED_TENSORFLOW = {f"train.{name}" for name in (*COMMANDS, "quiet")}
+# --help and wrong flags come at once; `command` starts TensorFlow.
+DELAYED_TENSORFLOW = {
+    f"train.{name}" for name in (*COMMANDS, "command", "run.run", "run.pack", "run.metrics")
+}
 DELAYED_TENSORFLOW |= {"train.report.__main__", "train.demo.__main__"}
 
 

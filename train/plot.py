@@ -2,15 +2,15 @@
 
 import os
 
-from absl import flags
+from absl import flags as absl_flags
 
+from train import flags
 from train.command import run
-from train.config.pretrained import read_from, write_to
-from train.errors import ArgumentError, UserError, writing
+from train.errors import ArgumentError, writing
 from train.files import atomic_write, make_writable_folder
-from train.run.rows import read
+from train.run import Run
 
-FLAGS = flags.FLAGS
+FLAGS = absl_flags.FLAGS
 CURVES = (  # name in metrics.jsonl, label
     ("train/{}", "train, with dropout"),
     ("test/{}_raw", "test, raw weights"),
@@ -23,33 +23,27 @@ METRICS |= {"mse": "mean squared error, of a range of 1"}
 
 
 def define() -> None:
-    flags.DEFINE_string("workdir", "", "folder of the run")
-    flags.DEFINE_string("output", "", "picture to write; default: curve.png in the workdir")
-    flags.DEFINE_string("title", "", "title of the picture; default: the workdir")
+    flags.define("workdir", output="figure to write; default: curve.png in the workdir")
+    absl_flags.DEFINE_string("title", "", "title of the figure; default: the workdir")
 
 
-def plot(workdir: str, output: str = "", title: str = "") -> str:
+def plot(opened: Run, output: str = "", title: str = "") -> str:
     """Draws the training and test scores of a run over its steps.
 
     Args:
-      workdir: the run's folder.
-      output: the picture to write; default: curve.png in the workdir.
-      title: of the picture; default: the workdir.
+      opened: the run.
+      output: the figure to write; default: curve.png in the workdir.
+      title: of the figure; default: the workdir.
 
     Returns:
-      The path of the picture.
+      The path of the figure.
 
     Raises:
-      UserError: if there is no such run, nothing to draw, or the picture cannot be written.
+      UserError: if the run has no scores, or the figure cannot be written.
     """
-    if not workdir:
-        raise UserError("--workdir is missing: the folder of the run")
-    path = os.path.join(read_from(workdir), "metrics.jsonl")
-    if not os.path.exists(path):
-        raise ArgumentError("workdir", workdir, "no run here (metrics.jsonl is missing)")
     from matplotlib.figure import Figure
 
-    rows = read(path)
+    rows = opened.metrics()
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()
     for metric, unit in METRICS.items():
@@ -61,27 +55,25 @@ def plot(workdir: str, output: str = "", title: str = "") -> str:
                 axes.plot(*zip(*points, strict=True), label=label, marker=marker)
                 axes.set_ylabel(unit)
     if not axes.lines:
-        raise UserError(f"{path}: holds no scores yet, nothing to draw")
+        raise ArgumentError("workdir", opened.workdir, "has no scores yet, nothing to draw")
     axes.set_xlabel("step")
-    axes.set_title(title or workdir, parse_math=False)
+    axes.set_title(title or opened.workdir, parse_math=False)
     axes.grid(alpha=0.3)
     axes.legend()
-    folder = "" if output else write_to(workdir)
-    output = output or os.path.join(folder, "curve.png")
-    ending = os.path.splitext(output)[1].removeprefix(".").lower()
+    output = output or os.path.join(opened.output_folder, "curve.png")
+    extension = os.path.splitext(output)[1].removeprefix(".").lower()
     allowed = sorted(figure.canvas.get_supported_filetypes())
-    if ending not in allowed:
+    if extension not in allowed:
         raise ArgumentError("output", output, f"must end in one of .{', .'.join(allowed)}")
     with writing(f"--output={output}"):
-        if folder:  # that of packed weights is not there yet
-            make_writable_folder(folder)
+        make_writable_folder(os.path.dirname(output))
         with atomic_write(output) as temporary:
-            figure.savefig(temporary, dpi=120, format=ending)
+            figure.savefig(temporary, dpi=120, format=extension)
     return output
 
 
 def main(_) -> None:
-    print(f"wrote {plot(FLAGS.workdir, FLAGS.output, FLAGS.title)}")
+    print(f"wrote {plot(Run.open(FLAGS.workdir), FLAGS.output, FLAGS.title)}")
 
 
 if __name__ == "__main__":

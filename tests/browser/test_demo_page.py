@@ -12,7 +12,7 @@ from PIL import Image
 from served_demo import Served, require
 from small import random_run, run_program
 
-from train.config.config_json import DataDescription
+from train.data.description import DataDescription
 from train.demo.answers import COMPLETIONS
 from train.demo.app import MAX_FILE, MAX_WAITING
 

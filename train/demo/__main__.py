@@ -11,47 +11,39 @@ import socket
 import tempfile
 import threading
 
-from absl import flags
+from absl import flags as absl_flags
 
+from train import flags
 from train.command import run, start_tensorflow
-from train.config import config_json as configuration
-from train.errors import UserError
+from train.errors import ArgumentError, UserError
+from train.run import Run
 
-FLAGS = flags.FLAGS
+FLAGS = absl_flags.FLAGS
 LOCAL = ("127.0.0.1", "localhost", "::1")
 EXAMPLES = 64  # images to begin with
 
 
 def define() -> None:
-    flags.DEFINE_string("workdir", "", "folder of the run")
-    flags.DEFINE_string("data_dir", "", "where tfds data sets are, if elsewhere than in training")
-    flags.DEFINE_string(
-        "host", "127.0.0.1", "address to serve at; 0.0.0.0: whoever reaches this machine"
-    )
-    flags.DEFINE_integer("port", 7860, "port to serve at; 0: any free one")
-    flags.DEFINE_bool("averaged", True, "use the averaged weights, not the raw ones")
+    flags.define("workdir", "averaged", "data_dir")
+    absl_flags.DEFINE_string("host", "127.0.0.1", "address to serve at; 0.0.0.0: all of them")
+    absl_flags.DEFINE_integer("port", 7860, "port to serve at; 0: any free one")
 
 
-def check_flags() -> configuration.Saved:
-    """The run's `config.json`. Raises UserError for what is wrong whatever the model is."""
-    saved = configuration.require_run(FLAGS.workdir)
-    if saved.config.energy_distance:
-        raise UserError(
-            f"--workdir={FLAGS.workdir}: the run was trained for the energy distance, which gives "
-            "no likelihood to show"
-        )
-    if saved.data.fingerprint or saved.config.condition:
-        what = (
-            "codes"
-            if saved.data.fingerprint
-            else f"images given --condition={saved.config.condition}"
-        )
-        raise UserError(
-            f"--workdir={FLAGS.workdir}: the run models {what}, which cannot be drawn by hand"
-        )
+def open_run() -> Run:
+    """The run. Raises UserError if the demo cannot show it."""
+    opened = Run.open(FLAGS.workdir)
+    if opened.config.energy_distance:
+        text = "the run was trained for the energy distance, which gives no likelihood to show"
+        raise ArgumentError("workdir", opened.workdir, text)
+    if opened.data.fingerprint or opened.config.condition:
+        what = "codes"
+        if not opened.data.fingerprint:
+            what = f"images given --condition={opened.config.condition}"
+        text = f"the run models {what}, which cannot be drawn by hand"
+        raise ArgumentError("workdir", opened.workdir, text)
     if importlib.util.find_spec("gradio") is None:
-        raise UserError("gradio is missing, on which the demo is built: pip install -e '.[demo]'")
-    return saved
+        raise UserError("gradio is not installed: pip install 'pixelcnn_tf[demo]'")
+    return opened
 
 
 def choose_port(host: str, port: int) -> int:
@@ -71,13 +63,12 @@ def choose_port(host: str, port: int) -> int:
         raise UserError(f"{what}; --port=0 takes any free port") from None
 
 
-def find_examples(saved, model, data_dir):
-    """Images to begin with: test images, or samples if the data cannot be had."""
+def find_examples(opened, model, data_dir):
+    """Images to begin with: test images, or samples if the data cannot be loaded."""
     from train.data.image_sources import scored_images
-    from train.run.data import load_data
 
     try:
-        images = scored_images(load_data(saved.config, data_dir))
+        images = scored_images(opened.dataset(data_dir=data_dir))
         return [image.levels for image, _ in zip(images, range(EXAMPLES), strict=False)]
     except UserError as error:
         print(f"no test images ({error}): samples instead", flush=True)
@@ -92,35 +83,37 @@ def find_examples(saved, model, data_dir):
 
 
 def main(_) -> None:
-    saved = check_flags()
+    opened = open_run()
     port = choose_port(FLAGS.host, FLAGS.port)
     start_tensorflow()
     from train.demo.answers import Answers
     from train.demo.app import Demo, launch, make_app, quiet_gradio
-    from train.run.restore import load_run, require_samples
+    from train.run.models import check_draws_images
 
-    found = load_run(FLAGS.workdir)
-    config, model, step = found.config, found.model(FLAGS.averaged), found.step
-    require_samples(model, FLAGS.workdir)
-    print(f"{FLAGS.workdir}, step {step}: compiling ...", flush=True)
+    config, model = opened.config, opened.model(FLAGS.averaged)
+    check_draws_images(model, opened.workdir)
+    print(f"{opened.workdir}, step {opened.step}: compiling ...", flush=True)
     answers = Answers(model)
     seconds = answers.warm_up()
     print(f"an answer takes {seconds:.1f} s", flush=True)
-    examples = find_examples(saved, model, FLAGS.data_dir)
+    examples = find_examples(opened, model, FLAGS.data_dir)
     title = os.path.basename(os.path.abspath(FLAGS.workdir))
-    height, width, _ = saved.data.image_shape
+    height, width, _ = opened.data.image_shape
     about = (
-        f"{config.model} on {config.dataset}, step {step:,}. Erase or draw a part of the image: "
-        f"the model draws what is missing, {height} x {width} pixels from the upper left to the "
+        f"{config.model} on {config.dataset}, step {opened.step:,}. Erase or draw a part of the "
+        f"image: the model draws what is missing, {height} x {width} pixels from upper left to "
         "lower right, each given all before it."
     )
     with tempfile.TemporaryDirectory(prefix="pixelcnn_tf-demo-") as folder:
         os.environ["GRADIO_TEMP_DIR"] = folder
         quiet_gradio()
-        app = make_app(Demo(answers, saved, examples), title, about)
+        app = make_app(Demo(answers, opened, examples), title, about)
         address = launch(app, FLAGS.host, port)
         if FLAGS.host not in LOCAL:
-            print(f"--host={FLAGS.host}: whoever reaches this machine can use the page", flush=True)
+            print(
+                f"--host={FLAGS.host}: anyone who can reach this machine can use the page",
+                flush=True,
+            )
         print(f"serving at {address} (Ctrl-C ends it)", flush=True)
         stop = threading.Event()
         signal.signal(signal.SIGTERM, lambda *_: stop.set())

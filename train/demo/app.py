@@ -6,13 +6,13 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from train.config.config_json import Saved
 from train.demo import canvas
 from train.demo.answers import Answer, Answers
 from train.demo.uploads import read_upload
 from train.errors import UserError
 from train.report.markup import element
 from train.report.pictures import colours_of, heat, heat_gradient, picture, tiles
+from train.run import Run
 
 MAX_FILE = 8 * 2**20  # bytes of an upload
 MAX_WAITING = 16  # requests that wait for an answer; others are told so
@@ -56,9 +56,9 @@ def _html(*elements):
     return "".join(parts)
 
 
-def show_answer(answer: Answer, saved: Saved, seed: int) -> str:
+def show_answer(answer: Answer, opened: Run, seed: int) -> str:
     """The HTML of an answer: every image beside its map of surprise."""
-    data = saved.data
+    data = opened.data
     most = data.image_shape[-1] * float(np.log2(data.num_levels))
     what = "The image" if len(answer.images) == 1 else "Completion"
     cards = []
@@ -79,12 +79,12 @@ class Demo:
 
     Args:
       answers: the compiled model.
-      saved: the run's `config.json`.
+      opened: the `Run`.
       examples: levels `[N, H, W, C]`, N at least 1, to begin with.
     """
 
-    def __init__(self, answers: Answers, saved: Saved, examples: Sequence[np.ndarray]):
-        self.answers, self.saved, self.examples = answers, saved, examples
+    def __init__(self, answers: Answers, opened: Run, examples: Sequence[np.ndarray]):
+        self.answers, self.opened, self.examples = answers, opened, examples
 
     def answer(self, value: str, temperature: float, label: int, seed: int) -> tuple[str, int]:
         """The HTML of an answer, and the seed for the next.
@@ -92,7 +92,7 @@ class Demo:
         Raises:
           UserError: for an argument out of range.
         """
-        levels, known = canvas.of_value(value, self.saved.data)
+        levels, known = canvas.of_value(value, self.opened.data)
         low, high = TEMPERATURES
         if not isinstance(temperature, (int, float)) or not low <= temperature <= high:
             raise UserError(f"temperature {temperature}: must be from {low} to {high}")
@@ -102,7 +102,7 @@ class Demo:
         if not isinstance(seed, (int, float)) or seed not in range(2**31):
             raise UserError(f"seed {seed}: must be from 0 to {2**31 - 1}")
         answer = self.answers(levels, known, float(temperature), int(label), int(seed))
-        return show_answer(answer, self.saved, int(seed)), (int(seed) + 1) % 2**31
+        return show_answer(answer, self.opened, int(seed)), (int(seed) + 1) % 2**31
 
     def example(self, number: int) -> tuple[str, int]:
         """An example as a value of the canvas, and the number of the next."""
@@ -117,16 +117,16 @@ class Demo:
         """
         if not path:
             raise UserError("no file was given")
-        if self.saved.config.input_embedding:
+        if self.opened.config.input_embedding:
             raise UserError("uploads: the levels of this run are codes, which no picture has")
         name = os.path.basename(path)
         try:
-            levels, changes = read_upload(path, name, self.saved)
+            levels, changes = read_upload(path, name, self.opened)
         finally:
             if os.path.isfile(path):
                 os.remove(path)
         if inverted:
-            levels = self.saved.data.num_levels - 1 - levels.astype(np.int32)
+            levels = self.opened.data.num_levels - 1 - levels.astype(np.int32)
             changes.append("inverted")
         return canvas.to_value(levels), f"{name}: {', '.join(changes) or 'taken as it is'}."
 
@@ -159,7 +159,7 @@ def make_app(demo: Demo, title: str, about: str):
         with gradio.Row():
             with gradio.Column(scale=4, min_width=300):
                 drawn = gradio.HTML(
-                    demo.example(0)[0], **canvas.parts(demo.saved.data), elem_id="canvas"
+                    demo.example(0)[0], **canvas.parts(demo.opened.data), elem_id="canvas"
                 )
                 with gradio.Row():
                     another = gradio.Button("Another image", size="sm", min_width=100)

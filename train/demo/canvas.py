@@ -8,7 +8,7 @@ import json
 
 import numpy as np
 
-from train.config.config_json import DataDescription
+from train.data.description import DataDescription
 from train.errors import UserError
 from train.report.pictures import NOT_GIVEN
 

@@ -3,22 +3,22 @@
 import numpy as np
 
 from pixelcnn_tf.levels import quantize_levels
-from train.config.config_json import Saved
 from train.data.decode import read_image, resize
 from train.errors import UserError
+from train.run import Run
 
 MAX_PIXELS = 2**24  # of an uploaded image: 4,096 x 4,096
 LUMA = (0.299, 0.587, 0.114)  # of R, G, B (ITU-R BT.601)
 
 
-def read_upload(path: str, name: str, saved: Saved) -> tuple[np.ndarray, list[str]]:
+def read_upload(path: str, name: str, run: Run) -> tuple[np.ndarray, list[str]]:
     """Reads an image and makes it one of a run's size, channels and levels: the middle of it,
     resized.
 
     Args:
       path: of the file.
       name: of the file, for messages.
-      saved: the run's `config.json`. Images that it quantised are quantised as they were.
+      run: a run that quantises its training images quantises this one too.
 
     Returns:
       `(levels, changes)`: uint8 or uint16 `[H, W, C]`, and what was done to the image, in words.
@@ -26,8 +26,8 @@ def read_upload(path: str, name: str, saved: Saved) -> tuple[np.ndarray, list[st
     Raises:
       UserError: in one sentence that begins with the name, if it is no image that can be read.
     """
-    data = saved.data
-    quantised = saved.config.num_levels and not (saved.read and saved.read.values_are_levels)
+    data = run.data
+    quantised = run.config.quantize > 0
     try:
         picture = read_image(path, "white", MAX_PIXELS)
     except UserError as error:

@@ -2,7 +2,6 @@
 
 import heapq
 import math
-import os
 import sys
 from collections.abc import Callable, Sequence
 from itertools import islice
@@ -13,15 +12,13 @@ import numpy as np
 from pixelcnn_tf import sampling
 from pixelcnn_tf.levels import input_to_levels, levels_to_input
 from pixelcnn_tf.models.base import AutoregressiveModel
-from train.config.config_json import Saved
-from train.config.pretrained import read_from
 from train.data.dataset import Dataset
 from train.data.image_sources import Image, scored_images
 from train.progress import Counter
 from train.report.curve import SCORED, Curves, read_curves
-from train.run.restore import read_card
-from train.run.rows import read as read_rows
-from train.sampling.samples import RowProgress, given_mask, refuse_too_many
+from train.run import Run
+from train.run.config_json import RunConfig
+from train.sampling.samples import RowProgress, check_memory, given_mask
 from train.scoring.calibration import Calibration, Coverage, is_calibratable
 from train.scoring.receptive_field import default_place, receptive_field
 from train.scoring.scores import Score, Scorer, score
@@ -107,7 +104,7 @@ class Findings(NamedTuple):
       card: `card.json` of packed weights; {} of a run.
     """
 
-    saved: Saved
+    saved: RunConfig
     step: int
     num_weights: int
     metric: str
@@ -181,30 +178,26 @@ class _Extremes:
         return [scored for *_, scored in sorted(self.highest, reverse=True, key=lambda x: x[:2])]
 
 
-def read_folder(saved: Saved, model, step: int, dataset: Dataset | None) -> Findings:
-    """What a run's folder tells, before anything is computed.
+def read_folder(run: Run, model, dataset: Dataset | None) -> Findings:
+    """What a run's folder says, before anything is computed.
 
     Args:
-      saved: its `config.json`.
-      model: its `AutoregressiveModel`, restored.
-      step: of the checkpoint.
-      dataset: its `Dataset`, if test images are wanted.
+      run: a `Run`.
+      model: its model.
+      dataset: its `Dataset`, if test images are shown.
 
     Raises:
-      UserError: if its `metrics.jsonl`, or of packed weights the card, is there and cannot be read.
+      UserError: if its `metrics.jsonl` or its card cannot be read.
     """
-    path = os.path.join(read_from(saved.config.workdir), "metrics.jsonl")
     metric = model.likelihood.metric
     return Findings(
-        saved=saved,
-        step=step,
+        saved=run.saved,
+        step=run.step,
         num_weights=sum(math.prod(variable.shape) for variable in model.trainable_variables),
         metric=metric,
-        curves=read_curves(
-            read_rows(path) if os.path.exists(path) else [], metric, saved.global_batch_size
-        ),
+        curves=read_curves(run.metrics(), metric, run.saved.global_batch_size),
         dataset=dataset,
-        card=read_card(saved.config.workdir),
+        card=run.card,
     )
 
 
@@ -279,7 +272,7 @@ def _with_samples(known, model, wanted, images, say):
     Samples are of the classes in turn, or given the conditions of the first images in turn."""
     images = images[:COMPLETED]
     num = wanted.num_samples
-    refuse_too_many(model, num, f"--num_samples={num}")
+    check_memory(model, num, f"--num_samples={num}")
     labels = np.arange(num, dtype=np.int32) % model.num_classes if model.num_classes else None
     if model.condition is not None:
         if not images:

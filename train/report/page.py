@@ -5,12 +5,12 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 from xml.etree.ElementTree import Element
 
-from train.config.versions import versions
 from train.report import about, scores, shown
 from train.report.gather import Findings
 from train.report.markup import document, element
 from train.report.runs import Runs
 from train.report.style import POLICY, style
+from train.run.config_json import versions
 
 
 class Section(NamedTuple):

@@ -121,7 +121,8 @@ def read(folder: str, workdir: str) -> RunConfig:
         batch = fields.pop("global_batch_size", None)
         config = Config(**fields).replace(workdir=workdir)
         check(config)
-        found = RunConfig(config, data, batch or config.batch_size, **rest, fingerprint=fingerprint)
+        batch = config.batch_size if batch is None else batch
+        found = RunConfig(config, data, batch, **rest, fingerprint=fingerprint)
         _check_types(found)
         return found
     except FileNotFoundError:
@@ -146,16 +147,16 @@ def _typed(name, kind, values):
     or unknown, or its type is wrong."""
     if not isinstance(values, dict):
         raise ValueError(f"{name} is {values!r}, must be an object")
-    missing = set(kind._fields) - set(kind._field_defaults) - set(values)
-    unknown = set(values) - set(kind._fields)
-    for field in sorted(missing | unknown):
-        raise ValueError(f"{name}.{field} is {'missing' if field in missing else 'unknown'}")
+    for field in sorted(set(values) - set(kind._fields)):
+        raise ValueError(f"{name}.{field} is unknown")
     values = {
         field: tuple(value) if isinstance(value, list) else value for field, value in values.items()
     }
     for field, value in values.items():
         if not _has_type(value, kind.__annotations__[field]):
             raise ValueError(f"{name}.{field} is {value!r}, must be {kind.__annotations__[field]}")
+    for field in sorted(set(kind._fields) - set(kind._field_defaults) - set(values)):
+        raise ValueError(f"{name}.{field} is missing")
     return kind(**values)
 
 

@@ -8,7 +8,14 @@ from train.errors import ArgumentError
 from train.files import make_writable_folder
 
 NAME = "lock"
-FORBIDDEN = "*?["  # TensorFlow takes the path of a checkpoint for a pattern
+FORBIDDEN = "*?[\\"  # TensorFlow takes the path of a checkpoint for a pattern
+
+
+def check_path(workdir: str) -> None:
+    """Raises ArgumentError for a path that TensorFlow would take for a pattern."""
+    if set(FORBIDDEN) & set(os.path.abspath(workdir)):
+        text = f"the path must not contain any of {' '.join(FORBIDDEN)}"
+        raise ArgumentError("workdir", workdir, text)
 
 
 def prepare_folder(workdir: str) -> None:
@@ -17,9 +24,7 @@ def prepare_folder(workdir: str) -> None:
     Raises:
       ArgumentError: if it cannot be written to, or holds checkpoints without a `config.json`.
     """
-    if set(FORBIDDEN) & set(os.path.abspath(workdir)):
-        text = f"the path must not contain any of {' '.join(FORBIDDEN)}"
-        raise ArgumentError("workdir", workdir, text)
+    check_path(workdir)
     try:
         make_writable_folder(workdir)
         folder = os.path.join(workdir, "checkpoints")

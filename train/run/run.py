@@ -61,6 +61,8 @@ class Run:
         if not workdir:
             raise ArgumentError("workdir", None, "is missing: the folder of the run")
         folder = pack.find_folder(workdir)
+        if not pack.is_pretrained(workdir):
+            lock.check_path(workdir)
         saved = config_json.read(folder, workdir)
         return cls(saved.config, folder, saved)
 

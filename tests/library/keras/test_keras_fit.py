@@ -4,7 +4,15 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from small import SMALLEST, OneStage, config_of, one_stage, random_levels, random_values
+from small import (
+    SMALLEST,
+    OneStage,
+    config_of,
+    one_stage,
+    random_levels,
+    random_values,
+    run_of,
+)
 
 from pixelcnn_tf import Categorical, GatedPixelCNN, OfficialAdam, PixelCNNPlusPlus
 from pixelcnn_tf.callbacks import DataDependentInit, PolyakAveraging, SampleGrid
@@ -208,7 +216,7 @@ def fit_like_the_trainer(tmp_path, **options):
     values = dict(config="tiny", nr_filters=4, nr_logistic_mix=2, init_batch_size=20)
     config = config_of(tmp_path, values, batch_size=8, class_conditional=True, max_steps=20)
     with one_stage():
-        trainer = Trainer(config, dataset, tf.distribute.OneDeviceStrategy("CPU:0"))
+        trainer = Trainer(run_of(config), dataset, tf.distribute.OneDeviceStrategy("CPU:0"))
         model = PixelCNNPlusPlus.from_config(trainer.model.get_config())
         averaged = PixelCNNPlusPlus.from_config(trainer.model.get_config())
     model.set_weights(trainer.model.get_weights())

@@ -159,7 +159,7 @@ def test_keras_save_and_load(tmp_path):
     ],
 )
 def test_bad_arguments_are_named(arguments, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=message.removeprefix("--")):
         PixelCNNPlusPlus(**arguments)
 
 

@@ -11,9 +11,9 @@ from small import SMALLEST, OneStage, random_values
 from pixelcnn_tf import PixelCNNPlusPlus, data_dependent_init, sampling
 from pixelcnn_tf.levels import level_values
 from pixelcnn_tf.models.passes import add_ones_channel, extend
-from train.config.config_json import DataDescription
 from train.config.models import MODELS, make_model
 from train.config.presets import from_values
+from train.data.description import DataDescription
 
 SIZES = [(1, 1), (2, 3), (5, 7), (9, 9), (30, 30), (33, 18)]
 

@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 from calls import call, refusal
 from PIL import Image
-from small import one_stage, random_levels
+from small import one_stage, random_levels, write_config
 
 import train.compress
 import train.decompress
 from pixelcnn_tf.codec import Codec
 from train.compression import codec
-from train.config import config_json as configuration
 from train.config.models import make_model
 from train.config.presets import from_values
+from train.data.description import DataDescription
 from train.run.checkpoints import Checkpoints
 
 SIZES = dict(config="tiny", nr_resnet=1, nr_filters=4)
@@ -24,10 +24,10 @@ GATED = dict(model="gated_pixelcnn", nr_output_filters=4)
 def make_run(workdir, channels=1, num_levels=256, **changes):
     """A run at step 0, of Gated PixelCNN if `changes` name no other model."""
     changes = changes if "model" in changes else GATED | changes
-    data = configuration.DataDescription((4, 5, channels), num_levels, 3)
+    data = DataDescription((4, 5, channels), num_levels, 3)
     os.makedirs(workdir, exist_ok=True)
     config = from_values(SIZES | {"workdir": str(workdir)} | changes)
-    configuration.save(config, data)
+    write_config(config, data)
     models = make_model(config, data), make_model(config, data)
     Checkpoints(str(workdir), *models).save(0)
     return workdir

@@ -8,20 +8,19 @@ import numpy as np
 import pytest
 from calls import refusal
 from PIL import Image
-from small import random_levels, random_run
+from small import load_run, random_levels, random_run, write_config
 
 import train.demo
 from pixelcnn_tf.levels import input_to_levels, levels_to_input
-from train.config import config_json as configuration
-from train.config.config_json import DataDescription, Saved
 from train.config.presets import from_values
+from train.data.description import DataDescription
 from train.data.load import load
 from train.demo.__main__ import canvas
 from train.demo.answers import COMPLETIONS, Answers
 from train.demo.app import Demo
 from train.demo.uploads import MAX_PIXELS, read_upload
 from train.errors import UserError
-from train.run.restore import load_run
+from train.run import Run
 
 DIGITS = DataDescription((8, 8, 1), 17, 10)
 GREY = DataDescription((6, 4, 1), 256, None)
@@ -38,7 +37,7 @@ def run(tmp_path_factory):
 @pytest.fixture(scope="module")
 def demo(run):
     answers = Answers(load_run(str(run))[2])
-    return Demo(answers, configuration.load(str(run)), load("digits").test.images[:3])
+    return Demo(answers, Run.open(str(run)).saved, load("digits").eval.images[:3])
 
 
 def test_an_answer_keeps_what_is_known_and_costs_what_the_model_says(demo):
@@ -95,7 +94,7 @@ def test_the_page_answer_has_words_for_its_pictures(demo):
     ],
 )
 def test_settings_out_of_range(demo, arguments, message):
-    with pytest.raises(UserError, match=message):
+    with pytest.raises(UserError, match=message.removeprefix("--")):
         demo.answer(canvas.to_value(demo.examples[0]), *arguments)
 
 
@@ -211,7 +210,7 @@ def test_an_upload_is_inverted_and_its_file_deleted(demo, tmp_path):
 
 
 def test_samples_are_the_examples_where_the_data_is_gone(run, demo, capsys):
-    examples = train.demo.find_examples(configuration.load(str(run)), demo.answers.model, "")
+    examples = train.demo.find_examples(Run.open(str(run)).saved, demo.answers.model, "")
     assert len(examples) == COMPLETIONS and examples[0].shape == (8, 8, 1)
     assert "no test images (" in capsys.readouterr().out
 
@@ -236,16 +235,16 @@ def test_what_is_refused(run, tmp_path, with_gradio):
         assert told(f"--port={port}").startswith(
             f"--host=127.0.0.1 --port={port}: cannot be served"
         )
-    config = configuration.load(str(run)).config
-    configuration.save(config.replace(workdir=str(tmp_path)), DIGITS)
+    config = Run.open(str(run)).saved.config
+    write_config(config.replace(workdir=str(tmp_path)), DIGITS)
     assert refusal(train.demo, f"--workdir={tmp_path}", "--port=0").endswith("no checkpoint yet")
     energy = dict(model="pixelcnn_pp", energy_distance=True, nr_output_filters=1024)
-    configuration.save(config.replace(workdir=str(tmp_path), **energy), DIGITS)
+    write_config(config.replace(workdir=str(tmp_path), **energy), DIGITS)
     assert "no likelihood to show" in refusal(train.demo, f"--workdir={tmp_path}")
     config = config.replace(workdir=str(tmp_path), class_conditional=False)
-    configuration.save(config.replace(condition="small:2"), DIGITS)
+    write_config(config.replace(condition="small:2"), DIGITS)
     assert "images given --condition=small:2, which" in refusal(train.demo, f"--workdir={tmp_path}")
-    configuration.save(config, DIGITS._replace(fingerprint="0123"))
+    write_config(config, DIGITS._replace(fingerprint="0123"))
     assert "models codes, which" in refusal(train.demo, f"--workdir={tmp_path}")
 
 

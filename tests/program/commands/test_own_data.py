@@ -6,13 +6,20 @@ import numpy as np
 import pytest
 from calls import call, refusal
 from PIL import Image
-from small import config_of, random_levels, random_run, run_training
+from small import (
+    config_of,
+    random_levels,
+    random_run,
+    run_of,
+    run_training,
+    write_config,
+)
 
 from train import evaluate
-from train.config import config_json as configuration
+from train.data.description import DataDescription
 from train.data.load import load_configured
 from train.errors import UserError
-from train.run.data import load_data
+from train.run import Run
 
 SMALL = dict(config="tiny", model="pixelcnn", nr_resnet=1, nr_filters=4, nr_output_filters=4)
 
@@ -69,16 +76,16 @@ def test_other_data_than_the_run_had(tmp_path):
 def test_a_run_of_before(tmp_path):
     """Its `config.json` lacks the new fields, and may say 256 where the data has 2 levels."""
     config = config_of(tmp_path, {"config": "tiny"}, num_levels=2)
-    data = configuration.DataDescription((8, 8, 1), 2, 10)
-    configuration.save(config, data)
+    data = DataDescription((8, 8, 1), 2, 10)
+    write_config(config, data)
     path = tmp_path / "config.json"
     fields = json.loads(path.read_text())
     for name in ("resize", "crop", "alpha", "binarize", "eval_split", "mutation_rate"):
         del fields[name]
     path.write_text(json.dumps(fields))
-    assert configuration.load(str(tmp_path)).config == config
-    assert load_data(config).num_levels == 2
+    assert Run.open(str(tmp_path)).saved.config == config
+    assert run_of(config).dataset().num_levels == 2
     fields["data"]["num_levels"] = 256
     path.write_text(json.dumps(fields))
     with pytest.raises(UserError, match="images with num_levels 256, but --dataset=digits has 2"):
-        load_data(config)
+        run_of(config).dataset()

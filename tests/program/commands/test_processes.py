@@ -8,9 +8,10 @@ import time
 from pathlib import Path
 
 import pytest
+from small import write_config
 
-from train.config import config_json as configuration
 from train.config.presets import from_values
+from train.data.description import DataDescription
 
 ROOT = Path(__file__).parents[3]
 COMMANDS = ("main", "evaluate", "sample", "score", "compress", "decompress")
@@ -73,7 +74,7 @@ def test_a_run_that_is_not_there_is_told_without_tensorflow(tmp_path, command):
 
 
 OUT_OF_MEMORY = """
-from train.errors import run
+from train.command import run
 class ResourceExhausted(Exception):
     error_code = 8
     message = "{{node x}} OOM when allocating tensor with shape[9]\\nand more"
@@ -172,7 +173,7 @@ def test_ctrl_c_is_one_line(tmp_path, command):
     config = from_values({"config": "tiny", "workdir": str(tmp_path / "run")})
     if command != "main":
         (tmp_path / "run").mkdir()
-        configuration.save(config, configuration.DataDescription((8, 8, 1), 17, 10))
+        write_config(config, DataDescription((8, 8, 1), 17, 10))
     flags = [f"--workdir={config.workdir}"]
     flags += [f"--output={tmp_path}/model"] if command == "export" else []
     process = start(["-c", code], str(tmp_path), *flags, PYTHONPATH=path)

@@ -12,15 +12,15 @@ import numpy as np
 import pytest
 from calls import call, refusal
 from PIL import Image
-from small import one_stage, random_run
+from small import load_run, one_stage, random_run, write_config
 
 import train.report
 from pixelcnn_tf.levels import levels_to_input
-from train.config import config_json as configuration
+from train.data.description import DataDescription
 from train.data.load import load
-from train.run.restore import load_run
+from train.run import Run
 
-DIGITS = configuration.DataDescription((8, 8, 1), 17, 10)
+DIGITS = DataDescription((8, 8, 1), 17, 10)
 ROWS = [
     {"step": 50, "train/bits_per_dim": 3.0, "images_per_sec": 10.0},
     {"step": 60, "test/bits_per_dim": 2.75, "test/bits_per_dim_raw": 2.9},
@@ -135,7 +135,7 @@ def test_whatever_a_name_holds_is_text(whole):
 
 
 def test_the_numbers_of_the_run(whole, run):
-    images = load("digits").test.images[:20]
+    images = load("digits").eval.images[:20]
     nats = load_run(str(run))[2].log_prob(levels_to_input(images, 17)).numpy()
     bits = -nats / (64 * math.log(2))
     assert f"mean {bits.mean():.3f}" in whole.text
@@ -150,7 +150,7 @@ def test_the_numbers_of_the_run(whole, run):
     alts = [each["aria-label"] for each in whole.all("svg") if "aria-label" in each]
     assert "train, with dropout from 3.000 at 50 to 2.500 at 100" in alts[0]
     assert "test, averaged weights 2.750 at 0.0489" in alts[1]
-    versions = configuration.load(str(run)).versions
+    versions = Run.open(str(run)).saved.versions
     assert f"Last started with python {versions['python']}," in whole.text
     assert "--config=tiny \\ --model=gated_pixelcnn" in whole.text
 
@@ -161,7 +161,7 @@ def test_the_pictures_show_the_images(whole):
     assert samples.shape == (2 * 112 + 6, 2 * 112 + 6, 4)  # 8x8 enlarged 14 times
     assert (samples[:112, 112:118, 3] == 0).all() and (samples[118:, 118:, 3] == 0).all()
     rows = next(pixels for alt, pixels in pictures.items() if alt.startswith("4 rows"))
-    first = load("digits").test.images[0, ..., 0]
+    first = load("digits").eval.images[0, ..., 0]
     original = rows[:112:14, :112:14, 0]
     np.testing.assert_array_equal(original, np.round(first * 255.0 / 16))
     completed = rows[:112:14, 2 * 118 : 2 * 118 + 112 : 14, 0]
@@ -187,7 +187,7 @@ def test_runs_of_the_same_data_share_a_chart(run, conditional, tmp_path):
 
 
 def test_runs_of_other_data_stand_apart(run, tmp_path):
-    data = configuration.DataDescription((6, 5, 3), 4, None)
+    data = DataDescription((6, 5, 3), 4, None)
     images = np.random.default_rng(0).integers(0, 256, [40, 6, 5, 3]).astype(np.uint8)
     np.savez(tmp_path / "data.npz", x_train=images, x_test=images)
     changes = dict(dataset=str(tmp_path / "data.npz"), num_levels=4)
@@ -278,7 +278,7 @@ def test_what_is_refused(run, conditional, folder, tmp_path):
     assert "cannot write --output=" in told(f"--output={tmp_path}/file/report.html")
     empty = tmp_path / "empty"
     empty.mkdir()
-    configuration.save(configuration.load(str(run)).config.replace(workdir=str(empty)), DIGITS)
+    write_config(Run.open(str(run)).saved.config.replace(workdir=str(empty)), DIGITS)
     assert told(f"--compare={empty}") == f"--compare={empty}: the run has no checkpoint yet"
     assert refusal(train.report, f"--workdir={empty}").startswith(f"--workdir={empty}: the run has")
     assert os.listdir(tmp_path) and not [n for n in os.listdir(tmp_path) if "report" in n]

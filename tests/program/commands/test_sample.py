@@ -6,20 +6,21 @@ import numpy as np
 import pytest
 from calls import call, refusal
 from full_disk import largest_file
+from small import write_config
 
 import train.evaluate
 import train.sample
-from train.config import config_json as configuration
 from train.config.models import make_model
 from train.config.presets import from_values
+from train.data.description import DataDescription
 from train.data.splits import Split
 from train.errors import UserError
 from train.run.checkpoints import Checkpoints
 from train.sample import choose_path
-from train.sampling.samples import MAX_BYTES, refuse_too_many
+from train.sampling.samples import MAX_BYTES, check_memory
 
 SIZES = dict(config="tiny", model="gated_pixelcnn", nr_resnet=1, nr_filters=4, nr_output_filters=4)
-DATA = configuration.DataDescription((8, 8, 1), 17, 10)
+DATA = DataDescription((8, 8, 1), 17, 10)
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +28,7 @@ def run(tmp_path_factory):
     """A run of a conditional model, untrained, at step 0."""
     workdir = tmp_path_factory.mktemp("run")
     config = from_values(SIZES | {"workdir": str(workdir), "class_conditional": True})
-    configuration.save(config, DATA)
+    write_config(config, DATA)
     models = make_model(config, DATA), make_model(config, DATA)
     Checkpoints(str(workdir), *models).save(0)
     return workdir
@@ -102,11 +103,9 @@ def test_refused(run, flag, message):
 
 def test_the_memory_asked_for_is_told_in_bytes(run):
     model = make_model(from_values(SIZES), DATA._replace(image_shape=(32, 32, 3)))
-    refuse_too_many(model, 10_000, "")
-    with pytest.raises(
-        UserError, match=r"--x=9: takes [\d,]+ bytes .* images, are allowed"
-    ) as error:
-        refuse_too_many(model, MAX_BYTES // (32 * 32 * 3), "--x=9")
+    check_memory(model, 10_000, "")
+    with pytest.raises(UserError, match=r"x=9: takes [\d,]+ bytes .* images, are allowed") as error:
+        check_memory(model, MAX_BYTES // (32 * 32 * 3), "--x=9")
     assert f"{MAX_BYTES:,} bytes" in str(error.value)
     flags = ["--complete=top", "--num_samples=300", "--num_completions=9000000"]
     message = refusal(train.sample, f"--workdir={run}", *flags)

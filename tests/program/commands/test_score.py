@@ -12,24 +12,23 @@ import tensorflow as tf
 from calls import call, refusal
 from full_disk import largest_file
 from PIL import Image as Pillow
-from small import one_stage, random_run
+from small import load_run, one_stage, random_run
 
 import train.evaluate
 import train.score
 from pixelcnn_tf.levels import levels_to_input, quantize_levels
-from train.config import config_json as configuration
+from train.data.description import DataDescription
 from train.data.image_sources import Image, Images
 from train.data.load import load
 from train.errors import UserError
 from train.progress import Counter
-from train.run.restore import load_run
 from train.scoring.complexity import complexity_bits
 from train.scoring.detection import detect
 from train.scoring.scores import Scorer, batches_by_size, score
 from train.training.evaluation import make_evaluate
 
-DIGITS = configuration.DataDescription((8, 8, 1), 17, 10)
-COLOURS = configuration.DataDescription((8, 8, 3), 4, 3)
+DIGITS = DataDescription((8, 8, 1), 17, 10)
+COLOURS = DataDescription((8, 8, 3), 4, 3)
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +57,7 @@ def colour_run(folder):
 @pytest.fixture(scope="module")
 def digits(folder):
     """An `.npz` of 12 digits."""
-    test = load("digits").test
+    test = load("digits").eval
     path = folder / "digits.npz"
     np.savez(path, images=test.images[:12], labels=test.labels[:12], num_levels=17)
     return path
@@ -132,7 +131,7 @@ def test_the_mean_is_that_of_the_evaluation(run):
     output = run / "scores" / "digits_test_0000000.csv"
     assert f"wrote {output}" in text and len(table(output)) == 300
     evaluate = make_evaluate(load_run(str(run))[2], tf.distribute.get_strategy())
-    nats = evaluate(load("digits").test, batch_size=100).loss
+    nats = evaluate(load("digits").eval, batch_size=100).loss
     assert -column(output, "log_prob_nats").mean() == pytest.approx(nats, rel=1e-5)
 
 
@@ -184,7 +183,7 @@ def test_batches_of_one_size_and_area(run):
 
 def test_compiled_and_not_and_maps_agree(run):
     """The maps' sums are the scores; the batches after the first ones are compiled."""
-    levels = load("digits").test.images[:10]
+    levels = load("digits").eval.images[:10]
     images = [Image(str(n), each, 17) for n, each in enumerate(levels)]
     maps, done = {}, []
     model = load_run(str(run))[2]
@@ -388,9 +387,9 @@ def test_refused(run, colour_run, digits, tmp_path, flags, message):
 
 def test_a_histogram_may_lie_beside_a_single_image(tmp_path):
     image = Images(f"--images={tmp_path}/a.png", "a.png", 1, None, str(tmp_path))
-    train.score._refuse_among("--output", f"{tmp_path}/scores.png", [image])
+    train.score._check_not_among("output", f"{tmp_path}/scores.png", [image])
     with pytest.raises(UserError, match="would lie among the images"):
-        train.score._refuse_among("--output", f"{tmp_path}/a.png", [image])
+        train.score._check_not_among("output", f"{tmp_path}/a.png", [image])
 
 
 def test_labels_are_asked_for(colour_run, tmp_path):

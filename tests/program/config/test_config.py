@@ -4,11 +4,13 @@ import subprocess
 import sys
 
 import pytest
+from small import write_config
 
-from train.config import config_json as configuration
 from train.config.config import Config
 from train.config.presets import PRESETS, command_of, from_values
+from train.data.description import DataDescription
 from train.errors import UserError
+from train.run import Run, config_json
 
 
 def test_defaults_are_the_official_ones():
@@ -86,24 +88,24 @@ def test_every_condition_has_a_default_folder_of_its_own():
     ],
 )
 def test_bad_values_are_named(values, message):
-    with pytest.raises(UserError, match=message):
+    with pytest.raises(UserError, match=message.removeprefix("--")):
         from_values(values)
 
 
 def test_saved_and_loaded(tmp_path):
     config = from_values({"workdir": str(tmp_path), "nr_filters": 3})
-    data = configuration.DataDescription((8, 8, 1), 17, None)
-    configuration.save(config, data)
-    saved = configuration.load(str(tmp_path))
+    data = DataDescription((8, 8, 1), 17, None)
+    write_config(config, data)
+    saved = Run.open(str(tmp_path)).saved
     assert saved[:3] == (config, data, config.batch_size)
-    configuration.refuse_another(saved, config.replace(max_epochs=7, data_dir="elsewhere"))
-    with pytest.raises(UserError, match=r"nr_filters \(there 3, here 4\)"):
-        configuration.refuse_another(saved, config.replace(nr_filters=4))
+    config_json.check_config_matches(saved, config.replace(max_epochs=7, data_dir="elsewhere"))
+    with pytest.raises(UserError, match="nr_filters is 3 there, 4 here"):
+        config_json.check_config_matches(saved, config.replace(nr_filters=4))
     with pytest.raises(UserError, match="class_conditional"):
-        configuration.refuse_another(saved, config.replace(class_conditional=True))
+        config_json.check_config_matches(saved, config.replace(class_conditional=True))
     (tmp_path / "config.json").write_text('{"nr_fil')
     with pytest.raises(UserError, match="not a configuration"):
-        configuration.load(str(tmp_path))
+        Run.open(tmp_path)
 
 
 def test_help_shows_flags_and_what_the_presets_cost():

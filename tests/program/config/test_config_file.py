@@ -1,22 +1,24 @@
-"""`config.json` as anything may have left it: told by the field, never a traceback."""
+"""`config.json`, damaged in many ways: one sentence that names the field, never a traceback."""
 
 import json
 import platform
 
 import pytest
 import tensorflow as tf
+from small import write_config
 
-from train.config import config_json as configuration
 from train.config.presets import from_values
+from train.data.description import DataDescription
 from train.errors import UserError
 from train.main import train
+from train.run import Run, config_json
 
-DATA = configuration.DataDescription((8, 8, 1), 17, 10)
-READ = configuration.DataRead(10, 5, False)._asdict()
+DATA = DataDescription((8, 8, 1), 17, 10)
+READ = config_json.DatasetFingerprint(10, 5)._asdict()
 
 
-def write_config(workdir, change):
-    configuration.save(from_values({"config": "tiny", "workdir": str(workdir)}), DATA)
+def write_changed(workdir, change):
+    write_config(from_values({"config": "tiny", "workdir": str(workdir)}), DATA)
     path = workdir / "config.json"
     fields = json.loads(path.read_text())
     change(fields)
@@ -33,9 +35,9 @@ def test_a_wrong_value_is_told_by_its_field(tmp_path, field, value):
     if (field, value) in [("dataset", "x"), ("global_batch_size", None)]:
         return  # right ones
     field = "image_shape" if (field, value) == ("data", {}) else field
-    write_config(tmp_path, setting(field, value))
+    write_changed(tmp_path, setting(field, value))
     with pytest.raises(UserError, match=rf"config.json: not a configuration .*{field}") as error:
-        configuration.load(str(tmp_path))
+        Run.open(tmp_path)
     assert "\n" not in str(error.value)
     with pytest.raises(UserError, match=field):
         train(from_values({"config": "tiny", "workdir": str(tmp_path)}))
@@ -51,20 +53,24 @@ def test_a_wrong_value_is_told_by_its_field(tmp_path, field, value):
         (setting("learning_rate", float("nan")), "learning_rate=nan: must be above 0"),
         (setting("data", {"image_shape": [8, 8], "num_levels": 2}), "image_shape"),
         (setting("data", {"image_shape": [8, 8, 1], "num_levels": None}), "num_levels"),
-        (setting("data", {"image_shape": [8, 8, 1], "num_levels": 2}), "'num_classes' is missing"),
+        (
+            setting("data", {"image_shape": [8, 8, 1], "num_levels": 2}),
+            "data.num_classes is missing",
+        ),
         (lambda fields: fields.pop("data"), "'data' is missing"),
         (setting("versions", ["3.11"]), "versions is ['3.11']"),
         (setting("versions", {"python": 3}), "versions is {'python': 3}"),
-        (setting("read", {"num_train": 3}), "read is {'num_train': 3}"),
+        (setting("read", {"num_train": 3}), "read.num_scored is missing"),
         (setting("read", READ | {"num_train": -1}), "read.num_train is -1"),
-        (setting("read", READ | {"values_are_levels": 1}), "read.values_are_levels is 1"),
+        (setting("read", READ | {"others": 1}), "read.others is unknown"),
+        (setting("format_version", 99), "format_version is 99"),
         (setting("read", READ | {"parts_by_hash": 1}), "read.parts_by_hash is 1"),
     ],
 )
 def test_other_damage(tmp_path, change, message):
-    write_config(tmp_path, change)
+    write_changed(tmp_path, change)
     with pytest.raises(UserError, match="config.json: not a configuration") as error:
-        configuration.load(str(tmp_path))
+        Run.open(tmp_path)
     assert message in str(error.value)
 
 
@@ -72,33 +78,44 @@ def test_other_damage(tmp_path, change, message):
 def test_a_file_that_is_no_object(tmp_path, content):
     (tmp_path / "config.json").write_bytes(content)
     with pytest.raises(UserError, match="config.json: not a configuration"):
-        configuration.load(str(tmp_path))
+        Run.open(tmp_path)
 
 
 def test_batch_advice_is_one_that_can_be_followed():
     config = from_values({"config": "tiny", "workdir": "x", "batch_size": 8})
-    saved = configuration.Saved(config, DATA, 16)
+    saved = config_json.RunConfig(config, DATA, 16)
     with pytest.raises(UserError, match="use a number of replicas that divides 16"):
-        configuration.refuse_another_batch(saved, config, 32)
+        config_json.check_batch_matches(saved, config, 32)
     with pytest.raises(UserError, match="use --batch_size=16"):
-        configuration.refuse_another_batch(saved, config, 1)
+        config_json.check_batch_matches(saved, config, 1)
 
 
-def test_another_ground_is_another_run():
-    """A run of before --alpha dropped the transparency, and may say so."""
+def test_another_background_is_another_run():
     config = from_values({"config": "tiny", "workdir": "x"})
-    configuration.refuse_another(
-        configuration.Saved(config, DATA, 16), config.replace(alpha="drop")
-    )
-    white = configuration.Saved(config.replace(alpha="white"), DATA, 16)
-    with pytest.raises(UserError, match="alpha .there 'white', here 'black'"):
-        configuration.refuse_another(white, config.replace(alpha="black"))
+    white = config_json.RunConfig(config.replace(alpha="white"), DATA, 16)
+    with pytest.raises(UserError, match="alpha is 'white' there, 'black' here"):
+        config_json.check_config_matches(white, config.replace(alpha="black"))
+
+
+@pytest.mark.parametrize("declared", [True, False])
+def test_format_1_is_read(tmp_path, declared):
+    """Version 0.2: one flag declared the levels or reduced them, as `read` says."""
+    read = {"num_train": 3, "num_scored": 2, "values_are_levels": declared}
+
+    def downgrade(fields):
+        del fields["format_version"], fields["quantize"]
+        fields |= {"num_levels": 4, "read": read}
+
+    write_changed(tmp_path, downgrade)
+    run = Run.open(tmp_path)
+    assert (run.config.num_levels, run.config.quantize) == ((4, 0) if declared else (0, 4))
+    assert run.saved.fingerprint == config_json.DatasetFingerprint(3, 2)
 
 
 def test_versions_are_kept(tmp_path):
-    write_config(tmp_path, lambda fields: None)
-    versions = configuration.load(str(tmp_path)).versions
+    write_changed(tmp_path, lambda fields: None)
+    versions = Run.open(str(tmp_path)).saved.versions
     assert versions["python"] == platform.python_version()
     assert versions["tensorflow"] == tf.__version__
-    write_config(tmp_path, lambda fields: fields.pop("versions"))  # of an older run
-    assert configuration.load(str(tmp_path)).versions == {}
+    write_changed(tmp_path, lambda fields: fields.pop("versions"))  # not recorded
+    assert Run.open(str(tmp_path)).saved.versions == {}

@@ -146,7 +146,7 @@ def test_flags_reach_the_splits():
     assert set(np.unique(batch["images"])) == {0, 1}
     assert set(np.unique(next(iter(dataset.eval.in_order(16)))["images"])) == {0, 1}
     options = DataOptions(crop=(4, 6), random_flip=True, mutation_rate=0.1)
-    dataset = load("digits", num_levels=4, options=options)
+    dataset = load("digits", options=options._replace(quantize=4))
     assert dataset.image_shape == (4, 6, 1) and "central 4x6" in dataset.note
     assert dataset.train.augmentation == Augmentation(0, True, 0.1, 4)
     batch = next(iter(dataset.train.epoch(0, 16, seed=1)))
@@ -154,9 +154,9 @@ def test_flags_reach_the_splits():
     resized = load("digits", options=DataOptions(resize=(12, 12)))
     assert resized.image_shape == (12, 12, 1) and resized.num_levels == 17
     assert resized.train.images.max() == 16 and "resized to 12x12" in resized.note
-    with pytest.raises(UserError, match="--alpha is for --dataset=folder:..., not for"):
+    with pytest.raises(UserError, match="alpha is for --dataset=folder:..., not for"):
         load("digits", options=DataOptions(alpha="drop"))
-    with pytest.raises(UserError, match="--crop=9x4: the images of --dataset=digits are 8x8"):
+    with pytest.raises(UserError, match="crop=9x4: the images of --dataset=digits are 8x8"):
         load("digits", options=DataOptions(crop=(9, 4)))
-    with pytest.raises(UserError, match="--binarize=dynamic: .* 2 levels already"):
-        load("digits", num_levels=2, options=DataOptions(binarize="dynamic"))
+    with pytest.raises(UserError, match="binarize=dynamic: .* 2 levels already"):
+        load("digits", options=DataOptions(binarize="dynamic", quantize=2))

@@ -9,8 +9,6 @@ from image_folders import DEEP, GREY, RGB, encoded, png, rgba, split_folder, wri
 from PIL import Image
 from small import random_levels
 
-from train.config.config_json import DataDescription, DataRead, Saved, refuse_data_read_otherwise
-from train.config.presets import from_values
 from train.data import folder_reader as image_files
 from train.data.decode import read_image, resize
 from train.data.file_split import FileSplit
@@ -177,9 +175,9 @@ def test_every_kind_of_file_in_one_folder(tmp_path):
         "notes.txt",
     ):
         assert part in told
-    fewer = load(name, num_levels=256)
+    fewer = load(name, options=DataOptions(quantize=256))
     assert fewer.train.images.dtype == np.uint8 and fewer.num_levels == 256
-    np.testing.assert_array_equal(fewer.test.images[0], RGB)
+    np.testing.assert_array_equal(fewer.eval.images[0], RGB)
 
 
 def test_16_bit_folder(tmp_path):
@@ -187,7 +185,9 @@ def test_16_bit_folder(tmp_path):
     dataset = load(name)
     assert dataset.num_levels == 65536 and dataset.warnings == ()
     np.testing.assert_array_equal(dataset.train.images, [DEEP, DEEP[::-1]])
-    np.testing.assert_array_equal(load(name, num_levels=16).train.images[0], DEEP // 4096)
+    np.testing.assert_array_equal(
+        load(name, options=DataOptions(quantize=16)).train.images[0], DEEP // 4096
+    )
     batch = next(iter(dataset.eval.in_order(2)))
     np.testing.assert_array_equal(batch["images"][0], DEEP)
 
@@ -230,13 +230,6 @@ def test_a_part_of_a_split_has_images_of_all_classes(tmp_path):
         found |= set(zip(split.labels, split.images[:, 0, 0, 0], strict=True))
     assert len(found) == 120  # each image is in one of them
     assert not load(f"folder:{tmp_path}", options=DataOptions(eval_split="train")).parts_by_hash
-    # Of a run that was begun when they were counted by name.
-    config = from_values({"dataset": f"folder:{tmp_path}", "config": "tiny"})
-    data = DataDescription(dataset.image_shape, 256, 3)
-    for read in (None, DataRead(60, 60, False)):
-        saved = Saved(config, data, 1, read=read)
-        with pytest.raises(UserError, match="parts of a folder's splits are other images"):
-            refuse_data_read_otherwise(saved, config, dataset)
 
 
 def test_validation_folder(tmp_path):
@@ -265,7 +258,7 @@ def test_mixed_sizes(tmp_path):
     resized = load(name, options=DataOptions(resize=(8, 9)))
     assert resized.image_shape == (8, 9, 3) and "resized to 8x9" in resized.note
     np.testing.assert_array_equal(resized.train.images[1], resize(images[1], (8, 9), 256))
-    with pytest.raises(UserError, match="--crop=13x9: .* is 12x10; all images must"):
+    with pytest.raises(UserError, match="crop=13x9: .* is 12x10; all images must"):
         load(name, options=DataOptions(crop=(13, 9)))
     both = load(name, options=DataOptions(resize=(8, 9), crop=(4, 4)))
     assert both.image_shape == (4, 4, 3) and "resized" in both.note and "central" in both.note
@@ -316,9 +309,9 @@ def test_large_folders_are_read_when_needed(tmp_path, monkeypatch):
     images = random_levels(9, 6, 5, 1)
     files = {f"{'ab'[i % 2]}/{i}.png": image for i, image in enumerate(images)}
     name = split_folder(tmp_path, files, {"a/z.png": images[0], "b/z.png": images[1]})
-    held = load(name, num_levels=4)
+    held = load(name, options=DataOptions(quantize=4))
     monkeypatch.setattr(image_files, "IN_MEMORY_BYTES", 100)
-    dataset = load(name, num_levels=4)
+    dataset = load(name, options=DataOptions(quantize=4))
     assert isinstance(dataset.train, FileSplit) and dataset.num_classes == 2
     for a, b in zip(held.train.epoch(1, 4, 1, 1), dataset.train.epoch(1, 4, 1, 1), strict=True):
         for key in ("images", "labels", "seeds"):

@@ -4,20 +4,21 @@ import os
 
 import numpy as np
 import pytest
-from small import random_levels
+from small import random_levels, write_config
 
-from train.config import config_json as configuration
 from train.config.models import make_model
 from train.config.presets import from_values
 from train.data import tfds_data
 from train.data.decode import resize
-from train.data.image_adapter import Fit
+from train.data.description import DataDescription
 from train.data.image_sources import Image, open_images
 from train.data.load import describe, load, load_configured
 from train.data.options import DataOptions
 from train.data.splits import PackedSplit, StreamedSplit
 from train.data.tfds_data import load_tfds
 from train.errors import UserError
+from train.run import Run
+from train.run.image_adapter import ImageAdapter
 
 IMAGES = random_levels(40, 8, 8, 1)
 BINARY = random_levels(40, 8, 8, 1, num_levels=2)
@@ -36,51 +37,63 @@ def npz(tmp_path, x_train=IMAGES, x_test=IMAGES[:10], **arrays):
 
 def test_constant_images_are_refused(tmp_path):
     path = npz(tmp_path, np.full([9, 8, 8, 1], 7, np.uint8))
-    with pytest.raises(UserError, match="every training image is one and the same constant, lev"):
+    with pytest.raises(UserError, match="every training image is the constant"):
         load(path)
 
 
-def test_quantised_to_nothing_is_refused(tmp_path):
+def quantized(path, num_levels):
+    return load(path, options=DataOptions(quantize=num_levels))
+
+
+def declared(path, num_levels):
+    return load(path, options=DataOptions(num_levels=num_levels))
+
+
+def test_quantizing_to_a_constant_is_rejected(tmp_path):
     dark = random_levels(9, 8, 8, 1, num_levels=100)
-    with pytest.raises(UserError, match="--num_levels=2: makes every .* they hold 0 to 99 of 256"):
-        load(npz(tmp_path, dark), num_levels=2)
+    with pytest.raises(UserError, match="quantize=2: makes .* they hold 0 to 99 of 256"):
+        quantized(npz(tmp_path, dark), 2)
 
 
-def test_few_levels_of_256_are_told_and_can_be_named(tmp_path):
+def test_few_levels_of_256_are_a_warning_and_can_be_declared(tmp_path):
     path = npz(tmp_path, BINARY, BINARY)
     dataset = load(path)
     assert dataset.num_levels == 256
     assert "no value is above 1" in dataset.warnings[0]
     assert "--num_levels=2" in dataset.warnings[0] and "num_levels=2" in dataset.warnings[0]
-    named = load(path, num_levels=2)
-    assert named.num_levels == 2 and named.warnings == ()
-    assert "taken for levels 0 to 1" in named.note
-    assert named.values_are_levels and not dataset.values_are_levels
-    np.testing.assert_array_equal(named.train.images, BINARY)
-    assert load(path, num_levels=4).num_levels == 4
-    np.testing.assert_array_equal(load(path, num_levels=4).train.images, BINARY)
-    with pytest.raises(UserError, match="--num_levels=20: makes .* --num_levels=2 takes them"):
-        load(path, num_levels=20)
+    two, four = declared(path, 2), declared(path, 4)
+    assert two.num_levels == 2 and two.warnings == () and "levels 0 to 1" in two.note
+    np.testing.assert_array_equal(two.train.images, BINARY)
+    assert four.num_levels == 4
+    np.testing.assert_array_equal(four.train.images, BINARY)
     known = load(npz(tmp_path, BINARY, BINARY, num_levels=2))
     assert known.num_levels == 2 and known.warnings == ()
     assert load(npz(tmp_path, BINARY, BINARY, num_levels=256)).warnings == ()
     assert load(npz(tmp_path, BINARY, IMAGES)).warnings == ()
 
 
-def test_other_images_are_read_as_those_of_the_run(tmp_path):
-    """--num_levels named the levels of the run's images: others are not quantised either."""
+def test_declared_levels_that_the_data_exceed_are_rejected(tmp_path):
+    path = npz(tmp_path, IMAGES, IMAGES)
+    with pytest.raises(UserError, match="num_levels=16: declares levels 0 to 15, but"):
+        declared(path, 16)
+    known = npz(tmp_path, BINARY, BINARY, num_levels=2)
+    with pytest.raises(UserError, match="num_levels=4: .* has 2 levels"):
+        declared(known, 4)
+
+
+def test_other_images_are_read_with_the_declared_levels(tmp_path):
     path = npz(tmp_path, BINARY, BINARY)
     config = from_values(dict(config="tiny", dataset=path, num_levels=2, workdir=str(tmp_path)))
     dataset = load_configured(config)
-    configuration.save(config, dataset)
-    fit = Fit(configuration.load(str(tmp_path)))
+    write_config(config, DataDescription(dataset.image_shape, 2, dataset.num_classes))
+    adapt = ImageAdapter(Run.open(tmp_path))
     for what in (path, f"{path}:test"):
-        found = [fit(image, "--images").levels for image in open_images("images", what).read()]
+        found = [adapt(image, "--images").levels for image in open_images("images", what).read()]
         np.testing.assert_array_equal(found, dataset.eval.images)
-    assert "taken for levels 0 to 1" in next(iter(fit.done))
+    assert "taken as levels 0 to 1" in next(iter(adapt.conversions))
     bright = Image("bright", np.full([8, 8, 1], 200, np.uint8), 256)
-    with pytest.raises(UserError, match="bright holds 200 to 200 of 256 levels, but the run in"):
-        fit(bright, "--images")
+    with pytest.raises(UserError, match="bright has 256 levels per channel, the run in"):
+        adapt(bright, "--images")
 
 
 def test_a_split_of_an_npz_by_any_path(tmp_path, monkeypatch):
@@ -101,7 +114,7 @@ def test_classes_without_training_images_are_named(tmp_path):
     dataset = load(path)
     assert dataset.num_classes == 9001
     assert dataset.warnings == (
-        f"--dataset={path}: of 9,001 classes 8,999 have no training image: 1 to 8999",
+        f"--dataset={path}: 8,999 of 9,001 classes have no training image: 1 to 8999",
     )
     labels = np.arange(40) % 3
     assert load(npz(tmp_path, y_train=labels, y_test=labels[:10])).warnings == ()
@@ -139,7 +152,7 @@ def test_no_test_split(tmp_path):
     with pytest.raises(UserError, match="no array x_test, .*--eval_split=train.90%:. scores"):
         load(path)
     options = DataOptions(train_split="train[:90%]", eval_split="train[90%:]")
-    assert load(path, options=options).test.num_examples == 4
+    assert load(path, options=options).eval.num_examples == 4
     path = npz(tmp_path, x_test=None, x_val=IMAGES[:5])
     dataset = load(path)
     assert dataset.eval.num_examples == 5 and "scored on its split validation" in dataset.note
@@ -215,7 +228,10 @@ def test_binarized_mnist_has_two_levels(prepared):
     np.testing.assert_array_equal(np.unique(dataset.train.images), [0, 1])
     assert dataset.eval.num_examples == 5 and dataset.validation.num_examples == 5
     assert describe("binarized_mnist", folder)[:3] == ((28, 28, 1), 2, None)
-    assert load("binarized_mnist", folder, num_levels=2).benchmark == "binarized_mnist"
+    assert (
+        load("binarized_mnist", folder, options=DataOptions(quantize=2)).benchmark
+        == "binarized_mnist"
+    )
     for options in (
         DataOptions(eval_split="validation"),
         DataOptions(resize=(8, 8)),
@@ -224,7 +240,7 @@ def test_binarized_mnist_has_two_levels(prepared):
     ):
         assert load("binarized_mnist", folder, options=options).benchmark == ""
     chosen = load("binarized_mnist", folder, options=DataOptions(eval_split="validation"))
-    test = np.concatenate([b["images"] for b in chosen.test.in_order(5)])
+    test = np.concatenate([b["images"] for b in chosen.eval.in_order(5)])
     validation = np.concatenate([b["images"] for b in dataset.validation.in_order(5)])
     np.testing.assert_array_equal(test, validation)
     assert chosen.scored == "validation"
@@ -247,7 +263,7 @@ def test_a_split_without_labels(prepared, limit):
     for batch in (*dataset.train.epoch(0, 2, seed=1), *dataset.eval.in_order(4)):
         assert "labels" not in batch
     config = from_values({"dataset": "stl10", "config": "tiny", "class_conditional": True})
-    with pytest.raises(UserError, match="--class_conditional.*split unlabelled has none"):
+    with pytest.raises(UserError, match="class_conditional.*split unlabelled has none"):
         make_model(config, dataset)
     assert load_tfds("stl10", folder, limit).num_classes == 10
 
@@ -264,7 +280,7 @@ def test_tfds_images_of_several_sizes(prepared, limit, monkeypatch):
     assert "last 10 % of train" in crop.note and crop.num_classes == 5
     if limit:  # the labels of a streamed split are not looked at
         warnings = load("tf_flowers", folder, options=DataOptions(crop=(8, 6))).warnings
-        assert "of 5 classes 4 have no training image: 1 to 4" in warnings[0]
+        assert "4 of 5 classes have no training image: 1 to 4" in warnings[0]
     options = DataOptions(crop=(8, 6), random_flip=True)
     batches = list(load("tf_flowers", folder, options=options).train.epoch(0, 3, seed=1))
     assert [batch["images"].shape for batch in batches] == [(3, 8, 6, 3)] * 3
@@ -274,5 +290,5 @@ def test_tfds_images_of_several_sizes(prepared, limit, monkeypatch):
     expected = [resize(photo, (8, 6), 256) for photo in photos]
     assert all(any(np.array_equal(image, each) for each in expected) for image in first)
     if limit:
-        with pytest.raises(UserError, match="--crop=15x6: .*has an image of"):
+        with pytest.raises(UserError, match="crop=15x6: .*has an image of"):
             load_tfds("tf_flowers", folder, limit, DataOptions(crop=(15, 6)))

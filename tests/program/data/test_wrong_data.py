@@ -5,10 +5,10 @@ import pytest
 import tensorflow as tf
 from small import random_levels
 
-from train.config.config_json import DataDescription
 from train.config.models import make_model
 from train.config.presets import from_values
 from train.data import tfds_data
+from train.data.description import DataDescription
 from train.data.load import describe, load
 from train.errors import UserError
 
@@ -69,7 +69,7 @@ def test_a_broken_image_is_named_with_the_decoders_reason(tmp_path, content, rea
 @pytest.mark.parametrize("name", ["cifar10:9.9.9", "cifar10/nope", "mnist:", "cifar10:a", "cifar1"])
 def test_a_tfds_name_that_is_none(name):
     for function in (load, describe):
-        with pytest.raises(UserError, match=f"--dataset={name}: .") as error:
+        with pytest.raises(UserError, match=f"dataset={name}: .") as error:
             function(name)
         assert "\n" not in str(error.value)
 

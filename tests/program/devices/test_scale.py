@@ -9,17 +9,26 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
-from small import SMALLEST, SMALLEST_RUN, config_of, one_stage, random_values
+from small import (
+    SMALLEST,
+    SMALLEST_RUN,
+    config_of,
+    one_stage,
+    random_values,
+    run_of,
+    write_config,
+)
 
 from pixelcnn_tf import PixelCNNPlusPlus, data_dependent_init
 from pixelcnn_tf.levels import levels_to_input
 from pixelcnn_tf.optimization.loss_scale import GROWTH_STEPS, LossScale
-from train.config import config_json as configuration
 from train.config.models import make_model
 from train.config.presets import from_values
+from train.data.description import DataDescription
 from train.data.load import load
 from train.devices import Workers, make_strategy, read_cluster
 from train.errors import UserError
+from train.run import Run, config_json
 from train.sampling.samples import write_samples
 from train.training.trainer import Trainer, dtype_policy
 
@@ -35,7 +44,7 @@ def shallow():
 
 def trainer_of(tmp_path, **changes):
     config = config_of(tmp_path, SMALLEST_RUN, **(dict(batch_size=20) | changes))
-    return Trainer(config, load("digits"), tf.distribute.get_strategy())
+    return Trainer(run_of(config), load("digits"), tf.distribute.get_strategy())
 
 
 class Plain:
@@ -112,7 +121,7 @@ def test_remat_runs_under_two_replicas(plain, shallow):
     """The gradients reach the variables of every replica."""
     config, dataset = plain.trainer.config, plain.trainer.dataset
     mirrored = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
-    trainer = Trainer(config.replace(batch_size=10, remat=True), dataset, mirrored)
+    trainer = Trainer(run_of(config.replace(batch_size=10, remat=True)), dataset, mirrored)
     trainer.initialize()
 
     @tf.function(autograph=False)
@@ -232,13 +241,13 @@ def test_jit_compile_leaves_no_operation_on_weights_outside(tmp_path, shallow):
 def test_jit_compile_takes_one_replica(tmp_path):
     config = config_of(tmp_path, SMALLEST_RUN, jit_compile=True)
     mirrored = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
-    with pytest.raises(UserError, match="--jit_compile: only with one replica, here are 2"):
-        Trainer(config, load("digits"), mirrored)
+    with pytest.raises(UserError, match="jit_compile: only with one replica, here are 2"):
+        Trainer(run_of(config), load("digits"), mirrored)
 
 
 def test_strategies_that_cannot_be_had(monkeypatch):
     monkeypatch.delenv("TF_CONFIG", raising=False)
-    with pytest.raises(UserError, match="--nr_gpu=99: only"):
+    with pytest.raises(UserError, match="nr_gpu=99: only"):
         make_strategy(nr_gpu=99)
     with pytest.raises(UserError, match="TF_CONFIG must name the cluster"):
         make_strategy("multi_worker")
@@ -261,34 +270,34 @@ def test_strategies_by_name():
 
 def test_another_number_of_replicas_needs_the_same_global_batch(tmp_path):
     config = from_values({"workdir": str(tmp_path), "batch_size": 16})
-    description = configuration.DataDescription((8, 8, 1), 17, None)
-    configuration.save(config, description, 32)
-    saved = configuration.load(str(tmp_path))
-    configuration.refuse_another(
+    description = DataDescription((8, 8, 1), 17, None)
+    write_config(config, description, 32)
+    saved = Run.open(str(tmp_path)).saved
+    config_json.check_config_matches(
         saved, config.replace(batch_size=8, strategy="mirrored", remat=True)
     )
-    configuration.refuse_another_batch(saved, config, 2)
-    configuration.refuse_another_batch(saved, config.replace(batch_size=32), 1)
+    config_json.check_batch_matches(saved, config, 2)
+    config_json.check_batch_matches(saved, config.replace(batch_size=32), 1)
     with pytest.raises(UserError, match="is a global batch of 64, .*one of 32; use --batch_size=8"):
-        configuration.refuse_another_batch(saved, config, 4)
+        config_json.check_batch_matches(saved, config, 4)
     with pytest.raises(UserError, match="a number of replicas that divides 32"):
-        configuration.refuse_another_batch(saved, config, 3)
+        config_json.check_batch_matches(saved, config, 3)
     with pytest.raises(UserError, match="dtype"):
-        configuration.refuse_another(saved, config.replace(dtype="mixed_bfloat16"))
+        config_json.check_config_matches(saved, config.replace(dtype="mixed_bfloat16"))
 
 
 def test_config_of_an_older_run_is_read(tmp_path):
     config = from_values({"workdir": str(tmp_path)})
-    configuration.save(config, configuration.DataDescription((8, 8, 1), 17, None))
+    write_config(config, DataDescription((8, 8, 1), 17, None))
     path = tmp_path / "config.json"
     fields = json.loads(path.read_text())
     for name in ("strategy", "dtype", "remat", "steps_per_loop", "on_nan", "global_batch_size"):
         del fields[name]
     path.write_text(json.dumps(fields))
-    saved = configuration.load(str(tmp_path))
+    saved = Run.open(str(tmp_path)).saved
     assert saved.config == config
-    configuration.refuse_another(saved, config)
-    configuration.refuse_another_batch(saved, config, 1)
+    config_json.check_config_matches(saved, config)
+    config_json.check_batch_matches(saved, config, 1)
 
 
 def run_replicas(output, num_devices, *changes, environment=None):

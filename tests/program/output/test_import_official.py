@@ -4,15 +4,22 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from parity_data import DIRECTORY
-from small import copy_run, fresh_names, random_levels, without_scores
+from small import (
+    copy_run,
+    fresh_names,
+    load_run,
+    random_levels,
+    without_scores,
+    write_config,
+)
 
 from pixelcnn_tf import PixelCNNPlusPlus, discretized_mix_logistic_loss, official
-from train.config import config_json as configuration
 from train.config.presets import from_values
+from train.data.description import DataDescription
 from train.errors import UserError
 from train.import_official import export_checkpoint, import_checkpoint
 from train.main import train
-from train.run.restore import load_run
+from train.run import Run
 from train.serving import official_checkpoint
 
 CHECKPOINT = str(DIRECTORY / "official_checkpoint" / "params_cifar.ckpt")
@@ -78,7 +85,7 @@ def test_round_trip_changes_nothing(imported, tmp_path):
 
 def test_training_goes_on(imported, tmp_path):
     copy_run(imported, tmp_path)
-    config = configuration.load(str(imported)).config
+    config = Run.open(str(imported)).saved.config
     with without_scores():
         train(config.replace(workdir=str(tmp_path), max_steps=20, num_samples=0))
     newest = tf.train.latest_checkpoint(str(tmp_path / "checkpoints"))
@@ -156,7 +163,7 @@ def test_what_does_not_fit_is_refused_by_name(tmp_path, change, message):
     tensors = tensors_of(CHECKPOINT)
     change(tensors)
     write(tmp_path / "bad.ckpt", tensors)
-    with pytest.raises(UserError, match=message):
+    with pytest.raises(UserError, match=message.removeprefix("--")):
         do_import(tmp_path / "bad.ckpt", tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
@@ -178,6 +185,6 @@ def test_mistakes_are_told(imported, tmp_path):
 )
 def test_what_has_no_official_form(tmp_path, values, message):
     config = from_values({"config": "tiny", "workdir": str(tmp_path)} | values)
-    configuration.save(config, configuration.DataDescription((8, 8, 1), 17, 10))
-    with pytest.raises(UserError, match=message):
+    write_config(config, DataDescription((8, 8, 1), 17, 10))
+    with pytest.raises(UserError, match=message.removeprefix("--")):
         export_checkpoint(str(tmp_path), str(tmp_path / "x.ckpt"), batch_size=16, nr_gpu=1)

@@ -7,17 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 from calls import call, refusal
-from small import GATED_RUN, config_of, copy_run, random_run, run_training
+from small import GATED_RUN, config_of, copy_run, load_run, random_run, run_training
 
 from pixelcnn_tf import pretrained
 from pixelcnn_tf.layers.masked_convolution import MaskedConv2D
 from pixelcnn_tf.levels import levels_to_input
 from train import evaluate, export, pack, plot, sample, score
-from train.config.pretrained import read_from, write_to
 from train.data.load import load_configured
 from train.errors import UserError
 from train.report.__main__ import __main__ as report
-from train.run.restore import load_run
+from train.run.pack import find_folder, output_folder
 
 RUN = GATED_RUN | dict(init_batch_size=20, num_samples=0, eval_split="test[:40]")
 LICENCE = "--data_licence=CC BY 4.0"
@@ -223,13 +222,13 @@ def test_an_unknown_name_lists_the_known_ones(tmp_path):
 
 
 def test_where_things_go():
-    assert read_from("runs/x") == write_to("runs/x") == "runs/x"
-    assert read_from("pretrained:./x/y") == "./x/y"
-    assert write_to("pretrained:./x/y/") == "runs/pretrained-y"
+    assert find_folder("runs/x") == output_folder("runs/x") == "runs/x"
+    assert find_folder("pretrained:./x/y") == "./x/y"
+    assert output_folder("pretrained:./x/y/") == "runs/pretrained-y"
 
 
 def test_no_run_is_written_into_the_package():
-    with pytest.raises(UserError, match="--init_from=pretrained:digits starts one"):
+    with pytest.raises(UserError, match="init_from=pretrained:digits starts one"):
         run_training(config_of("pretrained:digits", RUN))
 
 

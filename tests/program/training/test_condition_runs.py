@@ -6,7 +6,7 @@ import tensorflow as tf
 from calls import call, refusal
 from PIL import Image
 from serving_stand_in import SessionModel
-from small import config_of, one_stage, random_levels, run_training
+from small import config_of, load_run, one_stage, random_levels, run_training
 
 import train.compress
 import train.evaluate
@@ -16,7 +16,6 @@ from pixelcnn_tf.levels import levels_to_input
 from train.errors import UserError
 from train.export import export
 from train.main import train as train_run
-from train.run.restore import load_run
 from train.sampling.conditioned import conditions_of
 
 SIZES = dict(config="tiny", nr_resnet=1, nr_filters=6, batch_size=20, eval_interval=0)

@@ -10,7 +10,7 @@ import tensorflow as tf
 from calls import call, refusal
 from PIL import Image
 from serving_stand_in import SessionModel
-from small import config_of, random_levels, run_training, small_encoder
+from small import config_of, load_run, random_levels, run_training, small_encoder
 
 import train.embedding
 import train.pack
@@ -19,14 +19,13 @@ import train.score
 from pixelcnn_tf import sampling
 from pixelcnn_tf.levels import levels_to_input
 from pixelcnn_tf.random import example_seeds
-from train.config import config_json as configuration
 from train.data.by_class import class_batches
 from train.data.load import load
 from train.errors import UserError
 from train.export import export
 from train.main import train as train_run
+from train.run import Run, config_json
 from train.run.embedding import find_embedding
-from train.run.restore import load_run
 from train.training.triplets import triplet_loss
 
 SIZES = dict(config="tiny", nr_resnet=1, nr_filters=6, nr_output_filters=6, batch_size=20)
@@ -111,7 +110,7 @@ def test_images_like_one_and_between_two(folder, tmp_path):
         (["--like=x.png", "--complete=top"], "--complete=top and --like=x.png: use only one"),
         (["--height=9"], "need --condition_images of that size"),
     ):
-        with pytest.raises(AssertionError, match=message):
+        with pytest.raises(AssertionError, match=message.removeprefix("--")):
             raise AssertionError(refusal(train.sample, *flags, *given))
     np.savez(tmp_path / "wide.npz", images=images[:, :5], num_levels=4)
     text = refusal(train.sample, *flags, f"--like={tmp_path}/wide.npz")
@@ -128,7 +127,7 @@ def test_images_of_another_kind_have_no_vector(folder, tmp_path):
     np.savez(tmp_path / "wide.npz", images=random_levels(2, 5, 5, 1, num_levels=4), num_levels=4)
     text = refusal(train.score, f"--workdir={folder}/run", f"--images={tmp_path}/wide.npz")
     assert "takes [B, 6, 5, 1], must take images [B, 5, 5, 1]" in text
-    with pytest.raises(UserError, match="--height=9, --width=0: condition: the Keras model takes"):
+    with pytest.raises(UserError, match="height=9, --width=0: condition: the Keras model takes"):
         export(str(folder / "run"), str(tmp_path / "model"), height=9)
 
 
@@ -141,7 +140,7 @@ def test_a_run_keeps_its_embedding(folder, tmp_path):
     shutil.copy(kept, tmp_path / "moved.keras")
     config = run_config(tmp_path, run, "moved.keras", dataset=f"{folder}/data.npz")
     assert find_embedding(config).path == str(tmp_path / "moved.keras")
-    configuration.refuse_another(configuration.load(str(run)), config)
+    config_json.check_config_matches(Run.open(str(run)).saved, config)
     small_encoder((6, 5, 1), size=4).save(tmp_path / "other.keras")
     with pytest.raises(UserError, match="has the fingerprint .*, but the run in .* was begun with"):
         train_run(config.replace(condition=f"embedding:{tmp_path}/other.keras"))
@@ -201,7 +200,7 @@ def test_files_that_are_no_embedding_are_named(case, folder, tmp_path):
     make, message = FILES[case]
     make(tmp_path / "bad.keras")
     (tmp_path / "data.npz").symlink_to(folder / "data.npz")
-    with pytest.raises(UserError, match=message) as raised:
+    with pytest.raises(UserError, match=message.removeprefix("--")) as raised:
         train_run(run_config(tmp_path, file="bad.keras"))
     assert "\n" not in str(raised.value) and not (tmp_path / "run" / "config.json").exists()
     assert not (tmp_path / "run" / "embedding.keras").exists()

@@ -6,20 +6,27 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from family import FAMILY
-from small import config_of, run_program, run_training, small_encoder
+from small import (
+    config_of,
+    load_run,
+    run_of,
+    run_program,
+    run_training,
+    small_encoder,
+    write_config,
+)
 
 from pixelcnn_tf.levels import input_to_levels, levels_to_input, quantize_levels
-from train.config import config_json as configuration
 from train.config.models import MODELS, make_model
 from train.config.presets import PRESETS, from_values
 from train.data.dataset import Dataset, quantize
+from train.data.description import DataDescription
 from train.data.load import load, load_configured
+from train.data.options import DataOptions
 from train.data.splits import StreamedSplit
 from train.errors import UserError
 from train.main import train
-from train.run.codes import load_vq_vae, prepare_codes
-from train.run.data import load_data
-from train.run.restore import load_run
+from train.run import Run, config_json
 from train.sampling.samples import write_completions, write_samples
 from train.training.trainer import Trainer
 
@@ -73,7 +80,7 @@ def test_run_evaluation_samples_and_completions(name, tmp_path, capsys):
     output = capsys.readouterr().out
     assert "2 levels, floor(x * 2 / 17)" in output and "nats an image" in output
     config, _, averaged, step = load_run(str(tmp_path))
-    dataset = load_data(config)
+    dataset = run_of(config).dataset()
     assert step == 4 and averaged.num_levels == dataset.num_levels == 2
     images = levels_to_input(dataset.eval.images, 2)
     nats = np.mean(averaged.likelihood.loss(images, averaged(images)))
@@ -107,7 +114,7 @@ def test_two_replicas_and_xla_equal_one(name, tmp_path):
     PixelCNN++ given vectors without XLA: its losses agree to 1e-6 there too, but a few weights with
     hardly a gradient, which Adam enlarges, to 2e-4 (as with classes)."""
     config = mini(name, tmp_path / "run")
-    prepare_codes(load_vq_vae(config))
+    run_of(config).prepare_codes()
     dataset = load_configured(config)
     one = tf.distribute.OneDeviceStrategy("CPU:0")
     # No collectives: those of several strategies in one process take each other's numbers.
@@ -121,7 +128,7 @@ def test_two_replicas_and_xla_equal_one(name, tmp_path):
         (one, dict(batch_size=20, jit_compile=True)),
     ]
     for strategy, changes in ways[:2] if name == "pixelcnn_pp, vector" else ways:
-        trainer = Trainer(mini(name, tmp_path / "run", **changes), dataset, strategy)
+        trainer = Trainer(run_of(mini(name, tmp_path / "run", **changes)), dataset, strategy)
         trainer.initialize()
         batches = strategy.experimental_distribute_dataset(dataset.train.epoch(0, 20, seed=1))
         losses = trainer.train_steps(iter(batches), 4)
@@ -204,7 +211,7 @@ def test_runs_with_a_condition_have_folders_of_their_own(condition, name):
 
 
 def test_every_model_has_every_preset_and_builds():
-    description = configuration.DataDescription((4, 4, 1), 17, 10)
+    description = DataDescription((4, 4, 1), 17, 10)
     for name, entry in MODELS.items():
         assert set(entry.sizes) == set(PRESETS)
         model = make_model(from_values({"config": "tiny", "model": name}), description)
@@ -246,24 +253,24 @@ def test_every_model_has_every_preset_and_builds():
     ],
 )
 def test_flags_that_a_model_has_not_are_named(values, message):
-    with pytest.raises(UserError, match=message):
+    with pytest.raises(UserError, match=message.removeprefix("--")):
         from_values(values)
     assert from_values({"model": "pixelcnn", "class_conditional": False}).model == "pixelcnn"
 
 
 def test_configuration_of_an_older_run_is_read(tmp_path):
     config = from_values({"workdir": str(tmp_path), "config": "tiny"})
-    configuration.save(config, configuration.DataDescription((8, 8, 1), 17, 10))
+    write_config(config, DataDescription((8, 8, 1), 17, 10))
     path = tmp_path / "config.json"
     fields = json.loads(path.read_text())
     for field in ("model", "num_levels", "nr_output_filters", "input_embedding"):
         del fields[field]
     path.write_text(json.dumps(fields))
-    assert configuration.load(str(tmp_path))[0] == config
-    saved = configuration.load(str(tmp_path))
-    configuration.refuse_another(saved, config)
+    assert Run.open(str(tmp_path)).saved[0] == config
+    saved = Run.open(str(tmp_path)).saved
+    config_json.check_config_matches(saved, config)
     with pytest.raises(UserError, match=r"model \(there 'pixelcnn_pp', here 'pixelcnn'\)"):
-        configuration.refuse_another(saved, config.replace(model="pixelcnn"))
+        config_json.check_config_matches(saved, config.replace(model="pixelcnn"))
 
 
 @pytest.mark.slow  # of codes of 4x5: below
@@ -299,14 +306,14 @@ def test_levels_are_exactly_invertible_for_every_number_of_levels():
 
 
 def test_quantised_data_sets():
-    plain, binary = load("digits"), load("digits", num_levels=2)
+    plain, binary = load("digits"), load("digits", options=DataOptions(quantize=2))
     np.testing.assert_array_equal(binary.train.images, plain.train.images >= 9)  # 9 * 2 / 17 > 1
-    np.testing.assert_array_equal(binary.test.labels, plain.test.labels)
+    np.testing.assert_array_equal(binary.eval.labels, plain.eval.labels)
     assert binary.num_levels == 2 and "17 grey levels" in binary.note
     assert "2 levels, floor(x * 2 / 17)" in binary.note
-    assert load("digits", num_levels=17).note == plain.note
-    with pytest.raises(UserError, match="--num_levels=32: --dataset=digits has only 17"):
-        load("digits", num_levels=32)
+    assert load("digits", options=DataOptions(quantize=17)).note == plain.note
+    with pytest.raises(UserError, match="num_levels=32: --dataset=digits has only 17"):
+        load("digits", options=DataOptions(quantize=32))
 
 
 def test_streamed_data_is_quantised():
@@ -315,7 +322,7 @@ def test_streamed_data_is_quantised():
         lambda seed: tf.data.Dataset.from_tensor_slices({"images": images}), 50, (2, 2, 1)
     )
     dataset = Dataset("streamed", (2, 2, 1), 256, None, split, split)
-    batch = next(iter(quantize(dataset, 4).test.in_order(50)))
+    batch = next(iter(quantize(dataset, 4).eval.in_order(50)))
     np.testing.assert_array_equal(batch["images"], images // 64)
 
 

@@ -19,7 +19,7 @@ from left_behind import arrays_of, assert_same_run, rows_of
 from small import SMALLEST_RUN, config_of, copy_run, one_stage, run_training, without_scores
 
 from train.errors import NotFinite, Stopped, UserError, writing
-from train.run.metrics import set_aside
+from train.run.metrics import rotate_log
 from train.run.restarts import Restarts
 from train.training.signals import StopRequest
 from train.training.trainer import Trainer
@@ -227,7 +227,7 @@ def test_a_run_without_its_checkpoints_keeps_its_log(finished, tmp_path, capsys)
     before = (finished / "metrics.jsonl").read_text()
     assert (tmp_path / "metrics.jsonl.before").read_text() == before
     assert_same_run(tmp_path, finished)
-    assert set_aside(str(tmp_path)) == f"{tmp_path}/metrics.jsonl.before1"  # the first one stays
+    assert rotate_log(str(tmp_path)) == f"{tmp_path}/metrics.jsonl.before1"  # the first one stays
 
 
 def test_errors_of_writing_are_told():

@@ -6,12 +6,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from calls import call
-from small import SMALLEST_RUN, config_of, random_levels, run_training
+from small import SMALLEST_RUN, config_of, load_run, random_levels, run_training
 
 import train.evaluate
 import train.sample
 from train.export import export
-from train.run.restore import load_run
 
 
 @pytest.mark.slow

@@ -141,6 +141,6 @@ def test_shares_of_replicas(total):
 
 def test_more_samples_than_memory_are_refused_before_anything_is_trained(data, tmp_path):
     config = from_values(VALUES | {"workdir": str(tmp_path), "dataset": data, "num_samples": 10**9})
-    with pytest.raises(UserError, match="--num_samples=1000000000: takes [0-9,]+ bytes"):
+    with pytest.raises(UserError, match="num_samples=1000000000: takes [0-9,]+ bytes"):
         train(config)
     assert os.listdir(tmp_path) == []

@@ -15,10 +15,13 @@ from small import (
     SMALLEST_RUN,
     config_of,
     copy_run,
+    load_run,
     one_stage,
     random_levels,
+    run_of,
     run_training,
     without_scores,
+    write_config,
 )
 
 from pixelcnn_tf import (
@@ -30,16 +33,13 @@ from pixelcnn_tf import (
 from pixelcnn_tf.grid import grid
 from pixelcnn_tf.levels import input_to_levels, levels_to_input
 from train import evaluate, sample
-from train.config import config_json as configuration
 from train.config.presets import from_values
 from train.data.load import load, load_configured
 from train.errors import UserError
 from train.main import train
 from train.progress import duration
 from train.run.checkpoints import Checkpoints
-from train.run.data import load_data
 from train.run.metrics import MetricsLog, read
-from train.run.restore import load_run
 from train.training.evaluation import make_evaluate
 from train.training.trainer import Trainer
 from train.training.window import Window
@@ -145,7 +145,7 @@ def test_average_is_the_exponential_one():
 def test_evaluation_counts_every_image_once(finished):
     workdir, scores = finished
     config, model, averaged, _ = load_run(str(workdir))
-    dataset = load_data(config)
+    dataset = run_of(config).dataset()
     for name, scored in (("averaged", averaged), ("raw", model)):
         images = levels_to_input(dataset.eval.images, 17)
         nats = discretized_mix_logistic_loss(images, scored(images), False, num_levels=17)
@@ -155,7 +155,7 @@ def test_evaluation_counts_every_image_once(finished):
 def test_scores_do_not_depend_on_the_batch_size(finished):
     workdir, _ = finished
     config, model, _, _ = load_run(str(workdir))
-    dataset = load_data(config)
+    dataset = run_of(config).dataset()
     evaluate = make_evaluate(model, tf.distribute.get_strategy())
     np.testing.assert_allclose(
         evaluate(dataset.eval, 7).loss, evaluate(dataset.eval, 300).loss, rtol=1e-5
@@ -169,7 +169,7 @@ def test_two_replicas_equal_one(tmp_path):
     one = tf.distribute.OneDeviceStrategy("CPU:0")
     results = []
     for strategy, batch_size in ((one, 20), (mirrored, 10)):
-        trainer = Trainer(mini(tmp_path, batch_size=batch_size), dataset, strategy)
+        trainer = Trainer(run_of(mini(tmp_path, batch_size=batch_size)), dataset, strategy)
         trainer.initialize()
         batches = strategy.experimental_distribute_dataset(dataset.train.epoch(0, 20, seed=1))
         losses = trainer.train_steps(iter(batches), 4)
@@ -203,7 +203,7 @@ def test_killed_run_continues_to_the_same_parameters(finished, tmp_path):
     workdir, _ = finished
     config = mini(tmp_path, num_samples=0)
     # As a run leaves its folder that is killed before it has taken a step.
-    configuration.save(config, load("digits"), config.batch_size)
+    write_config(config, load("digits"), config.batch_size)
     run_and_kill(config, at_line="step 3/6")
     run_training(config)
     assert_same_arrays(final_arrays(tmp_path), final_arrays(workdir))
@@ -300,7 +300,7 @@ def test_conditional_run_is_scored_by_its_labels(tmp_path, capsys):
     scores = train(mini(tmp_path, max_steps=2, class_conditional=True, num_samples=0))
     assert "bits/dim" in capsys.readouterr().out
     config, _, averaged, _ = load_run(str(tmp_path))
-    test = load_data(config).test
+    test = run_of(config).dataset().eval
     images = levels_to_input(test.images, 17)
     right, wrong = (
         np.mean(discretized_mix_logistic_loss(images, averaged(images, labels), False, 17))
@@ -315,7 +315,9 @@ def test_energy_run_is_scored_by_the_distance(tmp_path, capsys):
     assert "energy_distance" in capsys.readouterr().out
     config, _, averaged, _ = load_run(str(tmp_path))
     total = 0.0
-    for batch in load_data(config).test.in_order(50):  # in which every image has its own noise
+    for batch in (
+        run_of(config).dataset().eval.in_order(50)
+    ):  # in which every image has its own noise
         images = levels_to_input(batch["images"], 17)
         samples = averaged(images, seed=batch["seeds"])
         total += np.sum(batch["weights"] * energy_distance(images, samples, sum_all=False))
@@ -332,7 +334,7 @@ def test_infinite_loss_stops_and_keeps_the_checkpoint(finished, tmp_path):
         with pytest.raises(UserError) as error:
             train(config)
     assert "nan at step 7" in str(error.value) and "that of step 6" in str(error.value)
-    assert "--learning_rate" in str(error.value)
+    assert "learning_rate" in str(error.value)
     assert_same_arrays(final_arrays(tmp_path), before)
 
 
@@ -357,7 +359,7 @@ def test_other_data_is_refused(tmp_path):
     np.savez(path, x_train=arrays, x_test=arrays)
     config = mini(tmp_path / "run", dataset=path)
     (tmp_path / "run").mkdir()
-    configuration.save(config, load(path), config.batch_size)
+    write_config(config, load(path), config.batch_size)
     np.savez(path, x_train=arrays[:, :4], x_test=arrays[:, :4])
     with pytest.raises(UserError, match=r"image_shape \(8, 8, 1\), but .* \(4, 8, 1\)"):
         train(config)
@@ -371,7 +373,7 @@ def test_a_changed_number_of_images_is_refused(tmp_path):
     values = dict(dataset=path, train_split="train[:90%]", eval_split="train[90%:]")
     config = mini(tmp_path / "run", **values)
     (tmp_path / "run").mkdir()
-    configuration.save(config, load_configured(config), config.batch_size)
+    write_config(config, load_configured(config), config.batch_size)
     np.savez(path, x_train=arrays[:50])
     with pytest.raises(UserError, match="54 images to train on and 6 to score, but .* has 45 imag"):
         train(config)
@@ -450,7 +452,7 @@ def test_completion_program(finished, tmp_path):
     with np.load(output + ".npz") as file:
         assert file["images"].shape == (6, 8, 8, 1)
         np.testing.assert_array_equal(file["images"][:, :4], file["originals"][:, :4])
-        np.testing.assert_array_equal(file["originals"][::2], load("digits").test.images[:3])
+        np.testing.assert_array_equal(file["originals"][::2], load("digits").eval.images[:3])
     picture = tf.io.decode_png(tf.io.read_file(output + ".png"))
     assert picture.shape == [3 * 66 + 2, 4 * 66 + 2, 1]  # original, given, two completions
 

@@ -10,7 +10,7 @@ import tensorflow as tf
 from calls import call, refusal
 from PIL import Image
 from serving_stand_in import SessionModel
-from small import config_of, run_training
+from small import config_of, load_run, run_of, run_training
 
 import train.compress
 import train.evaluate
@@ -25,8 +25,7 @@ from train.errors import UserError
 from train.export import export
 from train.main import train as train_run
 from train.run.checkpoints import Checkpoints
-from train.run.codes import fingerprint_of, load_vq_vae, prepare_codes
-from train.run.restore import load_run
+from train.run.codes import fingerprint_of
 from train.training.trainer import Trainer
 
 SIZES = dict(config="tiny", nr_resnet=1, nr_filters=6, batch_size=50, eval_interval=0)
@@ -52,7 +51,7 @@ def test_scores_and_pictures_of_reconstructions(runs):
     assert {f"test/{n}{raw}" for n in names for raw in ("", "_raw")} <= set(scored)
     assert "train/loss" in rows[0] and "train/mse" not in rows[0]
     model = load_run(str(runs / "vq_vae"))[2]
-    levels = load("digits").test.images
+    levels = load("digits").eval.images
     found = model.decode_to_levels(model.encode(levels_to_input(levels, 17))).numpy()
     mse = np.mean(((found - levels.astype(int)) / 16) ** 2)
     assert scored["test/mse"] == pytest.approx(mse, rel=1e-5)
@@ -78,7 +77,7 @@ def test_codes_are_those_of_the_data_set(runs):
 
 def test_samples_of_the_prior_are_decoded(runs):
     config, _, prior, _ = load_run(str(runs / "prior"))
-    vq_vae = load_vq_vae(config)
+    vq_vae = run_of(config).load_decoder()
     with np.load(runs / "prior" / "samples" / "step_0000004.npz") as file:
         assert file["images"].shape == (3, 8, 8, 1) and file["num_levels"] == 17
         assert file["codes"].shape == (3, 2, 2)
@@ -93,7 +92,7 @@ def test_samples_of_the_prior_are_decoded(runs):
 def test_completions_are_those_of_codes(runs):
     flags = ["--complete=top", "--num_samples=2", "--num_completions=3"]
     call(train.sample, f"--workdir={runs}/prior", *flags, f"--output={runs}/completed")
-    codes = load(f"codes:{runs}/vq_vae").test.images[:2, ..., 0]
+    codes = load(f"codes:{runs}/vq_vae").eval.images[:2, ..., 0]
     with np.load(runs / "completed.npz") as file:
         assert file["images"].shape == file["originals"].shape == (6, 8, 8, 1)
         np.testing.assert_array_equal(file["codes"][:, :1], codes.repeat(3, axis=0)[:, :1])
@@ -102,8 +101,8 @@ def test_completions_are_those_of_codes(runs):
 @pytest.mark.slow
 def test_exported_models(runs):
     config, _, prior, _ = load_run(str(runs / "prior"))
-    vq_vae = load_vq_vae(config).model
-    images = load("digits").test.images[:3]
+    vq_vae = run_of(config).load_decoder().model
+    images = load("digits").eval.images[:3]
     codes = vq_vae.encode(levels_to_input(images, 17))
     served = SessionModel(export(str(runs / "vq_vae"), str(runs / "models" / "vq_vae")))
     np.testing.assert_array_equal(served("encode", {"images": images})["codes"], codes)
@@ -140,7 +139,7 @@ def test_moving_averages_of_two_replicas_are_those_of_one(tmp_path):
     results = []
     for strategy, batch_size in ((tf.distribute.OneDeviceStrategy("CPU:0"), 20), (mirrored, 10)):
         config = config_of(tmp_path, SIZES | VQ_VAE, batch_size=batch_size)
-        trainer = Trainer(config, dataset, strategy)
+        trainer = Trainer(run_of(config), dataset, strategy)
         trainer.initialize()
         codebook = trainer.model.quantizer
         far = codebook.embeddings.numpy()
@@ -190,7 +189,7 @@ def test_a_vq_vae_that_is_gone_or_changed(runs, tmp_path):
     config = config_of(tmp_path / "prior", SIZES | PRIOR, dataset=dataset, max_steps=6)
     with pytest.raises(UserError, match="fingerprint"):
         train_run(config)
-    prepare_codes(load_vq_vae(config.replace(workdir=str(tmp_path / "other"))))  # those of now
+    run_of(config.replace(workdir=str(tmp_path / "other"))).prepare_codes()  # the new codes
     codes = f"{tmp_path}/vq_vae/codes.npz"
     for images in (dataset, codes, f"{codes}:train[:10%]"):
         text = refusal(train.score, prior, f"--images={images}")
@@ -214,7 +213,7 @@ def test_a_split_that_was_not_encoded_is_refused(tmp_path):
     np.savez(tmp_path / "codes.npz", x_train=codes, x_test=codes, **arrays)
     name = f"codes:{tmp_path}"
     assert load(name).scored == "validation"
-    with pytest.raises(UserError, match="--eval_split=test: .*those of test were not encoded"):
+    with pytest.raises(UserError, match="eval_split=test: .*those of test were not encoded"):
         load(name, options=DataOptions(eval_split="test"))
 
 

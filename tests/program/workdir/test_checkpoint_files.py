@@ -4,16 +4,17 @@ import os
 
 import pytest
 import tensorflow as tf
+from small import load_run, write_config
 
-from train.config import config_json as configuration
 from train.config.models import make_model
 from train.config.presets import from_values
+from train.data.description import DataDescription
 from train.errors import UserError
+from train.run import Run
 from train.run.checkpoints import Checkpoints
-from train.run.restore import load_run
 from train.serving import official_checkpoint
 
-DATA = configuration.DataDescription((4, 4, 1), 17, None)
+DATA = DataDescription((4, 4, 1), 17, None)
 SIZES = dict(config="tiny", model="pixelcnn", nr_resnet=1, nr_filters=4, nr_output_filters=4)
 
 
@@ -21,7 +22,7 @@ def make_run(workdir, step=3):
     """A run in the folder, untrained; returns its model and its `Checkpoints`."""
     config = from_values(SIZES | {"workdir": str(workdir)})
     os.makedirs(workdir, exist_ok=True)
-    configuration.save(config, DATA)
+    write_config(config, DATA)
     model, averaged = make_model(config, DATA), make_model(config, DATA)
     checkpoints = Checkpoints(str(workdir), model, averaged)
     checkpoints.save(step)
@@ -29,18 +30,14 @@ def make_run(workdir, step=3):
 
 
 @pytest.mark.parametrize("name", ["run [x]", "run*", "wh?t", "back\\slash", "a[b/c]d"])
-def test_any_folder_name_can_be_read_again(tmp_path, name):
-    decoy, _ = make_run(tmp_path / "run x", step=9)  # which the first as a pattern matches
-    model, _ = make_run(tmp_path / name)
-    _, restored, _, step = load_run(str(tmp_path / name))
-    assert step == 3
-    for mine, theirs in zip(restored.trainable_variables, model.trainable_variables, strict=True):
-        assert (mine.numpy() == theirs.numpy()).all()
+def test_paths_that_tensorflow_takes_for_patterns_are_rejected(tmp_path, name):
+    with pytest.raises(UserError, match="the path must not contain any of"):
+        Run.open(tmp_path / name)
 
 
 def test_sweeping_deletes_nothing_of_another_run(tmp_path):
     make_run(tmp_path / "run x", step=1)
-    _, checkpoints = make_run(tmp_path / "run [x]", step=1)
+    _, checkpoints = make_run(tmp_path / "run y", step=1)
     for step in range(2, 6):
         checkpoints.save(step)
     assert checkpoints.steps() == [3, 4, 5]
@@ -108,7 +105,7 @@ def test_what_a_killed_write_left_is_no_checkpoint_and_goes(tmp_path):
 def test_edited_sizes_are_told(tmp_path, edit, message):
     make_run(tmp_path)
     config = from_values(SIZES | {"workdir": str(tmp_path)}).replace(**edit)
-    configuration.save(config, DATA)
+    write_config(config, DATA)
     with pytest.raises(UserError, match="not of the model that config.json describes") as error:
         load_run(str(tmp_path))
     assert "backup" not in str(error.value)
