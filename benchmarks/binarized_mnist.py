@@ -115,7 +115,7 @@ def draw_curves(names):
     axes.set_xscale("log")
     axes.set_xticks(HOURS, labels=map(str, HOURS))
     axes.set_xlabel("hours of training, 2 CPU cores")
-    axes.set_ylabel("nats an image, validation")
+    axes.set_ylabel("nats/image, validation")
     axes.set_ylim(top=90)
     axes.grid(alpha=0.3)
     axes.legend()

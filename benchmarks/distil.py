@@ -91,7 +91,7 @@ def log_probs(model, inputs):
 
 def make_update(trainer, teachers, shares, num_warped, muon):
     """A function of levels `[B, H, W, 1]` and a seed that does one update; returns the mean
-    divergence of student from target, in nats an image."""
+    divergence of student from target, in nats/image."""
     model = trainer.model
 
     @tf.function
@@ -204,7 +204,7 @@ def distil(config, dataset, shares, first_step, last):
         values = {f"validation/{name}": value for name, value in scores.items()}
         epoch = (step - 1) // a_epoch
         log.write(step, epoch=epoch, **values, **{"validation/loss_per_image": loss})
-        print(f"step {step}, validation: {loss:.3f} nats an image", flush=True)
+        print(f"step {step}, validation: {loss:.3f} nats/image", flush=True)
 
     print(f"{config.workdir}: steps {step} to {last}, {updates} updates each", flush=True)
     began, divergences = time.monotonic(), []

@@ -436,7 +436,7 @@ class Faults:
         damage(os.path.join(workdir, "checkpoints", f"step-{STEPS}"))
         output = finish(start(workdir))
         require(text in output, f"not told: {output[-500:]}")
-        require(f"continuing at step {STEPS - 1}" in output, "not the one before")
+        require(f"resuming at step {STEPS - 1}" in output, "not the one before")
         return f"told; from step {STEPS - 1}: {exactly(workdir, self.undisturbed())}"
 
     def truncated(self):

@@ -36,8 +36,8 @@ def refusal(module, *arguments):
     try:
         call(module, *arguments)
     except flags.Error as error:
-        return f"error: {error}"
+        return str(error)
     except UserError as error:
         assert error.exit_code == 2 and "\n" not in str(error)
-        return f"{error.prefix}{error}"
+        return f"{error.prefix}{error}".removeprefix("error: ")
     raise AssertionError(f"not refused: {arguments}")

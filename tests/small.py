@@ -18,6 +18,7 @@ from pixelcnn_tf import PixelCNNPlusPlus
 from train.config.config import Config
 from train.config.models import make_model
 from train.config.presets import from_values
+from train.data.description import DataDescription
 from train.main import train
 from train.run import Run, config_json
 from train.run.checkpoints import Checkpoints
@@ -105,9 +106,10 @@ def run_of(config):
 
 
 def write_config(config, data, **others):
-    """Writes the `config.json` of a run on data of this description."""
+    """Writes the `config.json` of a run on a `Dataset` or data of a `DataDescription`."""
     os.makedirs(config.workdir, exist_ok=True)
     others = dict(versions=config_json.versions()) | others
+    data = DataDescription(*(getattr(data, field) for field in DataDescription._fields))
     saved = config_json.RunConfig(config, data, config.batch_size, **others)
     config_json.write(config.workdir, saved)
 

@@ -47,6 +47,9 @@ def start_tensorflow() -> None:
 
 def _parse_flags(argv):
     """The arguments that are not flags; ends the process with 2 for flags that cannot be parsed."""
+    # So that --help shows the flags that several commands share.
+    for flag in flags.FLAGS.flags_by_module_dict().get("train.flags", []):
+        flags.FLAGS.register_key_flag_for_module(argv[0], flag)
     try:
         return flags.FLAGS(argv)
     except flags.Error as error:

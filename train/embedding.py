@@ -120,5 +120,4 @@ def main(_) -> None:
 
 if __name__ == "__main__":
     define()
-    absl_flags.adopt_module_key_flags(flags)  # so that --help shows them
     run(main)

@@ -22,7 +22,7 @@ class ArgumentError(UserError):
 
     Args:
       argument: name of the argument, which is the name of the flag.
-      value: its value.
+      value: its value; None of an argument that is not given.
       text: what is wrong, what is allowed, the fix.
     """
 
@@ -33,8 +33,9 @@ class ArgumentError(UserError):
         self.argument, self.value = argument, value
 
     def __str__(self):
-        value = f"={self.value}" if self.value is not None else ""
-        return f"{self.argument}{value}: {self.args[0]}"
+        if self.value is None:
+            return f"{self.argument} {self.args[0]}"
+        return f"{self.argument}={self.value}: {self.args[0]}"
 
 
 @contextlib.contextmanager

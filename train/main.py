@@ -3,8 +3,6 @@
 Rerun the same command to resume a run that was interrupted.
 """
 
-from absl import flags as absl_flags
-
 from train import flags
 from train.command import run, start_tensorflow
 from train.config.config import Config
@@ -43,5 +41,4 @@ def main(_) -> None:
 
 if __name__ == "__main__":
     flags.define_config()
-    absl_flags.adopt_module_key_flags(flags)  # so that --help shows them
     run(main)

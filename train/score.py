@@ -114,14 +114,14 @@ def _check_not_among(argument, path, sources):
     """Raises ArgumentError if a figure at `path` would lie among the images."""
     from train.data.image_sources import SPLIT
 
-    path = os.path.realpath(path)
+    value, path = path, os.path.realpath(path)
     for images in sources:
         named = os.path.expanduser(images.flag.partition("=")[2])
         split = SPLIT.fullmatch(named)  # folder:photos:test
         named = os.path.realpath((split[1] if split else named).removeprefix("folder:"))
         if path == named or (os.path.isdir(named) and path.startswith(named + os.sep)):
             text = "the histogram would be written among the images; use another folder"
-            raise ArgumentError(argument, FLAGS[argument].value, text)
+            raise ArgumentError(argument, value, text)
 
 
 def _histogram_beside(table):

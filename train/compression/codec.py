@@ -41,7 +41,7 @@ def compressing() -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        raise ArgumentError("images", None, str(error)) from None
+        raise UserError(f"--images: {error}") from None
 
 
 @contextlib.contextmanager

@@ -104,7 +104,7 @@ def make_model(config, dataset, encoder=None):
         why = getattr(dataset, "missing_labels", "")
         why = f" ({why})" if why else ""
         text = f"--dataset={config.dataset} has no labels{why}"
-        raise ArgumentError("class_conditional", None, text)
+        raise ArgumentError("class_conditional", True, text)
     entry = MODELS[config.model]
     module, name = entry.path.split(":")
     fields = entry.fields()

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from typing import NamedTuple
 
 from train.data.options import DataOptions
-from train.errors import ArgumentError, UserError, reason
+from train.errors import ArgumentError, reason
 
 TEST_SPLITS = ("test", "validation", "valid", "val")  # names of the split that is scored, by rank
 VALIDATION_SPLITS = TEST_SPLITS[1:]
@@ -108,7 +108,7 @@ def _overlap(a, b):
 
 
 def _pieces(dataset, flag, text, infos):
-    """The pieces that a flag's value names; refuses none."""
+    """The pieces that a flag's value names; at least one."""
     if text in infos:
         pieces = (Piece(text, 0, infos[text].num_examples),)
     else:
@@ -120,14 +120,15 @@ def _pieces(dataset, flag, text, infos):
                 instruction = tfds.core.ReadInstruction.from_spec(part.strip())
                 found = instruction.to_absolute(infos)
             except Exception as error:  # a ValueError, an AssertionError, tfds' own
-                raise UserError(
-                    f"--{flag}={text}: --dataset={dataset} has the splits "
-                    f"{', '.join(sorted(infos))}, of which a part is written as train[:90%] "
-                    f"({reason(error)})"
+                raise ArgumentError(
+                    flag,
+                    text,
+                    f"--dataset={dataset} has the splits {', '.join(sorted(infos))}; write a part "
+                    f"of one as train[:90%] ({reason(error)})",
                 ) from None
             for piece in found:
                 end = infos[piece.splitname].num_examples if piece.to is None else piece.to
                 pieces.append(Piece(piece.splitname, piece.from_ or 0, end))
     if any(piece.end <= piece.begin for piece in pieces) or not pieces:
-        raise UserError(f"--{flag}={text}: holds no image of --dataset={dataset}")
+        raise ArgumentError(flag, text, f"has no image of --dataset={dataset}")
     return tuple(pieces)

@@ -45,6 +45,7 @@ class Run:
         self.saved = saved
         self.output_folder = pack.output_folder(self.workdir)
         self._lock = None
+        self._made_folder = False
         self._models = None
 
     @classmethod
@@ -82,6 +83,7 @@ class Run:
         """
         folder = config.workdir
         pack.check_not_pretrained(folder)
+        is_new = not os.path.exists(folder)
         lock.prepare_folder(folder)
         held = lock.lock_workdir(folder) if locked else None
         try:
@@ -94,15 +96,15 @@ class Run:
                 lock.release(held)
             raise
         run = cls(config, folder, saved)
-        run._lock = held
+        run._lock, run._made_folder = held, is_new
         return run
 
     def close(self) -> None:
-        """Releases the lock. A folder to which nothing was written is removed."""
+        """Releases the lock. A new folder to which nothing was written is removed."""
         if self._lock is not None:
             lock.release(self._lock)
             self._lock = None
-            if self.saved is None:
+            if self._made_folder:
                 with contextlib.suppress(OSError):  # not empty
                     os.rmdir(self.folder)
 

@@ -20,7 +20,7 @@ from train.demo.answers import COMPLETIONS, Answers
 from train.demo.app import Demo
 from train.demo.uploads import MAX_PIXELS, read_upload
 from train.errors import UserError
-from train.run import Run
+from train.run import Run, config_json
 
 DIGITS = DataDescription((8, 8, 1), 17, 10)
 GREY = DataDescription((6, 4, 1), 256, None)
@@ -37,7 +37,7 @@ def run(tmp_path_factory):
 @pytest.fixture(scope="module")
 def demo(run):
     answers = Answers(load_run(str(run))[2])
-    return Demo(answers, Run.open(str(run)).saved, load("digits").eval.images[:3])
+    return Demo(answers, Run.open(str(run)), load("digits").eval.images[:3])
 
 
 def test_an_answer_keeps_what_is_known_and_costs_what_the_model_says(demo):
@@ -152,10 +152,15 @@ def saved_image(folder, pixels, name="a.png"):
     return str(folder / name)
 
 
+def run_on(data, **config):
+    """A run on images of this description."""
+    config = from_values({"dataset": "mnist", "config": "tiny"} | config)
+    return Run(config, "", config_json.RunConfig(config, data, 1))
+
+
 def test_an_upload_becomes_one_of_the_runs_images(tmp_path):
     def read(pixels, data, **config):
-        saved = Saved(from_values({"dataset": "mnist", "config": "tiny"} | config), data, 1)
-        return read_upload(saved_image(tmp_path, pixels), "a.png", saved)
+        return read_upload(saved_image(tmp_path, pixels), "a.png", run_on(data, **config))
 
     same = random_levels(6, 4)
     levels, changes = read(same, GREY)
@@ -178,8 +183,7 @@ def test_an_upload_becomes_one_of_the_runs_images(tmp_path):
     assert (read(ghost, GREY)[0] == 255).all()
     wide = Image.fromarray(np.full([6, 4], 40_000, np.uint16))
     wide.save(tmp_path / "wide.png")
-    saved = Saved(from_values({"dataset": "mnist", "config": "tiny"}), GREY, 1)
-    levels, changes = read_upload(str(tmp_path / "wide.png"), "wide.png", saved)
+    levels, changes = read_upload(str(tmp_path / "wide.png"), "wide.png", run_on(GREY))
     assert (levels == 156).all() and changes == ["rounded to 256 levels"]
 
 

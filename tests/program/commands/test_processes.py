@@ -50,6 +50,8 @@ def test_a_value_that_cannot_be_parsed():
 
 
 def test_output_that_nobody_reads_is_no_traceback(tmp_path):
+    config = from_values({"config": "tiny", "workdir": str(tmp_path)})
+    write_config(config, DataDescription((8, 8, 1), 17, 10))
     (tmp_path / "metrics.jsonl").write_text('{"step": 1, "train/bits_per_dim": 3.0}\n')
     code = "import runpy; input(); runpy.run_module('train.plot', run_name='__main__')"
     command = [sys.executable, "-uc", code, f"--workdir={tmp_path}"]
@@ -85,12 +87,10 @@ run(main)
 
 
 def test_out_of_memory_is_one_sentence():
-    assert finish(start(["-c", OUT_OF_MEMORY])) == (
-        2,
-        "",
-        "error: out of memory (OOM when allocating tensor with shape[9]); a smaller "
-        "--batch_size, or a smaller network, needs less\n",
-    )
+    status, output, errors = finish(start(["-c", OUT_OF_MEMORY]))
+    assert (status, output, errors.count("\n")) == (2, "", 1)
+    assert errors.startswith("error: out of memory (OOM when allocating tensor with shape[9]); ")
+    assert "--batch_size" in errors
 
 
 WITHIN_TENSORFLOW = OUT_OF_MEMORY.replace("error_code = 8", "error_code = 3").replace(
@@ -126,24 +126,22 @@ os.write(2, b"E0000 00:00:1.2 3 cuda_platform.cc:52] failed call to cuInit: INTE
             b"CUDA error: Failed call to cuInit: UNKNOWN ERROR (303)\\n")
 os.write(2, b"E0000 00:00:1.2 3 cuda_platform.cc:52] failed call to cuInit: OUT OF DATE (35)\\n")
 os.write(2, b"no newline at the end")
-os.abort() if os.environ.get("ABORTS") else None
 raise ImportError("libfoo.so: cannot open")
 """
 
 
-@pytest.mark.parametrize("aborts", ["", "1"])
-def test_what_is_no_greeting_is_passed_on(tmp_path, aborts):
+def test_only_the_banner_of_tensorflow_is_left_out(tmp_path):
     (tmp_path / "tensorflow.py").write_text(FAKE_TENSORFLOW)
     path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
     code = "import sys; sys.path.insert(0, sys.argv[1])\n" + GREETING
-    process = start(["-c", code], str(tmp_path), ABORTS=aborts, PYTHONPATH=path)
+    process = start(["-c", code], str(tmp_path), PYTHONPATH=path)
     status, _, errors = finish(process)
     assert errors.startswith(
         "E0000 00:00:1.2 3 cuda_platform.cc:52] failed call to cuInit: OUT OF DATE (35)\n"
         "no newline at the end"
     )
-    assert status == (-signal.SIGABRT if aborts else 1)
-    assert aborts or "ImportError: libfoo.so: cannot open" in errors
+    assert status == 1
+    assert "ImportError: libfoo.so: cannot open" in errors
 
 
 def test_greetings_are_shown_if_asked_for(tmp_path):

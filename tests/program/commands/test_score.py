@@ -50,7 +50,7 @@ def background(folder):
 @pytest.fixture(scope="module")
 def colour_run(folder):
     """A class-conditional run on RGB images, quantised to 4 levels."""
-    changes = dict(num_levels=4, class_conditional=True)
+    changes = dict(quantize=4, class_conditional=True)
     return random_run(folder / "colour_run", COLOURS, seed=3, **changes)
 
 
@@ -123,7 +123,7 @@ def test_the_ground_is_that_of_a_folders_split_too(run, tmp_path):
     flags = [f"--workdir={run}", f"--images=folder:{tmp_path}:test", f"--output={tmp_path}/x.csv"]
     assert "has transparency" in refusal(train.score, *flags)
     # It is filled in, and then refused for its levels.
-    assert "test/0 has 256 levels a channel" in refusal(train.score, *flags, "--alpha=black")
+    assert "test/0 has 256 levels per channel" in refusal(train.score, *flags, "--alpha=black")
 
 
 def test_the_mean_is_that_of_the_evaluation(run):
@@ -142,7 +142,7 @@ def test_both_score_images_of_another_size(run, tmp_path):
     call(train.score, f"--workdir={run}", f"--images={path}", f"--output={output}")
     text = call(train.evaluate, f"--workdir={run}", f"--dataset={path}")
     assert "6 test images of 5x11 (trained on 8x8)" in text
-    nats = float(re.search(r"averaged weights: ([\d.]+) nats an image", text)[1])
+    nats = float(re.search(r"averaged weights: ([\d.]+) nats/image", text)[1])
     assert -column(output, "log_prob_nats").mean() == pytest.approx(nats, abs=1e-3)
     text = refusal(train.evaluate, f"--workdir={run}", "--dataset=mnist:9.9.9")
     assert "--dataset=mnist:9.9.9" in text
@@ -207,7 +207,7 @@ def test_maps_are_pictures_one_an_image(run, digits, tmp_path):
     flags = [f"--workdir={run}", f"--images={digits}", "--num_images=2", f"--maps={tmp_path}/maps"]
     text = call(train.score, *flags, f"--output={tmp_path}/x.csv")
     assert sorted(os.listdir(tmp_path / "maps/images")) == ["0.png", "1.png"]
-    assert "the first 2 of images of" in text and "heat maps in" in text
+    assert "the first 2 of images of" in text and "bits-per-pixel maps in" in text
     with Pillow.open(tmp_path / "maps/images/0.png") as picture:
         assert picture.width > picture.height > 100
 
@@ -327,28 +327,30 @@ def test_complexity_grows_with_disorder():
         (["--images={tmp}/float.npz"], "images is float64 (2, 8, 8), must be integers"),
         (["--images={tmp}/other.npz"], "has none of images, x_test, x_train, only ['z']"),
         (["--images={tmp}/bad.npz"], "not a readable .npz file ("),
-        (["--images={tmp}/colour"], "c.png has 3 channels (colours), the run in"),
+        (["--images={tmp}/colour"], "c.png: the image has 3 channels, but the run in"),
         (["--images={tmp}/alpha"], "has transparency, which the models do not know; --alpha=drop"),
-        (["--images={tmp}/levels"], "x.png has 256 levels a channel, the run in {run} has 17"),
-        (["--images={tmp}/high.npz"], "images/0 holds 0 to 17, must be 0 to 16"),
+        (["--images={tmp}/levels"], "x.png has 256 levels per channel, the run in {run} has 17"),
+        (["--images={tmp}/high.npz"], "images/0: levels must be integers in [0, 16], got 0 to 17"),
         (["--label=1"], "--label=1: the model is not class-conditional"),
-        (["--batch_size=-1"], "--batch_size=-1: must be at least 0"),
-        (["--num_images=-1"], "--num_images=-1: must be at least 0"),
+        (["--batch_size=-1"], "--batch_size=-1"),
+        (["--num_images=-1"], "--num_images=-1"),
         (["--workdir={tmp}"], "--workdir={tmp}: no run here"),
         (["--workdir="], "--workdir is missing"),
         (["--background={tmp}"], "--background={tmp}: no run here"),
         (["--background={run}"], "is the run of --workdir itself"),
-        (["--background={run}/../colour_run"], "knows images of 4 levels, --workdir of 17"),
+        (
+            ["--background={run}/../colour_run"],
+            "models images of 4 levels, but the run of --workdir 17",
+        ),
         (["--reference={tmp}/none/"], "--reference={tmp}/none/: no such file or folder"),
         (["--histogram=x.png"], "--histogram=x.png: needs --reference"),
         (["--reference=digits", "--histogram=x.y"], "--histogram=x.y: must end in one of ."),
-        (["--output={tmp}/none/x.csv"], "cannot write --output={tmp}/none/x.csv: No such file"),
         (["--output=x.txt"], "--output=x.txt: must end in .csv"),
-        (["--images={tmp}/empty/../levels", "--maps={tmp}/levels/m"], "lies in the folder of the"),
+        (["--images={tmp}/empty/../levels", "--maps={tmp}/levels/m"], "is in the folder of the"),
         (["--maps={tmp}/bad.npz"], "cannot write --maps={tmp}/bad.npz: File exists"),
         (
             ["--images={tmp}/levels", "--reference=digits", "--histogram={tmp}/levels/h.png"],
-            "--histogram={tmp}/levels/h.png: the histogram would lie among the images",
+            "--histogram={tmp}/levels/h.png: the histogram would be written among the images",
         ),
         (
             [
@@ -356,11 +358,11 @@ def test_complexity_grows_with_disorder():
                 "--reference=folder:{tmp}/split:test",
                 "--histogram={tmp}/split/h.png",
             ],
-            "--histogram={tmp}/split/h.png: the histogram would lie among the images",
+            "--histogram={tmp}/split/h.png: the histogram would be written among the images",
         ),
         (
             ["--images={tmp}/levels/x.png", "--reference=digits", "--output={tmp}/levels/x.csv"],
-            "--output={tmp}/levels/x.csv: the histogram would lie among the images",
+            "--output={tmp}/levels/x.csv: the histogram would be written among the images",
         ),
     ],
 )
@@ -388,14 +390,14 @@ def test_refused(run, colour_run, digits, tmp_path, flags, message):
 def test_a_histogram_may_lie_beside_a_single_image(tmp_path):
     image = Images(f"--images={tmp_path}/a.png", "a.png", 1, None, str(tmp_path))
     train.score._check_not_among("output", f"{tmp_path}/scores.png", [image])
-    with pytest.raises(UserError, match="would lie among the images"):
+    with pytest.raises(UserError, match="would be written among the images"):
         train.score._check_not_among("output", f"{tmp_path}/a.png", [image])
 
 
 def test_labels_are_asked_for(colour_run, tmp_path):
     save_image(tmp_path / "c.png", random_image(8, 8, 3))
     flags = [f"--workdir={colour_run}", f"--images={tmp_path}"]
-    assert "c.png has no label, and the run in" in refusal(train.score, *flags)
+    assert "c.png has no label, but the run in" in refusal(train.score, *flags)
     message = refusal(train.score, *flags, "--label=3")
     assert message.endswith("c.png has label 3, must be from 0 to 2")
     assert not os.listdir(colour_run / "scores")

@@ -166,7 +166,7 @@ def test_wrong_splits_are_told(flag, value):
     with pytest.raises(UserError) as error:
         load("digits", options=DataOptions(**{flag: value}))
     text = str(error.value)
-    assert text.startswith(f"--{flag}={value}: ") and "\n" not in text
+    assert text.startswith(f"{flag}={value}: ") and "\n" not in text
     assert "digits" in text
 
 
@@ -243,7 +243,7 @@ def test_binarized_mnist_has_two_levels(prepared):
     test = np.concatenate([b["images"] for b in chosen.eval.in_order(5)])
     validation = np.concatenate([b["images"] for b in dataset.validation.in_order(5)])
     np.testing.assert_array_equal(test, validation)
-    assert chosen.scored == "validation"
+    assert chosen.eval_name == "validation"
 
 
 def test_parts_of_a_tfds_data_set(prepared):

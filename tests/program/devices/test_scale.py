@@ -271,14 +271,14 @@ def test_strategies_by_name():
 def test_another_number_of_replicas_needs_the_same_global_batch(tmp_path):
     config = from_values({"workdir": str(tmp_path), "batch_size": 16})
     description = DataDescription((8, 8, 1), 17, None)
-    write_config(config, description, 32)
+    write_config(config.replace(batch_size=32), description)
     saved = Run.open(str(tmp_path)).saved
     config_json.check_config_matches(
         saved, config.replace(batch_size=8, strategy="mirrored", remat=True)
     )
     config_json.check_batch_matches(saved, config, 2)
     config_json.check_batch_matches(saved, config.replace(batch_size=32), 1)
-    with pytest.raises(UserError, match="is a global batch of 64, .*one of 32; use --batch_size=8"):
+    with pytest.raises(UserError, match="global batch of 64, .* with 32; use --batch_size=8"):
         config_json.check_batch_matches(saved, config, 4)
     with pytest.raises(UserError, match="a number of replicas that divides 32"):
         config_json.check_batch_matches(saved, config, 3)

@@ -180,7 +180,7 @@ def test_mistakes_are_told(imported, tmp_path):
     [
         ({"model": "pixelcnn"}, "--model=pixelcnn has no official form"),
         ({"condition": "small:2"}, "--condition=small:2 has no official form"),
-        ({}, "has 17 levels; the official program knows 256 alone"),
+        ({}, "has 17 levels; the official program supports 256 only"),
     ],
 )
 def test_what_has_no_official_form(tmp_path, values, message):

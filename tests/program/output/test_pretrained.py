@@ -15,7 +15,7 @@ from pixelcnn_tf.levels import levels_to_input
 from train import evaluate, export, pack, plot, sample, score
 from train.data.load import load_configured
 from train.errors import UserError
-from train.report.__main__ import __main__ as report
+from train.report import __main__ as report
 from train.run.pack import find_folder, output_folder
 
 RUN = GATED_RUN | dict(init_batch_size=20, num_samples=0, eval_split="test[:40]")
@@ -58,7 +58,7 @@ def test_the_card_says_what_evaluate_says(packed):
     assert card["step"] == 0 and card["data_licence"] == "CC BY 4.0" and card["note"] == "a test"
     assert scores["images"] == 40 and f"nats {scores['nats']:.6g}" in said
     again = call(evaluate, f"--workdir=pretrained:{folder}")
-    told = f"{scores['nats']:.3f} nats an image, {scores['bits_per_dim']:.4f} bits_per_dim"
+    told = f"{scores['nats']:.3f} nats/image, {scores['bits_per_dim']:.4f} bits_per_dim"
     assert f"averaged weights: {told}" in again
     assert "raw" not in again
 
@@ -70,7 +70,7 @@ def test_the_last_of_the_splits_is_what_evaluate_scores(trained, tmp_path):
     scores = pretrained.card(f"{tmp_path}/model")["scores"]
     assert [scores[split]["images"] for split in ("train[:20]", "test[:30]")] == [20, 30]
     told = call(evaluate, f"--workdir=pretrained:{tmp_path}/model")
-    assert f"{scores['test[:30]']['nats']:.3f} nats an image" in told and "warning" not in told
+    assert f"{scores['test[:30]']['nats']:.3f} nats/image" in told and "warning" not in told
 
 
 def test_what_a_score_hides_is_told(trained, tmp_path):
@@ -82,9 +82,9 @@ def test_what_a_score_hides_is_told(trained, tmp_path):
     assert pretrained.card(f"{tmp_path}/model")["scores"]["train[:20]"]["note"].startswith(told)
     fields = json.loads(Path(config).read_text())
     copy_run(trained, tmp_path / "run")
-    fields["read"]["num_train"] += 7
+    fields["read"] = {"num_train": 1504, "num_scored": 40}
     (tmp_path / "run" / "config.json").write_text(json.dumps(fields))
-    changed = "warning: --dataset=digits has 1,497 images to train on and 40 to score, but the run"
+    changed = "warning: --dataset=digits has 1,497 training images and 40 to score, but the run"
     assert changed in call(evaluate, f"--workdir={tmp_path}/run")
     assert "warning" not in call(evaluate, f"--workdir={trained}")
 
@@ -143,7 +143,7 @@ def test_commands_take_it(packed, tmp_path, monkeypatch):
         "scores/digits_test_n2_0000000.csv",
     ]
     assert before == sorted(path.name for path in Path(folder).iterdir())
-    assert "averages only" in refusal(sample, workdir, "--noaveraged")
+    assert "averaged weights only" in refusal(sample, workdir, "--noaveraged")
 
 
 def test_a_run_starts_from_it(packed, tmp_path):
@@ -168,8 +168,8 @@ def test_a_run_starts_from_it(packed, tmp_path):
     [
         (dict(nr_filters=8), "there, [4, 7, 1, 16] here; give the flags of the model there"),
         (dict(model="pixelcnn_pp", nr_output_filters=None), "is a gated_pixelcnn, but --model=pix"),
-        (dict(num_levels=5), "knows images with num_levels 17, but --dataset=digits has 5"),
-        (dict(init_from="pretrained:nothing"), "--init_from=pretrained:nothing: must be one of"),
+        (dict(quantize=5), "num_levels 5, but --init_from="),
+        (dict(init_from="pretrained:nothing"), "init_from=pretrained:nothing: must be one of"),
     ],
 )
 def test_what_cannot_start_from_it(packed, tmp_path, changes, message):
@@ -228,7 +228,7 @@ def test_where_things_go():
 
 
 def test_no_run_is_written_into_the_package():
-    with pytest.raises(UserError, match="init_from=pretrained:digits starts one"):
+    with pytest.raises(UserError, match="init_from=pretrained:digits starts a run"):
         run_training(config_of("pretrained:digits", RUN))
 
 
@@ -237,7 +237,7 @@ def test_no_run_is_written_into_the_package():
     [
         (["--output={tmp}/x"], "--data_licence is missing"),
         ([LICENCE], "--output is missing"),
-        ([LICENCE, "--output={tmp}"], "is there already"),
+        ([LICENCE, "--output={tmp}"], "exists; give another folder"),
         ([LICENCE, "--output={tmp}/x", "--splits=test,nonsense"], "nonsense"),
     ],
 )
@@ -287,7 +287,7 @@ def test_weights_mean_what_they_meant(name):
 
 @pytest.mark.slow
 def test_the_figure_of_digits():
-    assert "averaged weights: 78.333 nats an image" in call(evaluate, "--workdir=pretrained:digits")
+    assert "averaged weights: 78.333 nats/image" in call(evaluate, "--workdir=pretrained:digits")
 
 
 def test_a_run_starts_from_the_averages_of_another(trained, tmp_path):

@@ -40,7 +40,7 @@ def test_scores_are_those_given_the_condition(run):
         values = levels_to_input(file["x_test"], 256)
     nats = model.log_prob(values, model.own_condition(values)).numpy()
     told = call(train.evaluate, f"--workdir={run}/run")
-    assert f"averaged weights: {-nats.mean():.3f} nats an image" in told
+    assert f"averaged weights: {-nats.mean():.3f} nats/image" in told
     assert "given the condition grey: not comparable" in told
 
 
@@ -79,7 +79,7 @@ def test_images_given_conditions_of_files(run, tmp_path):
 def test_conditions_that_are_none(run, tmp_path):
     np.savez(tmp_path / "far.npz", images=np.full([1, 6, 5, 1], 300), num_levels=256)
     given = refusal(train.sample, f"--workdir={run}/run", f"--condition_images={tmp_path}/far.npz")
-    assert "images/0 holds 300 to 300, must be 0 to 255" in given
+    assert "images/0: levels must be integers in [0, 255], got 300 to 300" in given
     clear = np.dstack([random_levels(6, 5, 3), np.full([6, 5, 1], 128, np.uint8)])
     Image.fromarray(clear).save(tmp_path / "clear.png")
     flags = [f"--workdir={run}/run", f"--condition_images={tmp_path}/clear.png"]
@@ -132,4 +132,4 @@ def test_refused(run, tmp_path):
     size = [f"--workdir={run}/run", "--height=9"]
     assert "need --condition_images of that size" in refusal(train.sample, *size)
     complete = [f"--workdir={run}/run", "--complete=top", "--condition_images=x"]
-    assert "--complete takes those of the test images" in refusal(train.sample, *complete)
+    assert "excludes --condition_images=x" in refusal(train.sample, *complete)

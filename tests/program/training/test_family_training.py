@@ -76,9 +76,9 @@ def weights(workdir):
 
 @EVERY
 def test_run_evaluation_samples_and_completions(name, tmp_path, capsys):
-    scores = run_training(mini(name, tmp_path, num_levels=2, num_samples=0))
+    scores = run_training(mini(name, tmp_path, quantize=2, num_samples=0))
     output = capsys.readouterr().out
-    assert "2 levels, floor(x * 2 / 17)" in output and "nats an image" in output
+    assert "2 levels, floor(x * 2 / 17)" in output and "nats/image" in output
     config, _, averaged, step = load_run(str(tmp_path))
     dataset = run_of(config).dataset()
     assert step == 4 and averaged.num_levels == dataset.num_levels == 2
@@ -149,7 +149,7 @@ def test_bfloat16_run(name, tmp_path):
                 name,
                 tmp_path / dtype / str(max_steps),
                 num_samples=0,
-                num_levels=2,
+                quantize=2,
                 dtype=dtype,
                 max_steps=max_steps,
             )
@@ -167,8 +167,8 @@ def test_programs(name, tmp_path):
     flags = [f"--{key}={value}" for key, value in MINI.items()]
     workdir = f"--workdir={tmp_path}"
     for program, arguments, told in [
-        ("main", [f"--model={name}", "--num_levels=16", *flags], "starting at step 0 of 4"),
-        ("main", [f"--model={name}", "--num_levels=16", *flags], "continuing at step 4"),
+        ("main", [f"--model={name}", "--quantize=16", *flags], "starting at step 0 of 4"),
+        ("main", [f"--model={name}", "--quantize=16", *flags], "resuming at step 4"),
         ("evaluate", [], "16 levels, floor(x * 16 / 17)"),
         ("sample", ["--num_samples=3"], "3 samples in"),
         ("sample", ["--num_samples=2", "--complete=left"], "12 samples in"),
@@ -237,11 +237,11 @@ def test_every_model_has_every_preset_and_builds():
         ({"condition": "small:1"}, "--condition=small:1: must be grey, small:N with N from 2"),
         ({"condition": "embedding:"}, "--condition=embedding:: must be grey, small:N"),
         ({"condition": "embedding:model"}, "--condition=embedding:model: must be grey, small:N"),
-        ({"condition": "small:2", "class_conditional": True}, "--condition=small:2: a model is"),
-        ({"condition": "grey", "energy_distance": True}, "--condition=grey: not with --energy"),
+        ({"condition": "small:2", "class_conditional": True}, "--class_conditional=True: excludes"),
+        ({"condition": "grey", "energy_distance": True}, "--energy_distance=True: excludes"),
         (
             {"dataset": "codes:run", "model": "gated_pixelcnn", "condition": "small:2"},
-            "--condition=small:2: is made of intensities",
+            "--condition=small:2: is computed from intensities",
         ),
         ({"dataset": "codes:run", "random_flip": True}, "--random_flip=True: --dataset=codes:run"),
         ({"num_levels": 1}, "--num_levels=1: must be 0, or 2 to 65536"),
@@ -269,7 +269,7 @@ def test_configuration_of_an_older_run_is_read(tmp_path):
     assert Run.open(str(tmp_path)).saved[0] == config
     saved = Run.open(str(tmp_path)).saved
     config_json.check_config_matches(saved, config)
-    with pytest.raises(UserError, match=r"model \(there 'pixelcnn_pp', here 'pixelcnn'\)"):
+    with pytest.raises(UserError, match="model is 'pixelcnn_pp' there, 'pixelcnn' here"):
         config_json.check_config_matches(saved, config.replace(model="pixelcnn"))
 
 
@@ -312,7 +312,7 @@ def test_quantised_data_sets():
     assert binary.num_levels == 2 and "17 grey levels" in binary.note
     assert "2 levels, floor(x * 2 / 17)" in binary.note
     assert load("digits", options=DataOptions(quantize=17)).note == plain.note
-    with pytest.raises(UserError, match="num_levels=32: --dataset=digits has only 17"):
+    with pytest.raises(UserError, match="quantize=32: --dataset=digits has only 17"):
         load("digits", options=DataOptions(quantize=32))
 
 

@@ -215,7 +215,7 @@ def test_checkpoint_without_index_is_told(finished, tmp_path, capsys):
     run_training(config_in(tmp_path))
     output = capsys.readouterr().out
     assert "step-6 is not whole (it has no index)" in output
-    assert "continuing at step 4" in output
+    assert "resuming at step 4" in output
     assert_same_run(tmp_path, finished)
 
 
@@ -223,7 +223,7 @@ def test_a_run_without_its_checkpoints_keeps_its_log(finished, tmp_path, capsys)
     copy_run(finished, tmp_path)
     shutil.rmtree(tmp_path / "checkpoints")
     run_training(config_in(tmp_path))
-    assert f"its log until now is {tmp_path}/metrics.jsonl.before" in capsys.readouterr().out
+    assert f"its previous log is now {tmp_path}/metrics.jsonl.before" in capsys.readouterr().out
     before = (finished / "metrics.jsonl").read_text()
     assert (tmp_path / "metrics.jsonl.before").read_text() == before
     assert_same_run(tmp_path, finished)

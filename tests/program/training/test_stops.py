@@ -94,7 +94,7 @@ def test_work_under_way_is_given_up_and_done_again(
         assert os.path.exists(tmp_path / "checkpoints" / f"step-{step}.index")
         assert not os.path.exists(tmp_path / "samples" / f"step_{step:07d}.npz")
         assert begin in capsys.readouterr().out
-        begin = f"continuing at step {step}"
+        begin = f"resuming at step {step}"
     assert run_in(tmp_path, data) == scores
     assert begin in capsys.readouterr().out
     assert_same_run(tmp_path, workdir)
@@ -141,6 +141,6 @@ def test_shares_of_replicas(total):
 
 def test_more_samples_than_memory_are_refused_before_anything_is_trained(data, tmp_path):
     config = from_values(VALUES | {"workdir": str(tmp_path), "dataset": data, "num_samples": 10**9})
-    with pytest.raises(UserError, match="num_samples=1000000000: takes [0-9,]+ bytes"):
+    with pytest.raises(UserError, match="num_samples=1000000000: needs [0-9,]+ bytes"):
         train(config)
     assert os.listdir(tmp_path) == []

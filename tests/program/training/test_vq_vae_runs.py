@@ -185,7 +185,7 @@ def test_a_vq_vae_that_is_gone_or_changed(runs, tmp_path):
     averaged.quantizer.embeddings.assign(averaged.quantizer.embeddings * 1.01)
     Checkpoints(str(tmp_path / "vq_vae"), model, averaged).save(step + 1)
     for changed in (refusal(train.sample, prior), refusal(train.evaluate, prior)):
-        assert f"--dataset={dataset} has" in changed and "fingerprint" in changed
+        assert f"--dataset={dataset}: its VQ-VAE has the fingerprint" in changed
     config = config_of(tmp_path / "prior", SIZES | PRIOR, dataset=dataset, max_steps=6)
     with pytest.raises(UserError, match="fingerprint"):
         train_run(config)
@@ -193,11 +193,11 @@ def test_a_vq_vae_that_is_gone_or_changed(runs, tmp_path):
     codes = f"{tmp_path}/vq_vae/codes.npz"
     for images in (dataset, codes, f"{codes}:train[:10%]"):
         text = refusal(train.score, prior, f"--images={images}")
-        assert text.startswith(f"--images={images}: holds codes of a VQ-VAE with the fingerprint")
+        assert text.startswith(f"--images={images}: has codes of a VQ-VAE with the fingerprint")
     Image.fromarray(np.zeros([8, 8], np.uint8)).save(tmp_path / "a.png")
     for images in ("digits:test", f"{tmp_path}/a.png"):
         text = refusal(train.score, prior, f"--images={images}")
-        assert f"--images={images}: holds images, the run in" in text and "give codes:" in text
+        assert f"--images={images}: has images, but the run in" in text and "give codes:" in text
     shutil.rmtree(tmp_path / "vq_vae")
     gone = refusal(train.sample, prior)
     assert f"--dataset={dataset}: its VQ-VAE cannot be had" in gone
@@ -212,8 +212,8 @@ def test_a_split_that_was_not_encoded_is_refused(tmp_path):
     arrays = dict(num_levels=4, num_classes=0, scored="validation", fingerprint="12")
     np.savez(tmp_path / "codes.npz", x_train=codes, x_test=codes, **arrays)
     name = f"codes:{tmp_path}"
-    assert load(name).scored == "validation"
-    with pytest.raises(UserError, match="eval_split=test: .*those of test were not encoded"):
+    assert load(name).eval_name == "validation"
+    with pytest.raises(UserError, match="eval_split=test: .*test was not encoded"):
         load(name, options=DataOptions(eval_split="test"))
 
 

@@ -21,8 +21,14 @@ def test_second_run_in_a_folder_is_rejected(tmp_path):
     with Run.create(config_in(tmp_path)):
         with pytest.raises(UserError, match="another process is training in this folder"):
             train(config_in(tmp_path))
-    assert not tmp_path.exists()  # nothing was written to it
+    assert os.listdir(tmp_path) == []
     Run.create(config_in(tmp_path)).close()
+
+
+def test_new_folder_to_which_nothing_was_written_is_removed(tmp_path):
+    with pytest.raises(UserError, match="no such file"):
+        train(config_in(tmp_path / "new", dataset="gone.npz"))
+    assert os.listdir(tmp_path) == []
 
 
 OWNER = """
