@@ -17,11 +17,11 @@ import statistics
 from absl import app, flags
 from digits import run
 from matplotlib.figure import Figure
+from train.run.rows import read
 
 from pixelcnn_tf import pretrained
 from pixelcnn_tf.grid import grid, to_uint8
 from pixelcnn_tf.levels import input_to_levels
-from train.run.rows import read
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("data_dir", "", "where the tfds data sets are")

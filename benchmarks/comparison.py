@@ -16,6 +16,8 @@ import tensorflow as tf
 from absl import app, flags
 from digits import run
 from matplotlib.figure import Figure
+from train.run.restore import load_run
+from train.run.rows import read
 
 from pixelcnn_tf import sampling
 from pixelcnn_tf.grid import grid, to_uint8
@@ -23,8 +25,6 @@ from pixelcnn_tf.layers.masked_convolution import MaskedConv2D
 from pixelcnn_tf.levels import input_to_levels, levels_to_input
 from train.config import config_json as configuration
 from train.data.load import load
-from train.run.restore import load_run
-from train.run.rows import read
 from train.sampling.grid import write_npz
 from train.scoring import published_scores as published
 

@@ -12,10 +12,10 @@ import os
 import numpy as np
 from absl import app, flags
 from digits import MODEL, NUM_CLASSES, NUM_LEVELS, judge, run, train_classifier
+from train.run.restore import load_run
 
 from pixelcnn_tf.levels import levels_to_input
 from train.data.load import load
-from train.run.restore import load_run
 from train.sampling.conditioned import Given, conditions_of, write_conditioned, write_interpolation
 from train.sampling.grid import write_png
 

@@ -9,6 +9,7 @@ from mkdocs.structure.files import File
 
 ROOT = Path(__file__).parents[1]
 PAGES = {"README.md": "index.md", "BUILD_NOTES.md": "BUILD_NOTES.md"}
+PAGES |= {name: name for name in ("CHANGELOG.md", "CONTRIBUTING.md")}
 FILES = ("LICENSE", "CITATION.cff")  # that these pages link to
 
 
@@ -23,4 +24,4 @@ def on_files(files, config):
 
 
 def on_page_markdown(markdown, page, config, files):
-    return markdown.replace("](../BUILD_NOTES.md", "](BUILD_NOTES.md")
+    return markdown.replace("](../../BUILD_NOTES.md", "](../BUILD_NOTES.md")

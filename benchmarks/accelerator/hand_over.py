@@ -22,9 +22,9 @@ from absl import app
 from absl import flags as absl_flags
 
 from train import flags
+from train.command import start_tensorflow
 from train.config import config_json as configuration
 from train.main import count_steps, start_weights
-from train.command import start_tensorflow
 from train.run.lock import claim
 from train.sampling.grid import write_npz
 

@@ -14,9 +14,9 @@ from absl import app
 from absl import flags as absl_flags
 
 from train import flags
+from train.command import start_tensorflow
 from train.config import config_json as configuration
 from train.config.models import make_model
-from train.command import start_tensorflow
 from train.run.lock import claim
 
 absl_flags.DEFINE_bool(

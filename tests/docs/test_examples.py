@@ -4,7 +4,7 @@ import ast
 import contextlib
 import dataclasses
 import doctest
-import importlib
+import importlib.util
 import pkgutil
 import re
 from pathlib import Path
@@ -18,9 +18,10 @@ import train.embedding
 from train.config.config import Config
 
 ROOT = Path(__file__).parents[2]
-PAGES = {path.relative_to(ROOT).as_posix(): path for path in sorted(ROOT.glob("docs/*.md"))}
+PAGES = {path.relative_to(ROOT).as_posix(): path for path in sorted(ROOT.glob("docs/**/*.md"))}
+PAGES = {name: path for name, path in PAGES.items() if "/api/" not in name}
 PAGES["README.md"] = ROOT / "README.md"
-NOTES = {"BUILD_NOTES.md": ROOT / "BUILD_NOTES.md"}
+NOTES = {name: ROOT / name for name in ("BUILD_NOTES.md", "CHANGELOG.md", "CONTRIBUTING.md")}
 # The client of a server that must run: tests/program/output/test_export.py runs it against one.
 NEEDS_A_SERVER = "import grpc"
 HELP = {"help", "helpshort", "helpfull"}  # absl's own flags
@@ -37,8 +38,9 @@ def python_of(path):
 
 
 WITH_PYTHON = [page for page in PAGES if python_of(PAGES[page])]
-LONG = {"docs/library.md", "docs/conditions.md", "docs/results.md"}  # compile several models
-WITH_WEIGHTS = {"docs/results.md"}  # which are of the whole network
+# They compile several models.
+LONG = {"docs/guides/keras.md", "docs/guides/migrate_tfp.md", "docs/start.md", "docs/results.md"}
+WITH_WEIGHTS = {"docs/results.md", "docs/start.md", "README.md"}  # of the whole network
 
 
 @pytest.mark.parametrize(
@@ -69,31 +71,44 @@ def known_flags(command):
     """The names of a command's flags, read from its source, since some import TensorFlow."""
     if command == "main":
         return {field.name for field in dataclasses.fields(Config)} | HELP
-    tree = ast.parse((ROOT / "train" / f"{command}.py").read_text())
+    tree = ast.parse(source_of(command).read_text())
     calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
-    shared = set(train.embedding.DATA) if command == "embedding" else set()
-    defined = [call for call in calls if "DEFINE_" in ast.unparse(call.func)]
-    return {call.args[0].value for call in defined} | shared | HELP
+    found = set(train.embedding.DATA) if command == "embedding" else set()
+    short = {"text", "integer", "number"}  # DEFINE_... under a short name
+    for call in calls:
+        function = ast.unparse(call.func)
+        if "DEFINE_" in function or function in short:
+            found.add(call.args[0].value)
+        if function == "flags.define":
+            found |= {argument.value for argument in call.args}
+            found |= {keyword.arg for keyword in call.keywords}
+    return found | HELP
+
+
+def source_of(command):
+    """The file of a command."""
+    path = ROOT / "train" / f"{command}.py"
+    return path if path.exists() else ROOT / "train" / command / "__main__.py"
 
 
 @pytest.mark.parametrize("page", [*PAGES, *NOTES])
 def test_commands_and_flags(page):
     for command, given in commands((PAGES | NOTES)[page]):
-        assert (ROOT / "train" / f"{command}.py").exists(), f"{page}: train.{command}"
+        assert source_of(command).exists(), f"{page}: train.{command}"
         unknown = set(given) - known_flags(command)
         assert not unknown, f"{page}: python -m train.{command} has no flag {unknown}"
 
 
 def test_commands_are_found():
     """That the pattern finds what it should: flags on the next line, commands in the text."""
-    found = [flags for name, flags in commands(PAGES["docs/training.md"]) if name == "main"]
-    assert ["dataset", "data_dir", "config", "max_steps"] in found
+    found = [flags for name, flags in commands(PAGES["docs/guides/train.md"]) if name == "main"]
+    assert ["dataset", "config", "max_steps"] in found
     assert "workdir" in known_flags("plot") and "dtype" in known_flags("main")
 
 
-def test_programs_of_benchmarks():
+def test_programs_named_in_the_text_exist():
     text = " ".join(path.read_text() for path in (PAGES | NOTES).values())
-    for name in set(re.findall(r"python (benchmarks/\w+\.py)", text)):
+    for name in set(re.findall(r"python ((?:benchmarks|experiments|docs)/[\w/]+\.py)", text)):
         assert (ROOT / name).exists(), name
     targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
     assert set(re.findall(r"`make (\w+)`", text)) <= set(targets)
@@ -125,6 +140,15 @@ def test_files_named_in_the_text():
     for page, path in (PAGES | NOTES).items():
         for name in re.findall(r"`((?:\w+/)+\w+\.py)`", path.read_text()):
             assert any((ROOT / folder / name).exists() for folder in folders), f"{page}: {name}"
+
+
+def test_flag_reference_is_current():
+    spec = importlib.util.spec_from_file_location("generate", ROOT / "docs" / "generate_flags.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert PAGES["docs/reference/flags.md"].read_text() == module.page(), (
+        "run python docs/generate_flags.py"
+    )
 
 
 def test_readme_is_short():

@@ -192,6 +192,9 @@ def check_config_matches(saved: RunConfig, config: Config) -> None:
     """Raises ArgumentError if a run cannot be resumed with another configuration, listing the
     fields that may not change."""
     there = saved.config
+    if there.embedding_file and config.embedding_file:
+        # The file may have moved: its fingerprint decides, see `train/run/embedding.py`.
+        there = there.replace(condition=config.condition)
     differing = [
         f"{field.name} is {getattr(there, field.name)!r} there, {getattr(config, field.name)!r} "
         "here"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from train.config.config import Config
 from train.config.models import make_model
 from train.data.description import DataDescription
-from train.errors import ArgumentError, UserError, errors_about
+from train.errors import ArgumentError, errors_about
 from train.run import config_json, lock, metrics, pack
 from train.run.config_json import DatasetFingerprint, RunConfig
 
@@ -334,13 +334,7 @@ class Run:
           ArgumentError: if there is no such run.
         """
         workdir = self.config.vq_vae_workdir
-        if workdir is None:
-            return None
-        try:
-            return Run.open(workdir)
-        except UserError as error:
-            text = f"cannot load its VQ-VAE ({error})"
-            raise ArgumentError("dataset", self.config.dataset, text) from None
+        return None if workdir is None else Run.open(workdir)
 
     def load_decoder(self, image_size: tuple[int, int] | None = None) -> "Decoder | None":
         """What turns the codes that this run models into images; None of a run of images."""

@@ -10,12 +10,12 @@ from calls import refusal
 from PIL import Image
 from small import load_run, random_levels, random_run, write_config
 
-import train.demo
+import train.demo.__main__ as demo_command
 from pixelcnn_tf.levels import input_to_levels, levels_to_input
 from train.config.presets import from_values
 from train.data.description import DataDescription
 from train.data.load import load
-from train.demo.__main__ import canvas
+from train.demo import canvas
 from train.demo.answers import COMPLETIONS, Answers
 from train.demo.app import Demo
 from train.demo.uploads import MAX_PIXELS, read_upload
@@ -177,7 +177,7 @@ def test_an_upload_becomes_one_of_the_runs_images(tmp_path):
     levels, changes = read(np.full([5, 5], 255, np.uint8), COLOURS)
     assert (levels == 8).all() and levels.shape == (5, 5, 3) and changes == ["rounded to 9 levels"]
     # Quantised as the training images of such a run were, not rounded.
-    levels, changes = read(np.full([5, 5], 250, np.uint8), COLOURS, num_levels=9)
+    levels, changes = read(np.full([5, 5], 250, np.uint8), COLOURS, quantize=9)
     assert (levels == 250 * 9 // 256).all() and changes == ["quantised to 9 levels"]
     ghost = np.zeros([6, 4, 4], np.uint8)  # black, transparent: white
     assert (read(ghost, GREY)[0] == 255).all()
@@ -214,7 +214,7 @@ def test_an_upload_is_inverted_and_its_file_deleted(demo, tmp_path):
 
 
 def test_samples_are_the_examples_where_the_data_is_gone(run, demo, capsys):
-    examples = train.demo.find_examples(Run.open(str(run)).saved, demo.answers.model, "")
+    examples = demo_command.find_examples(Run.open(str(run)), demo.answers.model, "")
     assert len(examples) == COMPLETIONS and examples[0].shape == (8, 8, 1)
     assert "no test images (" in capsys.readouterr().out
 
@@ -226,10 +226,10 @@ def with_gradio(monkeypatch):
 
 def test_what_is_refused(run, tmp_path, with_gradio):
     def told(*flags):
-        return refusal(train.demo, f"--workdir={run}", *flags)
+        return refusal(demo_command, f"--workdir={run}", *flags)
 
-    assert "--workdir is missing" in refusal(train.demo)
-    assert "no run here" in refusal(train.demo, f"--workdir={tmp_path}")
+    assert "--workdir is missing" in refusal(demo_command)
+    assert "no run here" in refusal(demo_command, f"--workdir={tmp_path}")
     assert told("--port=65536") == "--port=65536: must be from 0 to 65535"
     assert told("--host=no.such.host.invalid").startswith("--host=no.such.host.invalid: no address")
     with socket.socket() as taken:
@@ -241,19 +241,19 @@ def test_what_is_refused(run, tmp_path, with_gradio):
         )
     config = Run.open(str(run)).saved.config
     write_config(config.replace(workdir=str(tmp_path)), DIGITS)
-    assert refusal(train.demo, f"--workdir={tmp_path}", "--port=0").endswith("no checkpoint yet")
+    assert refusal(demo_command, f"--workdir={tmp_path}", "--port=0").endswith("no checkpoint yet")
     energy = dict(model="pixelcnn_pp", energy_distance=True, nr_output_filters=1024)
     write_config(config.replace(workdir=str(tmp_path), **energy), DIGITS)
-    assert "no likelihood to show" in refusal(train.demo, f"--workdir={tmp_path}")
+    assert "no likelihood to show" in refusal(demo_command, f"--workdir={tmp_path}")
     config = config.replace(workdir=str(tmp_path), class_conditional=False)
     write_config(config.replace(condition="small:2"), DIGITS)
-    assert "images given --condition=small:2, which" in refusal(train.demo, f"--workdir={tmp_path}")
+    assert "images given --condition=small:2, which" in refusal(
+        demo_command, f"--workdir={tmp_path}"
+    )
     write_config(config, DIGITS._replace(fingerprint="0123"))
-    assert "models codes, which" in refusal(train.demo, f"--workdir={tmp_path}")
+    assert "models codes, which" in refusal(demo_command, f"--workdir={tmp_path}")
 
 
 def test_a_missing_extra(run, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    assert refusal(train.demo, f"--workdir={run}") == (
-        "gradio is missing, on which the demo is built: pip install -e '.[demo]'"
-    )
+    assert "pip install 'pixelcnn_tf[demo]'" in refusal(demo_command, f"--workdir={run}")

@@ -14,7 +14,7 @@ from calls import call, refusal
 from PIL import Image
 from small import load_run, one_stage, random_run, write_config
 
-import train.report
+import train.report.__main__ as report_command
 from pixelcnn_tf.levels import levels_to_input
 from train.data.description import DataDescription
 from train.data.load import load
@@ -90,7 +90,7 @@ def conditional(folder):
 def whole(run, folder):
     """The page with everything."""
     flags = [f"--workdir={run}", f"--output={folder}/whole.html"]
-    text = call(train.report, *flags, "--num_images=20", "--num_samples=3")
+    text = call(report_command, *flags, "--num_images=20", "--num_samples=3")
     assert text.splitlines()[-1].startswith(f"wrote {folder}/whole.html, ")
     assert sorted(os.listdir(run)) == ["checkpoints", "config.json", "metrics.jsonl"]
     return Page(folder / "whole.html")
@@ -174,7 +174,7 @@ def test_the_pictures_show_the_images(whole):
 def test_runs_of_the_same_data_share_a_chart(run, conditional, tmp_path):
     with_rows(conditional, [{"step": 100, "test/bits_per_dim": 2.25}])
     flags = [f"--workdir={run}", f"--compare={conditional}", f"--output={tmp_path}/"]
-    call(train.report, *flags, *QUICK)
+    call(report_command, *flags, *QUICK)
     page = Page(tmp_path / "report.html")
     charts = [each["aria-label"] for each in page.all("svg") if "aria-label" in each]
     assert len(charts) == 2 + 2 + 2  # curve; histograms and calibrations, one a run
@@ -190,11 +190,11 @@ def test_runs_of_other_data_stand_apart(run, tmp_path):
     data = DataDescription((6, 5, 3), 4, None)
     images = np.random.default_rng(0).integers(0, 256, [40, 6, 5, 3]).astype(np.uint8)
     np.savez(tmp_path / "data.npz", x_train=images, x_test=images)
-    changes = dict(dataset=str(tmp_path / "data.npz"), num_levels=4)
+    changes = dict(dataset=str(tmp_path / "data.npz"), quantize=4)
     other = random_run(tmp_path / "other", data, seed=3, **changes)
     with_rows(other)
     output = tmp_path / "page.html"
-    call(train.report, f"--workdir={run}", f"--compare={other}", f"--output={output}", *QUICK)
+    call(report_command, f"--workdir={run}", f"--compare={other}", f"--output={output}", *QUICK)
     page = Page(output)
     assert "cannot be compared" in page.text
     charts = [each for each in page.all("svg") if "aria-label" in each]
@@ -206,18 +206,18 @@ def test_scores_given_a_condition_stand_apart(run, tmp_path):
     other = random_run(tmp_path / "other", DIGITS, seed=1, condition="small:2")
     with_rows(other)
     output = tmp_path / "page.html"
-    call(train.report, f"--workdir={run}", f"--compare={other}", f"--output={output}", *NOTHING)
+    call(report_command, f"--workdir={run}", f"--compare={other}", f"--output={output}", *NOTHING)
     assert "cannot be compared" in Page(output).text
 
 
 def test_without_images_no_data_set_is_needed(tmp_path):
     run = random_run(tmp_path / "run", DIGITS, seed=1, dataset="folder:/gone")
-    call(train.report, f"--workdir={run}", *NOTHING)
+    call(report_command, f"--workdir={run}", *NOTHING)
     page = Page(run / "report.html")
     assert page.sections() == ["training"] and "raw weights" not in page.text
-    call(train.report, f"--workdir={run}", *NOTHING, "--averaged=false")
+    call(report_command, f"--workdir={run}", *NOTHING, "--averaged=false")
     assert "are of the raw weights" in Page(run / "report.html").text
-    assert "--dataset=folder:/gone" in refusal(train.report, f"--workdir={run}")
+    assert "--dataset=folder:/gone" in refusal(report_command, f"--workdir={run}")
 
 
 def test_scores_of_the_raw_weights(tmp_path):
@@ -226,7 +226,7 @@ def test_scores_of_the_raw_weights(tmp_path):
     with_rows(run, [row | {"test/bits_per_dim_raw": 2.5, "test/loss_per_image_raw": 90.5}])
     averaged, raw = ("2.2500", "90.25"), ("2.5000", "90.50")
     for flag, shown, others in (("true", averaged, raw), ("false", raw, averaged)):
-        call(train.report, f"--workdir={run}", *NOTHING, f"--averaged={flag}")
+        call(report_command, f"--workdir={run}", *NOTHING, f"--averaged={flag}")
         text = Page(run / "report.html").text
         assert all(score in text for score in shown)
         assert not any(score in text for score in others)
@@ -237,7 +237,7 @@ def test_a_run_without_a_likelihood(tmp_path):
     with one_stage():
         run = random_run(tmp_path / "run", DIGITS, 1, values)
         with_rows(run, [{"step": 3, "test/energy_distance": 5.5}])
-        call(train.report, f"--workdir={run}", *QUICK)
+        call(report_command, f"--workdir={run}", *QUICK)
     page = Page(run / "report.html")
     assert page.sections() == ["training", "curve"]
     assert "energy distance, test 5.5000" in page.text
@@ -247,30 +247,30 @@ def test_a_run_that_draws_no_images(tmp_path):
     values = dict(model="vq_vae", config="tiny", nr_filters=4, nr_embeddings=4, embedding_dim=2)
     run = random_run(tmp_path / "run", DIGITS, 1, values)
     with_rows(run, [{"step": 3, "test/mse": 0.25}])
-    call(train.report, f"--workdir={run}", "--num_images=12", "--num_samples=4")
+    call(report_command, f"--workdir={run}", "--num_images=12", "--num_samples=4")
     assert Page(run / "report.html").sections() == ["training", "curve"]
 
 
 def test_images_given_a_condition(tmp_path):
     """Samples are given the conditions of test images; of none there are no samples."""
     run = random_run(tmp_path / "run", DIGITS, 1, condition="small:2")
-    call(train.report, f"--workdir={run}", "--num_images=4", "--num_samples=4")
+    call(report_command, f"--workdir={run}", "--num_images=4", "--num_samples=4")
     assert {"samples", "completions"} < set(Page(run / "report.html").sections())
-    call(train.report, f"--workdir={run}", "--num_images=0", "--num_samples=4")
+    call(report_command, f"--workdir={run}", "--num_images=0", "--num_samples=4")
     assert Page(run / "report.html").sections() == ["training"]
 
 
 def test_what_is_refused(run, conditional, folder, tmp_path):
     def told(*flags):
-        return refusal(train.report, f"--workdir={run}", *flags)
+        return refusal(report_command, f"--workdir={run}", *flags)
 
-    assert "--workdir is missing" in refusal(train.report)
-    gone = refusal(train.report, f"--workdir={tmp_path}")
+    assert "--workdir is missing" in refusal(report_command)
+    gone = refusal(report_command, f"--workdir={tmp_path}")
     assert gone == f"--workdir={tmp_path}: no run here (config.json is missing)"
     assert told(f"--compare={conditional},{tmp_path}").startswith(f"--compare={tmp_path}: no run")
-    assert "the run is there already" in told(f"--compare={run}/../{run.name}")
-    assert "--num_images=-1: must be" in told("--num_images=-1")
-    assert "--seed=-1: must be" in told("--seed=-1")
+    assert "the run is already there" in told(f"--compare={run}/../{run.name}")
+    assert "--num_images=-1" in told("--num_images=-1")
+    assert "--seed=-1" in told("--seed=-1")
     assert "--num_samples=99999999: takes" in told("--num_samples=99999999", "--num_images=0")
     for output in (f"{tmp_path}/report.pdf", f"{tmp_path}/report"):
         assert told(f"--output={output}") == f"--output={output}: must end in .html, or be a folder"
@@ -280,5 +280,7 @@ def test_what_is_refused(run, conditional, folder, tmp_path):
     empty.mkdir()
     write_config(Run.open(str(run)).saved.config.replace(workdir=str(empty)), DIGITS)
     assert told(f"--compare={empty}") == f"--compare={empty}: the run has no checkpoint yet"
-    assert refusal(train.report, f"--workdir={empty}").startswith(f"--workdir={empty}: the run has")
+    assert refusal(report_command, f"--workdir={empty}").startswith(
+        f"--workdir={empty}: the run has"
+    )
     assert os.listdir(tmp_path) and not [n for n in os.listdir(tmp_path) if "report" in n]

@@ -362,7 +362,7 @@ def test_complexity_grows_with_disorder():
         ),
         (
             ["--images={tmp}/levels/x.png", "--reference=digits", "--output={tmp}/levels/x.csv"],
-            "--output={tmp}/levels/x.csv: the histogram would be written among the images",
+            "--output={tmp}/levels/x.png: the histogram would be written among the images",
         ),
     ],
 )

@@ -106,8 +106,8 @@ def test_images_like_one_and_between_two(folder, tmp_path):
         ([f"--interpolate={tmp_path}/one.npz"], "must be two images, a.png,b.png"),
         ([both, "--steps=1"], "--steps=1"),
         (["--steps=3"], "--steps=3: is for --interpolate"),
-        ([both, "--like=x.png"], "--like=x.png and --interpolate=.*: use only one of them"),
-        (["--like=x.png", "--complete=top"], "--complete=top and --like=x.png: use only one"),
+        ([both, "--like=x.png"], "--like=x.png: excludes --interpolate=.*; use only one"),
+        (["--like=x.png", "--complete=top"], "--complete=top: excludes --like=x.png; use only one"),
         (["--height=9"], "need --condition_images of that size"),
     ):
         with pytest.raises(AssertionError, match=message.removeprefix("--")):
@@ -116,7 +116,7 @@ def test_images_like_one_and_between_two(folder, tmp_path):
     text = refusal(train.sample, *flags, f"--like={tmp_path}/wide.npz")
     assert "images/0 is 5x5 with 1 channel, must be 6x5 with 1 channel" in text
     text = refusal(train.pack, f"--workdir={folder}/run", "--output=x")
-    assert "given vectors of a Keras model, and nothing without it" in text
+    assert "the model needs the Keras model of its embedding" in text
 
 
 @pytest.mark.slow
@@ -150,7 +150,7 @@ def test_a_run_keeps_its_embedding(folder, tmp_path):
     with pytest.raises(UserError, match="its embedding .*embedding.keras was changed; restore"):
         load_run(str(run))
     (run / "embedding.keras").unlink()
-    with pytest.raises(UserError, match="embedding.keras, cannot be read"):
+    with pytest.raises(UserError, match="embedding.keras cannot be read"):
         load_run(str(run))
 
 

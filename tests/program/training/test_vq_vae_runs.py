@@ -200,7 +200,7 @@ def test_a_vq_vae_that_is_gone_or_changed(runs, tmp_path):
         assert f"--images={images}: has images, but the run in" in text and "give codes:" in text
     shutil.rmtree(tmp_path / "vq_vae")
     gone = refusal(train.sample, prior)
-    assert f"--dataset={dataset}: its VQ-VAE cannot be had" in gone
+    assert f"--dataset={dataset}: cannot load its VQ-VAE" in gone
     with pytest.raises(UserError, match="the run there is a gated_pixelcnn, must be a vq_vae"):
         config = config_of(tmp_path / "x", SIZES | PRIOR, dataset=f"codes:{runs}/prior")
         train_run(config)
