@@ -36,7 +36,7 @@ browser: $(VENV)/installed-browser
 
 # Pictures of both for the docs.
 screenshots: $(VENV)/installed-browser
-	$(RUN) benchmarks/screenshots.py
+	$(RUN) experiments/figures/screenshots.py
 
 $(VENV)/installed-browser: $(VENV)/installed
 	$(RUN) -m pip install --quiet -c constraints.txt -e '.[browser]'
@@ -44,7 +44,7 @@ $(VENV)/installed-browser: $(VENV)/installed
 
 # Kills, full disks, lost workers and the like, on whole processes; ends with a table.
 faults: $(VENV)/installed
-	$(RUN) benchmarks/faults.py
+	$(RUN) tests/faults/faults.py
 
 lint: $(VENV)/installed
 	$(RUN) -m ruff check .

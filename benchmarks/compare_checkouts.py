@@ -71,7 +71,9 @@ class Checkout:
 
         here = os.path.realpath(pixelcnn_tf.__file__)
         assert here.startswith(os.path.realpath(checkout) + os.sep), f"{here}: not of {checkout}"
-        Config = first_of("train.config.config:Config", "train.config:Config")
+        Config = first_of(
+            "train.config.config:Config", "train.config.fields:Config", "train.config:Config"
+        )
         Trainer = first_of("train.training.trainer:Trainer", "train.training:Trainer")
         Dataset = first_of("train.data.dataset:Dataset", "train.data:Dataset")
         ArraySplit = first_of("train.data.splits:ArraySplit", "train.splits:ArraySplit")
@@ -84,6 +86,12 @@ class Checkout:
             "GPU:0" if tf.config.list_physical_devices("GPU") else "CPU:0"
         )
         data = Dataset("random", IMAGE_SHAPE, 256, None, split, split)
+        try:  # older versions take the configuration
+            from train.run import Run
+
+            config = Run(config, config.workdir, None)
+        except ImportError:
+            pass
         self.trainer = Trainer(config, data, strategy)
         self.batches = iter(
             strategy.experimental_distribute_dataset(split.epoch(0, batch, seed=1).repeat())

@@ -24,7 +24,7 @@ from pixelcnn_tf.codec import Codec, Decoded, container
 from pixelcnn_tf.codec.engine import GROUP, GROUP_PIXELS
 from pixelcnn_tf.levels import levels_to_input
 from train.data.image_sources import open_images
-from train.run.restore import load_run
+from train.run import Run
 
 PNG_STRATEGIES, PNG_FILTERS = range(5), (8, 16, 32, 64, 128, 8 + 16 + 32 + 64 + 128)
 
@@ -221,7 +221,8 @@ def main():
     parser.add_argument("--num_images", type=int, default=1000)
     parser.add_argument("--batch_size", type=int, default=64)
     options = parser.parse_args()
-    config, _, model, step = load_run(options.workdir)
+    opened = Run.open(options.workdir)
+    config, model, step = opened.config, opened.model(), opened.step
     source = open_images("images", options.images, config.data_dir, options.num_images)
     images = np.stack([image.levels for image in source.read()])
     assert int(images.max()) < model.num_levels, "more levels than the model has"

@@ -53,6 +53,7 @@ def make_trainer(size, batch_size, dtype, remat, jit_compile, devices):
     import tensorflow as tf
 
     from train.config.config import Config
+    from train.run import Run
     from train.training.trainer import Trainer
 
     if devices > 1:
@@ -67,7 +68,8 @@ def make_trainer(size, batch_size, dtype, remat, jit_compile, devices):
         jit_compile=jit_compile,
         **(SIZES[size] if isinstance(size, str) else size),
     )
-    return Trainer(config, images_dataset(batch_size * 32), strategy)
+    run = Run(config, config.workdir, None)
+    return Trainer(run, images_dataset(batch_size * 32), strategy)
 
 
 def run_steps(trainer, repeats):
@@ -110,7 +112,7 @@ def measure(size, batch, dtype, remat, jit_compile, devices, steps):
     from train.training.evaluation import make_evaluate
 
     evaluate = make_evaluate(trainer.model, trainer.strategy)
-    split = images_dataset(4 * batch).test
+    split = images_dataset(4 * batch).eval
     evaluate(split, batch)
     evaluation = [timed(lambda: evaluate(split, batch)) / 4 for _ in range(max(2, steps // 4))]
     pipeline = trainer.dataset.train.epoch(0, batch, seed=1)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from train.config.config import Config
 from train.data.load import load_configured
 from train.devices import Workers, make_strategy
 from train.errors import ArgumentError, WorkerLost, errors_about, reason
@@ -61,8 +62,7 @@ def _train(run, strategy, workers):
             f"on {strategy.num_replicas_in_sync} replica(s) a step takes {batch_size} images, but "
             f"the train split has only {dataset.train.num_examples}",
         )
-    last_step = run.config.max_epochs * steps_per_epoch
-    last_step = min(last_step, run.config.max_steps or last_step)
+    last_step = count_steps(run.config, steps_per_epoch)
     say(
         f"{dataset.name}: {dataset.train.num_examples:,} train and "
         f"{dataset.eval.num_examples:,} {dataset.eval_name} images {dataset.image_shape}, "
@@ -79,7 +79,7 @@ def _train(run, strategy, workers):
                 f"warning: {run.path('checkpoints')} has no checkpoint, so the run starts again; "
                 f"its previous log is now {rotated}"
             )
-        _start_weights(trainer, say)
+        start_weights(trainer, say)
     if workers.is_chief:
         run.write_config(dataset, batch_size, keep_embedding(run, trainer.embedding))
     say(
@@ -93,7 +93,13 @@ def _train(run, strategy, workers):
     return _report(trainer, results, say)
 
 
-def _start_weights(trainer, say: Callable[[str], None]) -> None:
+def count_steps(config: Config, steps_per_epoch: int) -> int:
+    """Number of the last step."""
+    steps = config.max_epochs * steps_per_epoch
+    return min(steps, config.max_steps or steps)
+
+
+def start_weights(trainer, say: Callable[[str], None]) -> None:
     """Gives a new run its weights: by the data-dependent initialisation, or from `--init_from`."""
     config, dataset = trainer.config, trainer.dataset
     if not config.init_from:

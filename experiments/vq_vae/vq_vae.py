@@ -1,7 +1,7 @@
 """The VQ-VAE and its prior: what an embedding of the codes is worth, and colour images of a folder.
 
-    python benchmarks/vq_vae.py --part=embedding --vq_vae=runs/mnist-vq_vae-tiny
-    python benchmarks/vq_vae.py --part=colour --data_dir=<prepared tfds data>
+    python experiments/vq_vae/vq_vae.py --part=embedding --vq_vae=runs/mnist-vq_vae-tiny
+    python experiments/vq_vae/vq_vae.py --part=colour --data_dir=<prepared tfds data>
 
 `embedding` trains a Gated PixelCNN on the codes of a VQ-VAE twice, with an embedding of each code
 and with the codes scaled to [-1, 1] like intensities, and draws both curves. `colour` enlarges the

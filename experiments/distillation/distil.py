@@ -1,12 +1,12 @@
 """Trains a packed model of two levels on what it and others say together.
 
-    python benchmarks/distil.py --student=<folder> --teachers=<folder>,<folder> --shares=0.7,0.3 \\
-        --workdir=<new folder> --data_dir=<prepared tfds data>
+    python experiments/distillation/distil.py --student=<folder> --teachers=<folder>,<folder> \\
+        --shares=0.7,0.3 --workdir=<new folder> --data_dir=<prepared tfds data>
 
 The target of each pixel is the mean of the teachers' logits, by shares ("distillation", Hinton et
 al. 2015), on training images of which `--warped` are turned, stretched and bent at random: these no
 teacher knows by heart, and no pixel's own value is used. `--muon` trains the blocks of a PixelCNN
-by another optimizer, see `muon.py`. `--workdir` becomes a run that goes on from the student's last
+by Muon. `--workdir` becomes a run that goes on from the student's last
 step, for `train.pack`; the same command goes on where it was stopped. A step is a batch of the
 student's, cut into updates of `--update_size` images.
 """
@@ -18,14 +18,12 @@ import time
 
 import tensorflow as tf
 from absl import app, flags
-from muon import Muon
 
 from pixelcnn_tf import pretrained
 from pixelcnn_tf.levels import levels_to_input
-from train.config import config_json as configuration
 from train.data.load import load_configured
 from train.files import write_json
-from train.run.lock import claim
+from train.run import Run
 from train.run.metrics import MetricsLog
 from train.training.evaluation import make_evaluate
 from train.training.trainer import Trainer, dtype_policy
@@ -89,7 +87,7 @@ def log_probs(model, inputs):
     return [model.likelihood.log_prob(level, parameters) for level in (-ones, ones)]
 
 
-def make_update(trainer, teachers, shares, num_warped, muon):
+def make_update(trainer, teachers, shares, num_warped):
     """A function of levels `[B, H, W, 1]` and a seed that does one update; returns the mean
     divergence of student from target, in nats/image."""
     model = trainer.model
@@ -110,12 +108,7 @@ def make_update(trainer, teachers, shares, num_warped, muon):
             lower, upper = log_probs(model, inputs)
             loss = -tf.reduce_sum(target * upper + (1 - target) * lower)
         variables = model.trainable_variables
-        gradients = tape.gradient(loss, variables)
-        if muon is not None:
-            by_id = {id(v): gradient for v, gradient in zip(variables, gradients, strict=True)}
-            muon.apply(by_id)
-            variables, gradients = muon.others, [by_id[id(v)] for v in muon.others]
-        trainer.optimizer.apply(gradients, variables)
+        trainer.optimizer.apply(tape.gradient(loss, variables), variables)
         trainer.average.update()
         return (loss - entropy) / tf.cast(tf.shape(levels)[0], tf.float32)
 
@@ -138,7 +131,8 @@ def main(_):
     shares = [float(share) for share in FLAGS.shares]
     if len(shares) != len(FLAGS.teachers) or abs(sum(shares) - 1.0) > 1e-6:
         raise ValueError(f"--shares={FLAGS.shares}: must be one for each teacher, 1 together")
-    saved, begin = configuration.load(f"pretrained:{FLAGS.student}"), pretrained.card(FLAGS.student)
+    source = Run.open(f"pretrained:{FLAGS.student}")
+    saved, begin = source.saved, source.card
     size = saved.config.batch_size
     if size % FLAGS.update_size:
         raise ValueError(f"--update_size={FLAGS.update_size}: must divide the batch of {size}")
@@ -160,27 +154,30 @@ def main(_):
         lr_decay=LR_FALLS_TO ** (1 / (FLAGS.steps * updates)),
         polyak_decay=FLAGS.polyak_decay,
         max_steps=last,
+        optimizer="muon" if FLAGS.muon else "adam",
+        muon_learning_rate=FLAGS.muon or saved.config.muon_learning_rate,
     )
     dataset = load_configured(config)
     a_epoch = dataset.train.steps_per_epoch(size)
     config = config.replace(max_epochs=-(-last // a_epoch))
-    with claim(config.workdir):
-        distil(config, dataset, shares, first_step, last)
+    with Run.create(config) as run:
+        distil(run, dataset, shares, first_step, last)
 
 
-def distil(config, dataset, shares, first_step, last):
-    """Trains the run in `config.workdir`, or goes on with it."""
+def distil(run, dataset, shares, first_step, last):
+    """Trains the run, or resumes it."""
+    config = run.config
     settings = {name: FLAGS[name].value for name in FIXED}
     size, a_epoch = config.batch_size, dataset.train.steps_per_epoch(config.batch_size)
     updates = size // FLAGS.update_size
-    trainer = Trainer(config, dataset, tf.distribute.get_strategy())
+    trainer = Trainer(run, dataset, tf.distribute.get_strategy())
     step = trainer.restore()
     if step is not None:
         refuse_changes(config.workdir, settings)
     if step is None:
         step = first_step
         trainer.start_from(pretrained.load(FLAGS.student))
-        configuration.save(config, dataset, size)
+        run.write_config(dataset, size)
         write_json(os.path.join(config.workdir, SETTINGS), settings)
         log = os.path.join(pretrained.folder_of(FLAGS.student), "metrics.jsonl")
         shutil.copy(log, config.workdir)
@@ -194,9 +191,8 @@ def distil(config, dataset, shares, first_step, last):
             )
         model.set_weights(packed.get_weights())
         teachers.append(model)
-    muon = Muon(trainer.model, trainer.optimizer, FLAGS.muon) if FLAGS.muon else None
     num_warped = round(FLAGS.warped * FLAGS.update_size)
-    update = make_update(trainer, teachers, shares, num_warped, muon)
+    update = make_update(trainer, teachers, shares, num_warped)
     evaluate = make_evaluate(trainer.averaged_model, trainer.strategy)
 
     def score():

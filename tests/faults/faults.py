@@ -1,7 +1,7 @@
 """Tries what goes wrong in a long run on whole processes; the last output is a table.
 
-    python benchmarks/faults.py            # or: make faults
-    python benchmarks/faults.py --only=kill,disk --kills=5
+    python tests/faults/faults.py            # or: make faults
+    python tests/faults/faults.py --only=kill,disk --kills=5
 
 Each fault hits a tiny run on the built-in digits, on logical CPU devices; the network is cut to
 one of its three resolutions, because runs are started about 80 times. Where root may mount one, the
@@ -73,14 +73,13 @@ def child(arguments):
     options, rest = options.parse_known_args(arguments)
 
     import tensorflow as tf
-    from absl import flags as absl_flags
 
     from pixelcnn_tf import PixelCNNPlusPlus
 
     PixelCNNPlusPlus.num_stages = options.stages
 
     from train import flags, main
-    from train.errors import run
+    from train.command import run
     from train.training import loop
     from train.training.trainer import Trainer
 
@@ -115,8 +114,7 @@ def child(arguments):
     original_samples, loop.write_samples = loop.write_samples, write_samples
     Trainer.train_steps = train_steps
     sys.argv = [sys.argv[0], *rest]
-    flags.define()
-    absl_flags.adopt_module_key_flags(flags)
+    flags.define_config()
     run(main.main)
 
 

@@ -1,6 +1,6 @@
 """Takes the pictures of docs/browser.md: the page of train.report, and train.demo, in Chromium.
 
-    python benchmarks/screenshots.py --workdir=runs/mnist-tiny --data_dir=<prepared>
+    python experiments/figures/screenshots.py --workdir=runs/mnist-tiny --data_dir=<prepared>
 
 Needs the extra `browser`, and Chromium (Debian: apt-get install chromium), which is found on the
 path or named by the variable CHROMIUM.

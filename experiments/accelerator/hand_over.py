@@ -1,6 +1,6 @@
 """Writes a run's training step as StableHLO, for a machine with a GPU and JAX but no TensorFlow.
 
-    python benchmarks/accelerator/hand_over.py --to=<new folder> <the flags of train.main>
+    python experiments/accelerator/hand_over.py --to=<new folder> <the flags of train.main>
 
 Then, on the other machine, `run_there.py <folder> <results> --seconds=...`, and here again
 `take_back.py --results=... <the flags of train.main>`: the run's folder then has the checkpoint and
@@ -23,9 +23,7 @@ from absl import flags as absl_flags
 
 from train import flags
 from train.command import start_tensorflow
-from train.config import config_json as configuration
-from train.main import count_steps, start_weights
-from train.run.lock import claim
+from train.run import Run, config_json
 from train.sampling.grid import write_npz
 
 SCORED_AT_ONCE = 500  # images
@@ -121,38 +119,38 @@ def shared(folder, **arrays):
 
 def main(_):
     config = flags.to_config()
-    with claim(config.workdir):
-        hand_over(config)
+    with Run.create(config) as run:
+        hand_over(run)
 
 
-def hand_over(config):
+def hand_over(run):
+    config = run.config
     start_tensorflow()
     import tensorflow as tf
 
     from pixelcnn_tf.levels import levels_to_input
     from train.data.load import load_configured
+    from train.training.train_run import count_steps, start_weights
     from train.training.trainer import Trainer
 
     folder = absl_flags.FLAGS.to
     os.makedirs(folder)
     dataset = load_configured(config)
-    saved = configuration.find(config.workdir)
+    saved = run.saved
     if saved is not None:
-        configuration.refuse_another(saved, config)
-        configuration.refuse_other_data(saved, config, dataset)
-        configuration.refuse_data_read_otherwise(saved, config, dataset)
-        configuration.refuse_another_batch(saved, config, 1)
+        config_json.check_dataset_matches(saved, config, dataset)
+        config_json.check_batch_matches(saved, config, 1)
     marked = absl_flags.FLAGS.marked_warps
     if marked and config.batch_size % 2:
         raise ValueError(f"--batch_size={config.batch_size}: must be even with --marked_warps")
     if marked:
-        config, dataset = config.replace(class_conditional=True), dataset._replace(num_classes=2)
-    trainer = Trainer(config, dataset, tf.distribute.get_strategy())
-    if marked:
-        config, dataset = (
-            config.replace(class_conditional=False),
-            dataset._replace(num_classes=None),
+        run.config, dataset = (
+            config.replace(class_conditional=True),
+            dataset._replace(num_classes=2),
         )
+    trainer = Trainer(run, dataset, tf.distribute.get_strategy())
+    if marked:
+        dataset = dataset._replace(num_classes=None)
     if config.class_conditional or config.condition or trainer.model.state:
         raise ValueError("only a model of images alone")
     if config.binarize or not trainer.model.likelihood.has_log_prob:
@@ -168,7 +166,8 @@ def hand_over(config):
             begin_with(trainer, np.load(absl_flags.FLAGS.weights))
         else:
             start_weights(trainer, print)
-    configuration.save(config, dataset, trainer.global_batch_size)
+    run.config = config
+    run.write_config(dataset, trainer.global_batch_size)
     a_epoch = dataset.train.steps_per_epoch(trainer.global_batch_size)
     last = count_steps(config, a_epoch)
 
@@ -241,6 +240,6 @@ def hand_over(config):
 
 
 if __name__ == "__main__":
-    flags.define()
+    flags.define_config()
     absl_flags.adopt_module_key_flags(flags)
     app.run(main)

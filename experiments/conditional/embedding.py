@@ -1,6 +1,6 @@
 """Does a Gated PixelCNN that is given the vector of an image draw images of its class?
 
-    python benchmarks/embedding.py --data_dir=<prepared tfds data>
+    python experiments/conditional/embedding.py --data_dir=<prepared tfds data>
 
 Trains an embedding on binarised MNIST by `train.embedding`, and a model given its vectors by
 `train.main`. Draws images like ten test images, one of each digit, and asks a small classifier,
@@ -12,11 +12,17 @@ import os
 import numpy as np
 from absl import app, flags
 from digits import MODEL, NUM_CLASSES, NUM_LEVELS, judge, run, train_classifier
-from train.run.restore import load_run
 
 from pixelcnn_tf.levels import levels_to_input
 from train.data.load import load
-from train.sampling.conditioned import Given, conditions_of, write_conditioned, write_interpolation
+from train.data.options import DataOptions
+from train.run import Run
+from train.sampling.conditioned import (
+    ConditionBatch,
+    conditions_of,
+    write_conditioned,
+    write_interpolation,
+)
 from train.sampling.grid import write_png
 
 FLAGS = flags.FLAGS
@@ -35,7 +41,7 @@ def main(_):
             "embedding",
             dataset="mnist",
             data_dir=FLAGS.data_dir,
-            num_levels=NUM_LEVELS,
+            quantize=NUM_LEVELS,
             output=FLAGS.embedding,
         )
     run(
@@ -46,12 +52,12 @@ def main(_):
         max_steps=FLAGS.steps,
         condition=f"embedding:{FLAGS.embedding}",
     )
-    dataset = load("mnist", FLAGS.data_dir, NUM_LEVELS)
+    dataset = load("mnist", FLAGS.data_dir, DataOptions(quantize=NUM_LEVELS))
     classifier = train_classifier(dataset)
-    model = load_run(FLAGS.workdir)[2]
+    model = Run.open(FLAGS.workdir).model()
     images, labels = dataset.eval.images, dataset.eval.labels
     originals = np.stack([images[np.argmax(labels == k)] for k in range(NUM_CLASSES)])  # the first
-    given = Given(conditions_of(model, originals), originals)
+    given = ConditionBatch(conditions_of(model, originals), originals)
     path = os.path.join(FLAGS.output, "conditions_like")
     write_conditioned(model, given, FLAGS.each, seed=1, path=path)
     with np.load(path + ".npz") as file:
@@ -62,7 +68,7 @@ def main(_):
     ends = [int(digit) for digit in FLAGS.between]
     rows = []
     for number, pair in enumerate(zip(ends[::2], ends[1::2], strict=True)):
-        pair = Given(given.conditions[list(pair)], originals[list(pair)])
+        pair = ConditionBatch(given.conditions[list(pair)], originals[list(pair)])
         path = os.path.join(FLAGS.workdir, f"between_{number}")
         rows.append(write_interpolation(model, pair, 9, 1, seed=number + 1, path=path))
     write_png(os.path.join(FLAGS.output, "conditions_between.png"), np.concatenate(rows))

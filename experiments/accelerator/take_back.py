@@ -1,6 +1,6 @@
 """Brings the results of `run_there.py` into the run's folder: a checkpoint and the rows of its log.
 
-    python benchmarks/accelerator/take_back.py --results=<folder> <the flags of train.main>
+    python experiments/accelerator/take_back.py --results=<folder> <the flags of train.main>
 
 Adam's moments come back in bfloat16, everything else as it was. The rows have no learning rate.
 """
@@ -15,9 +15,8 @@ from absl import flags as absl_flags
 
 from train import flags
 from train.command import start_tensorflow
-from train.config import config_json as configuration
 from train.config.models import make_model
-from train.run.lock import claim
+from train.run import Run, config_json
 
 absl_flags.DEFINE_bool(
     "goes_on", False, "the results count their steps from the run's present one (--weights there)"
@@ -53,11 +52,12 @@ def without_classes(arrays, config, dataset):
 
 def main(_):
     config = flags.to_config()
-    with claim(config.workdir):
-        take_back(config)
+    with Run.create(config) as run:
+        take_back(run)
 
 
-def take_back(config):
+def take_back(run):
+    config = run.config
     start_tensorflow()
     import tensorflow as tf
 
@@ -70,14 +70,13 @@ def take_back(config):
     with open(os.path.join(results, "rows.jsonl")) as file:
         rows = [json.loads(line) for line in file]
     dataset = load_configured(config)
-    saved = configuration.find(config.workdir)
+    saved = run.saved
     if saved is not None:
         if not absl_flags.FLAGS.goes_on:  # a further part may have other rates and dropout
-            configuration.refuse_another(saved, config)
-        configuration.refuse_other_data(saved, config, dataset)
-        configuration.refuse_data_read_otherwise(saved, config, dataset)
-        configuration.refuse_another_batch(saved, config, 1)
-    trainer = Trainer(config, dataset, tf.distribute.get_strategy())
+            config_json.check_config_matches(saved, config)
+        config_json.check_dataset_matches(saved, config, dataset)
+        config_json.check_batch_matches(saved, config, 1)
+    trainer = Trainer(run, dataset, tf.distribute.get_strategy())
     first = trainer.restore() or 0
     offset = first if absl_flags.FLAGS.goes_on else 0
     begin, step = (offset + int(arrays[name]) for name in ("first", "step"))
@@ -101,7 +100,8 @@ def take_back(config):
             variable.assign(array)
     trainer.optimizer.iterations.assign(step)
 
-    configuration.save(config, dataset, trainer.global_batch_size)
+    run.config = config
+    run.write_config(dataset, trainer.global_batch_size)
     log = MetricsLog(config.workdir, first)
     likelihood, scored = trainer.model.likelihood, dataset.eval_name
     prefix = "validation" if scored == "validation" else "test"
@@ -127,6 +127,6 @@ def take_back(config):
 
 
 if __name__ == "__main__":
-    flags.define()
+    flags.define_config()
     absl_flags.adopt_module_key_flags(flags)
     app.run(main)

@@ -1,7 +1,7 @@
 """Trains the family on binarised MNIST, and draws what docs/results.md shows of it.
 
-    python benchmarks/binarized_mnist.py --data_dir=<prepared tfds data> --only=row_lstm
-    python benchmarks/binarized_mnist.py --draw
+    python experiments/pretrained/binarized_mnist.py --data_dir=<prepared tfds data> --only=row_lstm
+    python experiments/pretrained/binarized_mnist.py --draw
 
 PixelCNN++ is not among them: it was trained on a GPU, see docs/results.md and accelerator/.
 
@@ -13,15 +13,24 @@ the test split once. The second reads the packed runs alone.
 import json
 import os
 import statistics
+import subprocess
+import sys
 
 from absl import app, flags
-from digits import run
 from matplotlib.figure import Figure
 from train.run.rows import read
 
 from pixelcnn_tf import pretrained
 from pixelcnn_tf.grid import grid, to_uint8
 from pixelcnn_tf.levels import input_to_levels
+
+
+def run(command, **arguments):
+    """`python -m train.<command>` with flags, printed first."""
+    given = [f"--{name}={value}" for name, value in arguments.items()]
+    print(f"python -m train.{command}", *given, flush=True)
+    subprocess.run([sys.executable, "-m", f"train.{command}", *given], check=True)
+
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("data_dir", "", "where the tfds data sets are")

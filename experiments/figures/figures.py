@@ -1,7 +1,7 @@
 """Draws the figures of docs/design.md from the code itself.
 
-    python benchmarks/figures.py                     # all, about a minute on 2 CPU cores
-    python benchmarks/figures.py --only=kernels
+    python experiments/figures/figures.py                     # all, about a minute on 2 CPU cores
+    python experiments/figures/figures.py --only=kernels
 
 What sees what is measured: a pixel is seen if the gradient of the output by it is not zero, in
 networks with random weights.

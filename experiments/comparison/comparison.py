@@ -1,6 +1,6 @@
 """Compares the models of the family; writes docs/comparison.md and its pictures.
 
-    python benchmarks/comparison.py --data_dir=<prepared tfds data> --steps=250,100
+    python experiments/comparison/comparison.py --data_dir=<prepared tfds data> --steps=250,100
 
 Every model is trained by `train.main` on the same images in the same order, for the same steps,
 at about the same number of weights. What is finished in `--runs` is not done again.
@@ -9,24 +9,33 @@ at about the same number of weights. What is finished in `--runs` is not done ag
 import json
 import os
 import statistics
+import subprocess
+import sys
 import time
 
 import numpy as np
 import tensorflow as tf
 from absl import app, flags
-from digits import run
 from matplotlib.figure import Figure
-from train.run.restore import load_run
-from train.run.rows import read
 
 from pixelcnn_tf import sampling
 from pixelcnn_tf.grid import grid, to_uint8
 from pixelcnn_tf.layers.masked_convolution import MaskedConv2D
 from pixelcnn_tf.levels import input_to_levels, levels_to_input
-from train.config import config_json as configuration
 from train.data.load import load
+from train.data.options import DataOptions
+from train.run import Run
+from train.run.metrics import read
 from train.sampling.grid import write_npz
 from train.scoring import published_scores as published
+
+
+def run(command, **arguments):
+    """`python -m train.<command>` with flags, printed first."""
+    given = [f"--{name}={value}" for name, value in arguments.items()]
+    print(f"python -m train.{command}", *given, flush=True)
+    subprocess.run([sys.executable, "-m", f"train.{command}", *given], check=True)
+
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("data_dir", "", "where the tfds data sets are")
@@ -126,7 +135,7 @@ def train(task, model, dataset):
         "dataset": dataset,
         "workdir": workdir,
         "model": model,
-        "num_levels": TASKS[task]["num_levels"],
+        "quantize": TASKS[task]["num_levels"],
         "nr_resnet": nr_resnet,
         "nr_filters": nr_filters,
         third_name: third,
@@ -134,7 +143,8 @@ def train(task, model, dataset):
     }
     if model == "pixelcnn_pp":
         values["dropout_p"] = 0.0
-    saved = configuration.find(workdir)
+    exists = os.path.exists(os.path.join(workdir, "config.json"))
+    saved = Run.open(workdir).saved if exists else None
     other = {k for k, v in values.items() if saved and getattr(saved.config, k) != v}
     if other:
         raise app.UsageError(f"{workdir}: a run of other settings ({', '.join(other)}); delete it")
@@ -200,7 +210,8 @@ def measure(task, model_name, workdir):
             result = json.load(file)
         if result["drawn"] or task not in FLAGS.sample:
             return result
-    _, _, model, step = load_run(workdir)  # the averaged weights
+    opened = Run.open(workdir)
+    model, step = opened.model(), opened.step
     rows = read(os.path.join(workdir, "metrics.jsonl"))
     tested = next(row for row in rows if row["step"] == step and "test/bits_per_dim" in row)
     speeds = [row["images_per_sec"] for row in rows if "images_per_sec" in row]
@@ -351,7 +362,7 @@ def main(_):
     sections = {}
     for task in FLAGS.tasks:
         path = write_data(task)
-        dataset = load(path, num_levels=TASKS[task]["num_levels"])
+        dataset = load(path, options=DataOptions(quantize=TASKS[task]["num_levels"]))
         results = {}
         for model in TASKS[task]["sizes"]:
             workdir = train(task, model, path)
@@ -359,7 +370,7 @@ def main(_):
         sections[task] = dataset, results
     path = os.path.join(FLAGS.output, "comparison.md")
     steps, tasks = ",".join(FLAGS.steps), ",".join(FLAGS.tasks)
-    command = f"python benchmarks/comparison.py --steps={steps} --tasks={tasks}"
+    command = f"python experiments/comparison/comparison.py --steps={steps} --tasks={tasks}"
     with open(path + ".tmp", "w") as file:
         file.write(INTRODUCTION.format(command=command, **COMMON))
         for task, (dataset, results) in sections.items():

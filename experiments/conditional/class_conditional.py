@@ -1,6 +1,6 @@
 """Does a class-conditional Gated PixelCNN draw what it is asked for?
 
-    python benchmarks/class_conditional.py --data_dir=<prepared tfds data>
+    python experiments/conditional/class_conditional.py --data_dir=<prepared tfds data>
 
 Trains one on binarised MNIST by `train.main`, draws digits of every class, and asks a small
 classifier, trained here on the real images, which class they are of. Prints the share that it
@@ -18,7 +18,8 @@ from pixelcnn_tf import sampling
 from pixelcnn_tf.grid import grid, to_uint8
 from pixelcnn_tf.levels import input_to_levels
 from train.data.load import load
-from train.run.restore import load_run
+from train.data.options import DataOptions
+from train.run import Run
 from train.sampling.grid import write_npz, write_png
 
 FLAGS = flags.FLAGS
@@ -38,9 +39,9 @@ def main(_):
         max_steps=FLAGS.steps,
         class_conditional=True,
     )
-    classifier = train_classifier(load("mnist", FLAGS.data_dir, NUM_LEVELS))
+    classifier = train_classifier(load("mnist", FLAGS.data_dir, DataOptions(quantize=NUM_LEVELS)))
 
-    _, _, model, _ = load_run(FLAGS.workdir)
+    model = Run.open(FLAGS.workdir).model()
     labels = np.repeat(np.arange(NUM_CLASSES), FLAGS.per_class)
     begin = time.monotonic()
     images = sampling.sample(model, len(labels), seed=1, labels=labels, batch_size=len(labels))

@@ -1,7 +1,8 @@
-"""Which images does a model of MNIST tell from MNIST's? Prints the table of docs/scoring.md.
+"""Out-of-distribution detection for a model of MNIST: prints a table of scores.
 
-    python benchmarks/out_of_distribution.py --data_dir=<prepared tfds data> --mutated=mutated.npz
-    python benchmarks/out_of_distribution.py --data_dir=<prepared tfds data> \
+    python experiments/out_of_distribution/out_of_distribution.py --data_dir=<prepared tfds data> \\
+        --mutated=mutated.npz
+    python experiments/out_of_distribution/out_of_distribution.py --data_dir=<prepared tfds data> \
         --workdir=runs/mnist-tiny --background=runs/mnist-background
 
 The first writes training images for the background model: copies of MNIST's in which each pixel is
