@@ -18,11 +18,11 @@ import sys
 
 from absl import app, flags
 from matplotlib.figure import Figure
-from train.run.rows import read
 
 from pixelcnn_tf import pretrained
 from pixelcnn_tf.grid import grid, to_uint8
 from pixelcnn_tf.levels import input_to_levels
+from train.run.metrics import read
 
 
 def run(command, **arguments):

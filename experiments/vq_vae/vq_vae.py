@@ -14,13 +14,13 @@ import os
 from absl import app, flags
 from matplotlib.figure import Figure
 from PIL import Image
-from train.run.rows import read
 
 from train.config.presets import from_values
 from train.data import folder_reader as image_files
 from train.data.load import load
 from train.errors import UserError
 from train.main import train
+from train.run.metrics import read
 
 FLAGS = flags.FLAGS
 flags.DEFINE_enum("part", "embedding", ["embedding", "colour"], "what to do")

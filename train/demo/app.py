@@ -1,29 +1,28 @@
 """The page of the demo, on gradio (extra `demo`)."""
 
+import math
 import os
 from collections.abc import Sequence
-from xml.etree import ElementTree
 
+import jinja2
 import numpy as np
 
 from train.demo import canvas
 from train.demo.answers import Answer, Answers
 from train.demo.uploads import read_upload
 from train.errors import UserError
-from train.report.markup import element
-from train.report.pictures import colours_of, heat, heat_gradient, picture, tiles
+from train.report.images import colours_of, heat, heat_gradient, picture, tiles
 from train.run import Run
 
 MAX_FILE = 8 * 2**20  # bytes of an upload
-MAX_WAITING = 16  # requests that wait for an answer; others are told so
+MAX_WAITING = 16  # requests that wait for an answer; further ones get an error
 FILES_LIVE = 120  # seconds that an uploaded file is kept at most
 TEMPERATURES = (0.1, 2.0)
 FONTS = ["system-ui", "-apple-system", "Segoe UI", "Noto Sans", "Liberation Sans", "sans-serif"]
 MONO_FONTS = ["ui-monospace", "DejaVu Sans Mono", "monospace"]
 BEGIN = (
-    "Erase a part of the image, or all of it, and see how the model goes on; erase nothing, and "
-    "see what the image itself costs. A map of surprise stands beside each image: the brighter, "
-    "the less the model had expected the pixel."
+    "Erase a part of the image, or all of it, to see completions; erase nothing to score the image "
+    "itself. Beside each image is its bits-per-pixel map: the brighter, the less likely the pixel."
 )
 CSS = """
 .gradio-container { max-width: 1080px !important; margin: 0 auto !important; }
@@ -44,34 +43,44 @@ CSS = """
 """
 
 
+_TEMPLATES = jinja2.Environment(autoescape=True)
+ABOUT = _TEMPLATES.from_string("<h1>{{ title }}</h1><p>{{ about }}</p>")
+ANSWER = _TEMPLATES.from_string("""
+<div class="scale">0<span></span>{{ most }} bits per pixel and more</div>
+<div class="cards">
+{% for picture, score in cards %}
+<figure><img src="{{ picture.src }}" alt="{{ picture.alt }}" width="{{ picture.width }}"
+ height="{{ picture.height }}"><figcaption>{{ score }}</figcaption></figure>
+{% endfor %}
+</div>
+<p>{{ about }}</p>
+""")
+
+
 def quiet_gradio() -> None:
-    """Before gradio is imported: it tells nobody that it is used, and asks for no newer version."""
+    """Call before gradio is imported: no analytics, no look-up of newer versions."""
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
     os.environ["HF_HUB_OFFLINE"] = "1"
 
 
-def _html(*elements):
-    parts = [ElementTree.tostring(each, encoding="unicode", method="html") for each in elements]
-    return "".join(parts)
-
-
 def show_answer(answer: Answer, opened: Run, seed: int) -> str:
-    """The HTML of an answer: every image beside its map of surprise."""
+    """The HTML of an answer: every image beside its bits-per-pixel map."""
     data = opened.data
     most = data.image_shape[-1] * float(np.log2(data.num_levels))
     what = "The image" if len(answer.images) == 1 else "Completion"
     cards = []
     for image, bits, score in zip(answer.images, answer.bits, answer.bits_per_dim(), strict=True):
         both = np.stack([colours_of(image, data.num_levels), heat(bits, most)])
-        alt = f"{what} and its map of surprise, {score:.3f} bits/dim"
-        caption = element("figcaption", f"{score:.3f} bits/dim")
-        cards.append(element("figure", picture(tiles(both, 2), alt), caption))
-    scale = element(
-        "div", "0", element("span"), f"{most:.3g} bits a pixel and more", class_="scale"
-    )
+        alt = f"{what} and its bits-per-pixel map, {score:.3f} bits/dim"
+        cards.append((picture(tiles(both, 2), alt), f"{score:.3f} bits/dim"))
     about = f"{answer.seconds:.1f} s" + ("" if len(answer.images) == 1 else f", seed {seed}")
-    return _html(scale, element("div", cards, class_="cards"), element("p", about))
+    return ANSWER.render(cards=cards, most=f"{most:.3g}", about=about)
+
+
+def _is_integer(value):
+    """Whether a number of the page, which may be a float, is an integer."""
+    return isinstance(value, (int, float)) and math.isfinite(value) and value == int(value)
 
 
 class Demo:
@@ -97,10 +106,10 @@ class Demo:
         if not isinstance(temperature, (int, float)) or not low <= temperature <= high:
             raise UserError(f"temperature {temperature}: must be from {low} to {high}")
         num_classes = self.answers.model.num_classes or 1
-        if not isinstance(label, (int, float)) or label not in range(num_classes):
-            raise UserError(f"class {label}: must be from 0 to {num_classes - 1}")
-        if not isinstance(seed, (int, float)) or seed not in range(2**31):
-            raise UserError(f"seed {seed}: must be from 0 to {2**31 - 1}")
+        if not _is_integer(label) or not 0 <= label < num_classes:
+            raise UserError(f"class {label}: must be an integer from 0 to {num_classes - 1}")
+        if not _is_integer(seed) or not 0 <= seed < 2**31:
+            raise UserError(f"seed {seed}: must be an integer from 0 to {2**31 - 1}")
         answer = self.answers(levels, known, float(temperature), int(label), int(seed))
         return show_answer(answer, self.opened, int(seed)), (int(seed) + 1) % 2**31
 
@@ -118,7 +127,7 @@ class Demo:
         if not path:
             raise UserError("no file was given")
         if self.opened.config.input_embedding:
-            raise UserError("uploads: the levels of this run are codes, which no picture has")
+            raise UserError("uploads: the levels of this run are codes, not intensities")
         name = os.path.basename(path)
         try:
             levels, changes = read_upload(path, name, self.opened)
@@ -128,7 +137,7 @@ class Demo:
         if inverted:
             levels = self.opened.data.num_levels - 1 - levels.astype(np.int32)
             changes.append("inverted")
-        return canvas.to_value(levels), f"{name}: {', '.join(changes) or 'taken as it is'}."
+        return canvas.to_value(levels), f"{name}: {', '.join(changes) or 'unchanged'}."
 
 
 def make_app(demo: Demo, title: str, about: str):
@@ -155,7 +164,7 @@ def make_app(demo: Demo, title: str, about: str):
         delete_cache=(FILES_LIVE // 2, FILES_LIVE),
         fill_width=True,
     ) as app:
-        gradio.HTML(_html(element("h1", title), element("p", about)), elem_classes="about")
+        gradio.HTML(ABOUT.render(title=title, about=about), elem_classes="about")
         with gradio.Row():
             with gradio.Column(scale=4, min_width=300):
                 drawn = gradio.HTML(
@@ -192,7 +201,7 @@ def make_app(demo: Demo, title: str, about: str):
                     )
                     seed = gradio.Number(1, label="Seed", precision=0, min_width=90)
                 go = gradio.Button("Complete and score", variant="primary")
-                shown = gradio.HTML(_html(element("p", BEGIN)), elem_classes="answer")
+                shown = gradio.HTML(f"<p>{BEGIN}</p>", elem_classes="answer")
         number = gradio.Number(1, visible=False)
         # One at a time, of all kinds: an answer takes all cores.
         options = dict(concurrency_id="model", concurrency_limit=1, show_progress="minimal")

@@ -10,7 +10,7 @@ import numpy as np
 
 from train.data.description import DataDescription
 from train.errors import UserError
-from train.report.pictures import NOT_GIVEN
+from train.report.images import NOT_GIVEN
 
 SIDE = 448  # pixels of the longer side on the screen, at most
 CHARACTERS = 8  # of the value for each number in it, at most

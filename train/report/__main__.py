@@ -15,7 +15,6 @@ from train.files import check_writable_file, write_text
 from train.run import Run
 
 FLAGS = absl_flags.FLAGS
-MAX_RUNS = 5  # side by side: as many as the page has colours
 
 
 def define() -> None:
@@ -38,9 +37,6 @@ def open_runs() -> list[Run]:
             raise ArgumentError("compare", workdir, "the run is already there; give other runs")
         with errors_about("compare"):
             opened.append(Run.open(workdir))
-    if len(opened) > MAX_RUNS:
-        text = f"at most {MAX_RUNS - 1} runs are shown beside that of --workdir"
-        raise ArgumentError("compare", ",".join(FLAGS.compare), text)
     return opened
 
 
@@ -59,28 +55,24 @@ def main(_) -> None:
     runs = open_runs()
     output = choose_output(runs[0])
     start_tensorflow()
-    from train.report.gather import Wanted, gather, read_folder
+    from train.report.gather import ReportOptions, gather, read_folder
     from train.report.page import page
 
     say = functools.partial(print, flush=True)
-    known = []  # all runs are read before the first is worked on
+    found = []  # all runs are read before the first is worked on
     for opened in runs:
         with errors_about("workdir" if opened is runs[0] else "compare"):
             model = opened.model(FLAGS.averaged)
             dataset = opened.dataset(data_dir=FLAGS.data_dir) if FLAGS.num_images else None
-            found = read_folder(opened, model, dataset)
-            known.append((found._replace(averaged=FLAGS.averaged), model))
-    findings = []
-    for found, model in known:
-        say(f"{found.workdir}, step {found.step}")
-        wanted = Wanted(
-            num_images=FLAGS.num_images,
-            num_samples=FLAGS.num_samples,
-            batch_size=FLAGS.batch_size or found.saved.config.batch_size,
-            seed=FLAGS.seed,
-        )
-        findings.append(gather(found, model, wanted, say))
-    text = page(findings)
+            known = read_folder(opened, model, dataset)._replace(averaged=FLAGS.averaged)
+            found.append((opened, model, known))
+    data = []
+    for opened, model, known in found:
+        say(f"{opened.workdir}, step {opened.step}")
+        batch_size = FLAGS.batch_size or opened.config.batch_size
+        options = ReportOptions(FLAGS.num_images, FLAGS.num_samples, batch_size, FLAGS.seed)
+        data.append(gather(known, model, options, say))
+    text = page(data)
     with writing(f"--output={output}"):
         write_text(output, text)
     say(f"wrote {output}, {os.path.getsize(output):,} bytes")

@@ -1,4 +1,4 @@
-"""What a report tells of a run, computed from its folder and its test images."""
+"""The data of a report on a run, computed from its folder and its test images."""
 
 import heapq
 import math
@@ -15,7 +15,6 @@ from pixelcnn_tf.models.base import AutoregressiveModel
 from train.data.dataset import Dataset
 from train.data.image_sources import Image, scored_images
 from train.progress import Counter
-from train.report.curve import SCORED, Curves, read_curves
 from train.run import Run
 from train.run.config_json import RunConfig
 from train.sampling.samples import RowProgress, check_memory, given_mask
@@ -23,14 +22,81 @@ from train.scoring.calibration import Calibration, Coverage, is_calibratable
 from train.scoring.receptive_field import default_place, receptive_field
 from train.scoring.scores import Score, Scorer, score
 
-EXTREMES = 6  # best, worst and first images that are shown
-CALIBRATED = 100  # images whose pixels' distributions are looked at
+SCORED = ("test", "validation")  # what the split that is scored is called in the log
+
+
+EXTREMES = 6  # best, worst and first images shown
+CALIBRATED = 100  # images of the calibration
 FIELD_IMAGES = 4  # images over which the receptive field is averaged
 COMPLETED = 4  # test images that are completed, each so many times
 COMPLETIONS = 4
 
 
-class Wanted(NamedTuple):
+class Curves(NamedTuple):
+    """The numbers of a run.
+
+    Attributes:
+      train, raw, averaged: `(step, score)`, in bits/dim or the run's other metric: of training with
+        dropout, of the split that is scored with raw and averaged weights.
+      hours: `(step, hours)` of training up to it, ascending, without evaluations, samples and
+        checkpoints.
+      loss, loss_raw: per image, with averaged and raw weights, at the last evaluation, or None.
+      scored: what the log calls the split that is scored, of `SCORED`.
+    """
+
+    train: list[tuple[int, float]]
+    raw: list[tuple[int, float]]
+    averaged: list[tuple[int, float]]
+    hours: list[tuple[int, float]]
+    loss: float | None = None
+    loss_raw: float | None = None
+    scored: str = SCORED[0]
+
+    def against_hours(self, points: list[tuple[int, float]]) -> list[tuple[float, float]]:
+        """`(hours, score)` of `(step, score)`."""
+        steps, hours = np.array([(0, 0.0), *self.hours]).T
+        return [(float(np.interp(step, steps, hours)), score) for step, score in points]
+
+
+def read_curves(rows: list[dict], metric: str, global_batch_size: int) -> Curves:
+    """The curves of the rows of a `metrics.jsonl`.
+
+    The log has images/s, not times: the hours are computed from them.
+    Where two splits were scored, one after the other, the curve is of the one scored last.
+
+    Args:
+      rows: of `Run.metrics`.
+      metric: see `Likelihood.metric`.
+      global_batch_size: of the run.
+    """
+
+    def points(name):
+        return [
+            (row["step"], float(row[name]))
+            for row in rows
+            if name in row and math.isfinite(row[name])
+        ]
+
+    splits = [name for row in rows for name in SCORED if f"{name}/{metric}" in row]
+    scored = splits[-1] if splits else SCORED[0]
+    hours, total, step = [], 0.0, 0
+    for now, speed in points("images_per_sec"):
+        if speed > 0 and now > step:
+            total += (now - step) * global_batch_size / speed / 3600
+            step = now
+            hours.append((step, total))
+    losses = [points(f"{scored}/loss_per_image{ending}") for ending in ("", "_raw")]
+    return Curves(
+        points(f"train/{metric}"),
+        points(f"{scored}/{metric}_raw"),
+        points(f"{scored}/{metric}"),
+        hours,
+        *(found[-1][1] if found else None for found in losses),
+        scored,
+    )
+
+
+class ReportOptions(NamedTuple):
     """How much is computed for a report.
 
     Attributes:
@@ -47,7 +113,7 @@ class Wanted(NamedTuple):
 
 
 class Scored(NamedTuple):
-    """An image, its score and its bits a pixel, `[H, W]`."""
+    """An image, its score and its bits per pixel, `[H, W]`."""
 
     image: Image
     score: Score
@@ -75,7 +141,7 @@ class LastScore(NamedTuple):
       step: of the weights.
       split: what it is called.
       value: in bits/dim or the run's other metric.
-      loss: loss an image, or None.
+      loss: per image, or None.
     """
 
     step: int
@@ -84,8 +150,8 @@ class LastScore(NamedTuple):
     loss: float | None
 
 
-class Findings(NamedTuple):
-    """What is known of a run. What was not asked for, or does not exist, is None or empty.
+class ReportData(NamedTuple):
+    """The data of a report on a run. What was not asked for, or does not exist, is None or empty.
 
     Attributes:
       saved: its `config.json`.
@@ -178,8 +244,8 @@ class _Extremes:
         return [scored for *_, scored in sorted(self.highest, reverse=True, key=lambda x: x[:2])]
 
 
-def read_folder(run: Run, model, dataset: Dataset | None) -> Findings:
-    """What a run's folder says, before anything is computed.
+def read_folder(run: Run, model, dataset: Dataset | None) -> ReportData:
+    """The data in a run's folder, before anything is computed.
 
     Args:
       run: a `Run`.
@@ -190,7 +256,7 @@ def read_folder(run: Run, model, dataset: Dataset | None) -> Findings:
       UserError: if its `metrics.jsonl` or its card cannot be read.
     """
     metric = model.likelihood.metric
-    return Findings(
+    return ReportData(
         saved=run.saved,
         step=run.step,
         num_weights=sum(math.prod(variable.shape) for variable in model.trainable_variables),
@@ -201,32 +267,34 @@ def read_folder(run: Run, model, dataset: Dataset | None) -> Findings:
     )
 
 
-def gather(known: Findings, model, wanted: Wanted, say: Callable[[str], None] = print) -> Findings:
+def gather(
+    known: ReportData, model, options: ReportOptions, say: Callable[[str], None] = print
+) -> ReportData:
     """Computes what a report shows of a run.
 
     Args:
-      known: what its folder tells, with its data set if test images are wanted.
-      model: its `ImageModel`; what it cannot give is left out.
-      wanted: how much.
+      known: of `read_folder`, with its data set if test images are shown.
+      model: its `ImageModel`; unsupported parts are left out.
+      options: how much.
       say: function that takes a line of text.
 
     Raises:
       UserError: if samples would take too much memory, or a score is not finite.
     """
     images = []
-    if wanted.num_images:
+    if options.num_images:
         kept = max(CALIBRATED, FIELD_IMAGES, COMPLETED)
-        images = list(islice(scored_images(known.dataset), min(kept, wanted.num_images)))
+        images = list(islice(scored_images(known.dataset), min(kept, options.num_images)))
     if model.likelihood.has_log_prob and images:
-        known = _with_scores(known, model, wanted, say)
+        known = _with_scores(known, model, options, say)
         known = _with_pixels(known, model, images)
-    if wanted.num_samples and isinstance(model, AutoregressiveModel):
-        known = _with_samples(known, model, wanted, images, say)
+    if options.num_samples and isinstance(model, AutoregressiveModel):
+        known = _with_samples(known, model, options, images, say)
     return known
 
 
-def _with_scores(known, model, wanted, say):
-    total = min(wanted.num_images, known.dataset.eval.num_examples)
+def _with_scores(known, model, options, say):
+    total = min(options.num_images, known.dataset.eval.num_examples)
     say(f"scoring {total:,} {known.dataset.eval_name} images ...")
     extremes = _Extremes(EXTREMES)
     counter = Counter(("scored", "images"), total, sys.stderr)
@@ -234,7 +302,7 @@ def _with_scores(known, model, wanted, say):
         scores = score(
             islice(scored_images(known.dataset), total),
             Scorer(model),
-            wanted.batch_size,
+            options.batch_size,
             each=extremes.add,
             advance=counter.advance,
         )
@@ -267,11 +335,11 @@ def _with_pixels(known, model, images):
     return known._replace(coverage=calibration.result())
 
 
-def _with_samples(known, model, wanted, images, say):
+def _with_samples(known, model, options, images, say):
     """With samples and completions, all of one batch size, for which the sampler is traced once.
     Samples are of the classes in turn, or given the conditions of the first images in turn."""
     images = images[:COMPLETED]
-    num = wanted.num_samples
+    num = options.num_samples
     check_memory(model, num, f"--num_samples={num}")
     labels = np.arange(num, dtype=np.int32) % model.num_classes if model.num_classes else None
     if model.condition is not None:
@@ -281,8 +349,12 @@ def _with_samples(known, model, wanted, images, say):
         labels = np.take(maps, np.arange(num) % len(images), axis=0)
     batch = min(num, COMPLETED * COMPLETIONS)
     progress = RowProgress(model, num, say)
+    # Samples and completions are drawn in batches of this size.
+    progress.total = model.image_shape[0] * (
+        -(-num // batch) + -(-len(images) * COMPLETIONS // batch)
+    )
     say(f"sampling {num} images ...")
-    samples = sampling.sample(model, num, wanted.seed, labels, batch_size=batch, progress=progress)
+    samples = sampling.sample(model, num, options.seed, labels, batch_size=batch, progress=progress)
     known = known._replace(samples=input_to_levels(samples, model.num_levels).numpy())
     if not images:
         return known
@@ -295,7 +367,7 @@ def _with_samples(known, model, wanted, images, say):
         model,
         np.repeat(values, COMPLETIONS, axis=0),
         mask,
-        wanted.seed,
+        options.seed,
         None if labels is None else np.repeat(labels, COMPLETIONS, axis=0),
         batch_size=batch,
         progress=progress,
@@ -305,6 +377,6 @@ def _with_samples(known, model, wanted, images, say):
     return known._replace(completions=Completions(levels, mask, completed.reshape(shape)))
 
 
-def most_bits(findings: Findings) -> float:
-    """What a pixel costs of which nothing is known."""
+def most_bits(findings: ReportData) -> float:
+    """The bits of a pixel under a uniform distribution."""
     return findings.saved.data.image_shape[-1] * math.log2(findings.saved.data.num_levels)

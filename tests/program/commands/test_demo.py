@@ -77,8 +77,8 @@ def test_nothing_is_traced_anew(demo):
 
 def test_the_page_answer_has_words_for_its_pictures(demo):
     text, _ = demo.answer(canvas.to_value(demo.examples[1]), 1.0, 0, 1)
-    assert text.count("<img") == 1 and 'alt="The image and its map of surprise, ' in text
-    assert "4.09 bits a pixel and more" in text  # log2(17)
+    assert text.count("<img") == 1 and 'alt="The image and its bits-per-pixel map, ' in text
+    assert "4.09 bits per pixel and more" in text  # log2(17)
 
 
 @pytest.mark.parametrize(
@@ -87,10 +87,14 @@ def test_the_page_answer_has_words_for_its_pictures(demo):
         ((0.0, 0, 1), "temperature 0.0: must be from 0.1 to 2.0"),
         ((float("nan"), 0, 1), "temperature nan"),
         (("1", 0, 1), "temperature 1: must"),
-        ((1.0, 10, 1), "class 10: must be from 0 to 9"),
+        ((1.0, 10, 1), "class 10: must be an integer from 0 to 9"),
         ((1.0, 0.5, 1), "class 0.5"),
-        ((1.0, 0, -1), "seed -1: must be from 0 to 2147483647"),
+        ((1.0, 0, -1), "seed -1: must be an integer from 0 to 2147483647"),
         ((1.0, 0, None), "seed None"),
+        ((1.0, 0, 0.5), "seed 0.5"),
+        ((1.0, 0, float("nan")), "seed nan"),
+        ((1.0, 0, float("inf")), "seed inf"),
+        ((1.0, 0, "x"), "seed x"),
     ],
 )
 def test_settings_out_of_range(demo, arguments, message):

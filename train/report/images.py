@@ -1,32 +1,39 @@
-"""Pictures inside the page: PNG files as text in their `src`."""
+"""Images inside the page: PNG files as text in their `src`."""
 
 import base64
 import io
 import math
-from xml.etree.ElementTree import Element
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image as Pillow
 
 from pixelcnn_tf.grid import to_uint8
-from train.report.markup import element
 from train.scoring.figures import COLOURS
 
 SHOWN_SIDE = 112  # pixels to which the longer side of a smaller image is enlarged
 GAP = 6  # transparent pixels between the images of a picture
-NOT_GIVEN = (128, 140, 160)  # what a completion was not given: no colour of the image
-UNSEEN = (214, 39, 40)  # pixels before the one looked at that it does not see
+NOT_GIVEN = (128, 140, 160)  # pixels that a completion was not given
+UNSEEN = (214, 39, 40)  # earlier pixels without influence
 DARKEST = 0.12  # of the colours: above it they differ from a black page
 DECADES = 5  # of the receptive field's colours
 
 
-def picture(pixels: np.ndarray, alt: str, class_: str | None = None) -> Element:
-    """An `<img>` of uint8 `[H, W, 3]` or `[H, W, 4]`, with what it shows in words."""
+class Picture(NamedTuple):
+    """An image of the page: the `src` of an `<img>`, what it shows in words, and its size."""
+
+    src: str
+    alt: str
+    width: int
+    height: int
+
+
+def picture(pixels: np.ndarray, alt: str) -> Picture:
+    """A PNG file inside the page, of uint8 `[H, W, 3]` or `[H, W, 4]`."""
     file = io.BytesIO()
     Pillow.fromarray(pixels).save(file, "PNG", optimize=True)
     source = "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
-    height, width = pixels.shape[:2]
-    return element("img", src=source, alt=alt, width=width, height=height, class_=class_)
+    return Picture(source, alt, pixels.shape[1], pixels.shape[0])
 
 
 def colours_of(levels: np.ndarray, num_levels: int) -> np.ndarray:
@@ -36,7 +43,7 @@ def colours_of(levels: np.ndarray, num_levels: int) -> np.ndarray:
 
 
 def heat(bits: np.ndarray, most: float) -> np.ndarray:
-    """Bits a pixel, `[...]`, as uint8 `[..., 3]`: those of `train.score --maps`."""
+    """Bits per pixel, `[...]`, as uint8 `[..., 3]`: those of `train.score --maps`."""
     import matplotlib
 
     return matplotlib.colormaps[COLOURS](np.clip(bits / most, 0.0, 1.0), bytes=True)[..., :3]
@@ -64,7 +71,7 @@ def tiles(images: np.ndarray, columns: int) -> np.ndarray:
 
 
 def completion_rows(originals: np.ndarray, mask: np.ndarray, completed: np.ndarray) -> np.ndarray:
-    """Rows of the original, what was given of it, and its completions.
+    """Rows of the original, its given part, and its completions.
 
     Args:
       originals: uint8 `[N, H, W, 3]`.
@@ -81,7 +88,7 @@ def completion_rows(originals: np.ndarray, mask: np.ndarray, completed: np.ndarr
 
 def field_colours(field: np.ndarray, place: tuple[int, int]) -> np.ndarray:
     """A receptive field `[H, W]` as uint8 `[H, W, 4]`: logarithmic colours, `UNSEEN` where a pixel
-    before `place` has no influence, nothing from `place` on, which is white."""
+    before `place` has no influence, transparent from `place` on, which is white."""
     import matplotlib
 
     height, width = field.shape
