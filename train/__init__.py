@@ -2,7 +2,7 @@
 
 A command is a module `train.X` with `main`, run by `python -m train.X`; none imports another.
 What a command imports inside its functions needs TensorFlow, which takes seconds to start: it is
-put off so that `--help` is there at once and wrong flags are told before.
+delayed so that `--help` and wrong flags are answered at once.
 """
 
 import os

@@ -79,7 +79,7 @@ class Counter:
     def __init__(self, what: tuple[str, str], total: int, stream: TextIO):
         self.what, self.total, self.stream = what, total, stream
         self.done = 0
-        self.begin = self.told = time.monotonic()
+        self.begin = self.reported = time.monotonic()
         self.bar = None
         if stream.isatty():
             self.bar = tqdm(
@@ -97,8 +97,8 @@ class Counter:
             self.bar.update(number)
             return
         now = time.monotonic()
-        if now - self.told > self.QUIET_SECONDS:
-            self.told = now
+        if now - self.reported > self.QUIET_SECONDS:
+            self.reported = now
             left = duration((self.total - self.done) * (now - self.begin) / self.done)
             verb, noun = self.what
             print(

@@ -112,7 +112,7 @@ class Config:
     )
     config: str = field(
         "paper",
-        "preset; a flag given by hand wins over it; told here for pixelcnn_pp",
+        "preset; explicit flags override it (sizes shown are for pixelcnn_pp)",
         may_change=True,
     )
     num_levels: int = field(

@@ -72,8 +72,8 @@ def load_npz(path: str, options: DataOptions) -> Dataset:
         )
     shapes = {split: each.shape[1:] for split, each in images.items()}
     if len(set(shapes.values())) > 1:
-        told = ", ".join(f"x_{split} {shape}" for split, shape in shapes.items())
-        raise ArgumentError("dataset", path, f"images differ in shape, {told}")
+        shown = ", ".join(f"x_{split} {shape}" for split, shape in shapes.items())
+        raise ArgumentError("dataset", path, f"images differ in shape: {shown}")
     num_levels = _npz_levels(path, arrays, images)
     if num_levels > 256 or any(each.dtype != np.uint8 for each in images.values()):
         small = np.uint8 if num_levels <= 256 else np.uint16

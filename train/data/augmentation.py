@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from pixelcnn_tf.random import random_uniforms
 
-# Tell the draws of one seed apart, those of dropout included, whose numbers are those of blocks.
+# Distinguish the draws of one seed; dropout uses the numbers of its blocks.
 CROP, FLIP, WHERE, WHICH, BINARIZE = range(2**40, 2**40 + 5)
 EVALUATION_SEED = (0x62696E, 0)  # of the one binary draw that evaluation sees
 

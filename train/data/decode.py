@@ -125,7 +125,7 @@ def _tag(image, number):
 
 
 def _bits(image, content):
-    """Bits of each value, as the file tells them; Pillow's modes do not."""
+    """Bits of each value, as the file says; Pillow's modes do not."""
     if image.format == "PNG":
         return content[24]  # of the header IHDR, which is the first part of every PNG
     bits = _tag(image, TIFF_BITS)

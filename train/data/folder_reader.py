@@ -12,7 +12,7 @@ from train.data.decode import EXTENSIONS, read_image, resize
 from train.errors import UserError
 
 IN_MEMORY_BYTES = 4 * 2**30  # what is more is read from the files when it is needed
-MANY = 10_000  # reading more files is told, since it takes long
+MANY = 10_000  # reading more files is announced, since it takes long
 CHUNK = 256  # files that are read at a time
 THREADS = min(16, os.cpu_count() or 1)
 
@@ -93,7 +93,7 @@ def list_images(root: str) -> tuple[list[str], list[str]]:
 def _is_folder(entry):
     try:
         return entry.is_dir()
-    except OSError:  # a link to itself: reading the file tells
+    except OSError:  # a link to itself: reading it fails later
         return False
 
 

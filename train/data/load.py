@@ -137,7 +137,7 @@ def _local_source(name):
 
 def describe(name: str, data_dir: str = "") -> DataDescription:
     """What images a `--dataset` has; data of tfds need not be there (sizes that only the data
-    tells are None).
+    has are None).
 
     Raises:
       UserError: as `load`.

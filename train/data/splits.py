@@ -15,7 +15,7 @@ import tensorflow as tf
 from pixelcnn_tf.random import batch_places
 from train.data.augmentation import Augmentation, crop_corners
 
-LOOKED_AT = 1_000  # images of a streamed split, to tell its levels
+LOOKED_AT = 1_000  # images of a streamed split from which its levels are read
 SHUFFLE_BUFFER = 20_000  # images of a streamed split that are shuffled among each other
 
 # Several machines share each batch; the other policy would give each its own files, and with
@@ -80,7 +80,7 @@ class Split:
 
     def value_range(self) -> tuple[int, int]:
         """Lowest and highest level, before augmentation; of a split whose `range_is_whole` is
-        False those of its first images, as many as tell that it is not constant."""
+        False those of its first images, as many as show that it is not constant."""
         if self._range is None:
             self._range = self._find_range()
         return self._range

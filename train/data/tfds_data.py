@@ -18,7 +18,7 @@ from train.errors import ArgumentError, reason
 
 IN_MEMORY_BYTES = 4 * 2**30  # larger splits are streamed from disk
 NETWORK_TIMEOUT = 10  # seconds to wait for the first answer of a download server
-# Data sets whose uint8 images have other levels than 256; their features do not tell.
+# Data sets whose uint8 images have other levels than 256; their features do not say so.
 NUM_LEVELS = {"binarized_mnist": 2}
 
 
@@ -96,7 +96,7 @@ def load_tfds(
 
 def _unlabelled(builder, images, choice):
     """The first split, of those that are trained on or scored, whose images have no label, or
-    None. tfds gives them -1 (`stl10`'s split `unlabelled`); the first image tells."""
+    None. tfds gives them -1 (`stl10`'s split `unlabelled`); the first image decides."""
     for split in dict.fromkeys(p.split for p in (*choice.train_pieces, *choice.scored_pieces)):
         (first,) = builder.as_dataset(split=f"{split}[:1]").as_numpy_iterator()
         if first[images.label_key] < 0:
@@ -171,7 +171,7 @@ def _varied_in_memory(name, read, limit, crop):
 
 def describe_tfds(name: str, data_dir: str = "") -> tuple[tuple, int, int | None]:
     """`(image_shape, num_levels, num_classes)` of a tfds data set, which need not be there; sizes
-    that only the data tells are None.
+    that only the data has are None.
 
     Raises:
       UserError: if there is no such data set, or it has no images.

@@ -149,14 +149,14 @@ def make_app(demo: Demo, title: str, about: str):
     """
     import gradio
 
-    def telling(function):
-        def told(*arguments):
+    def as_gradio_error(function):
+        def wrapped(*arguments):
             try:
                 return function(*arguments)
             except UserError as error:
                 raise gradio.Error(str(error), print_exception=False) from None
 
-        return told
+        return wrapped
 
     with gradio.Blocks(
         title=title,
@@ -178,7 +178,7 @@ def make_app(demo: Demo, title: str, about: str):
                 inverted = gradio.Checkbox(
                     label="Invert what I upload", container=False, elem_id="inverted"
                 )
-                told = gradio.Markdown(elem_id="told")
+                message = gradio.Markdown(elem_id="message")
             with gradio.Column(scale=5, min_width=300):
                 with gradio.Row():
                     low, high = TEMPERATURES
@@ -206,7 +206,7 @@ def make_app(demo: Demo, title: str, about: str):
         # One at a time, of all kinds: an answer takes all cores.
         options = dict(concurrency_id="model", concurrency_limit=1, show_progress="minimal")
         go.click(
-            telling(demo.answer),
+            as_gradio_error(demo.answer),
             [drawn, temperature, label, seed],
             [shown, seed],
             api_name="complete",
@@ -214,7 +214,7 @@ def make_app(demo: Demo, title: str, about: str):
         )
         another.click(demo.example, number, [drawn, number], api_name="example", **options)
         upload.upload(
-            telling(demo.upload), [upload, inverted], [drawn, told], api_name="upload", **options
+            as_gradio_error(demo.upload), [upload, inverted], [drawn, message], api_name="upload", **options
         )
     app.queue(max_size=MAX_WAITING)
     return app

@@ -42,6 +42,7 @@ def _axes(labels):
     axes = figure.subplots()
     axes.set_xlabel(labels[0])
     axes.set_ylabel(labels[1])
+    axes.locator_params(nbins=5)
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
     return axes

@@ -126,7 +126,7 @@ class MetricsLog:
 
     def close(self) -> None:
         self.file.close()
-        # A full disk has been told before; here it would hide why the run ends.
+        # A full disk was reported before; here it would hide why the run ends.
         with contextlib.suppress(self.errors):
             self.writer.close()
 

@@ -51,7 +51,7 @@ def find_folder(workdir: str) -> str:
 
 
 def output_folder(workdir: str) -> str:
-    """Where files made from a run go unless told otherwise: the run's folder, or
+    """Where files made from a run go by default: the run's folder, or
     `runs/pretrained-NAME`."""
     if not is_pretrained(workdir):
         return workdir

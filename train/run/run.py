@@ -28,7 +28,7 @@ class Run:
     Attributes:
       workdir: how the run is named: its folder, or `pretrained:NAME`.
       folder: where its files are.
-      output_folder: where files made from the run go unless told otherwise.
+      output_folder: where files made from the run go by default.
       config: its `Config`.
       saved: the contents of its `config.json`; None of a run that has not begun.
 

@@ -23,7 +23,7 @@ def on_all_replicas(
       workers: the processes; each must call this.
       make: `make(numbers, progress)` returns the rows of these numbers; it calls `progress`.
       total: number of rows.
-      progress: called with what the first replica of this process tells of itself. It may raise
+      progress: called with the progress of the first replica of this process. It may raise
         `Interrupted`, which ends the work.
 
     Returns:
@@ -40,7 +40,7 @@ def on_all_replicas(
     given_up = threading.Event()
 
     def make_on(number, device):
-        def tell(rows):
+        def report(rows):
             if given_up.is_set():
                 raise Interrupted
             if number == 0:
@@ -50,7 +50,7 @@ def on_all_replicas(
         begin = (first + number) * share
         numbers = np.minimum(np.arange(begin, begin + share), total - 1)
         with tf.device(device):
-            return make(numbers, tell)
+            return make(numbers, report)
 
     def make_here():
         if len(devices) == 1:

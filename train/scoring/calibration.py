@@ -16,7 +16,7 @@ from pixelcnn_tf.levels import level_values
 from pixelcnn_tf.likelihoods.base import Likelihood
 
 QUANTILES = np.linspace(0.0, 1.0, 41)
-CENTRAL = (0.5, 0.8, 0.9, 0.95)  # intervals that are told; their ends are among the quantiles
+CENTRAL = (0.5, 0.8, 0.9, 0.95)  # central intervals; their ends are among the quantiles
 SURE = 0.95  # of a value's darkest or brightest level: more than this, and it is a sure one
 SLAB = 2**15  # pixels whose distributions are computed at a time
 

@@ -1,4 +1,4 @@
-"""How well a score tells images that are not from a reference."""
+"""How well a score distinguishes outliers from a reference."""
 
 from typing import NamedTuple
 
@@ -8,7 +8,7 @@ TPR = 0.95  # share of the images from elsewhere that must be found
 
 
 class Detection(NamedTuple):
-    """How well "is not from there" is told.
+    """How well outliers are detected.
 
     Attributes:
       auroc: area under the ROC curve: the probability that an image from elsewhere has the higher
@@ -21,7 +21,7 @@ class Detection(NamedTuple):
 
 
 def detect(images: np.ndarray, reference: np.ndarray) -> Detection:
-    """Tells images from a reference by a score, with scikit-learn.
+    """Evaluates a score as a detector of outliers, with scikit-learn.
 
     Args:
       images: their scores `[N]`, N >= 1; higher: less like the reference.
