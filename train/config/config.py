@@ -340,5 +340,8 @@ def check(config: Config) -> None:
             raise ArgumentError("condition", config.condition, why)
     if config.binarize:
         reject(("quantize",), f"--binarize={config.binarize} gives 2 levels; use only one")
+    if config.optimizer == "muon" and config.model == "vq_vae":
+        text = "--model=vq_vae has no kernels of hidden layers that it supports; use adam"
+        raise ArgumentError("optimizer", config.optimizer, text)
     if config.strategy == "one_device" and config.nr_gpu > 1:
         raise ArgumentError("nr_gpu", config.nr_gpu, "--strategy=one_device uses one device")
