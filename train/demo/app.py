@@ -214,7 +214,11 @@ def make_app(demo: Demo, title: str, about: str):
         )
         another.click(demo.example, number, [drawn, number], api_name="example", **options)
         upload.upload(
-            as_gradio_error(demo.upload), [upload, inverted], [drawn, message], api_name="upload", **options
+            as_gradio_error(demo.upload),
+            [upload, inverted],
+            [drawn, message],
+            api_name="upload",
+            **options,
         )
     app.queue(max_size=MAX_WAITING)
     return app

@@ -93,18 +93,16 @@ def check_same_embedding(run) -> None:
         )
 
 
-def keep_embedding(run, embedding: EmbeddingFile | None) -> str:
-    """Copies a Keras model into the run's folder atomically, unless it is there.
+def keep_embedding(run) -> str:
+    """Copies the Keras model of a run into its folder atomically, unless it is there.
 
     Returns:
-      Its fingerprint; "" if there is none.
+      Its fingerprint.
 
     Raises:
       UserError: if it cannot be written, or was changed meanwhile.
     """
-    if embedding is None:
-        return ""
-    path = _kept_file(run)
+    embedding, path = find_embedding(run), _kept_file(run)
     if not (os.path.exists(path) and fingerprint_of(path) == embedding.fingerprint):
         with writing(path), atomic_write(path) as temporary:
             shutil.copyfile(embedding.path, temporary)

@@ -168,8 +168,14 @@ class Run:
         path = self.path("metrics.jsonl")
         return metrics.read(path) if os.path.exists(path) else []
 
-    def write_config(self, dataset: "Dataset", global_batch_size: int, embedding: str = "") -> None:
-        """Writes `config.json`. Raises UserError if it cannot be written."""
+    def write_config(self, dataset: "Dataset", global_batch_size: int) -> None:
+        """Writes `config.json`, and copies the Keras model of an embedding into the folder. Raises
+        UserError if they cannot be written."""
+        embedding = ""
+        if self.config.embedding_file is not None:
+            from train.run.embedding import keep_embedding
+
+            embedding = keep_embedding(self)
         self.saved = RunConfig(
             self.config,
             DataDescription(*(getattr(dataset, field) for field in DataDescription._fields)),
@@ -228,6 +234,27 @@ class Run:
         for warning in (*dataset.warnings, changed):
             if warning:
                 print(f"warning: {warning}", flush=True)
+        return dataset
+
+    def training_data(self, num_replicas: int, workers) -> "Dataset":
+        """The data set of a run that is started or resumed, checked against the saved run.
+
+        Args:
+          num_replicas: replicas that share a batch.
+          workers: the processes of the run; the chief encodes the data of a prior.
+
+        Raises:
+          UserError: if it cannot be loaded, has changed, or the batch is another.
+        """
+        from train.data.load import load_configured
+        from train.run.embedding import check_same_embedding
+
+        check_same_embedding(self)
+        self.prepare_codes(workers)
+        dataset = load_configured(self.config)
+        if self.saved is not None:
+            config_json.check_dataset_matches(self.saved, self.config, dataset)
+            config_json.check_batch_matches(self.saved, self.config, num_replicas)
         return dataset
 
     def _with_binarization(self, config):
@@ -318,6 +345,15 @@ class Run:
             )
         return None, model, self.card["step"]
 
+    def new_model(self, dataset: "Dataset | DataDescription", encoder=None) -> "ImageModel":
+        """An untrained model of this configuration.
+
+        Args:
+          dataset: what its images are.
+          encoder: of `encoder`.
+        """
+        return make_model(self.config, dataset, encoder)
+
     def encoder(self):
         """The Keras model of `--condition=embedding:...`, or None."""
         if self.config.embedding_file is None:
@@ -325,6 +361,15 @@ class Run:
         from train.run.embedding import find_embedding, load_encoder
 
         return load_encoder(find_embedding(self))
+
+    @property
+    def embedding_fingerprint(self) -> str:
+        """Of the Keras model of `--condition=embedding:...`, or ""."""
+        if self.config.embedding_file is None:
+            return ""
+        from train.run.embedding import find_embedding
+
+        return find_embedding(self).fingerprint
 
     @property
     def decoder(self) -> "Run | None":

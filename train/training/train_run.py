@@ -6,11 +6,9 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from train.config.config import Config
-from train.data.load import load_configured
 from train.devices import Workers, make_strategy
 from train.errors import ArgumentError, WorkerLost, errors_about, reason
 from train.run import Run, config_json
-from train.run.embedding import check_same_embedding, keep_embedding
 from train.run.metrics import rotate_log
 from train.sampling.samples import check_memory
 from train.scoring.published_scores import table
@@ -41,15 +39,10 @@ def train_run(run: Run, num_workers: int = 1) -> dict[str, float]:
 
 def _train(run, strategy, workers):
     say = functools.partial(print, flush=True) if workers.is_chief else lambda text: None
-    check_same_embedding(run)
     decoder = run.load_decoder()
-    run.prepare_codes(workers)
-    dataset = load_configured(run.config)
+    dataset = run.training_data(strategy.num_replicas_in_sync, workers)
     for warning in dataset.warnings:
         say(f"warning: {warning}")
-    if run.saved is not None:
-        config_json.check_dataset_matches(run.saved, run.config, dataset)
-        config_json.check_batch_matches(run.saved, run.config, strategy.num_replicas_in_sync)
     trainer = Trainer(run, dataset, strategy, workers)
     num_samples = run.config.num_samples
     check_memory(trainer.model, num_samples, f"--num_samples={num_samples}", decoder)
@@ -81,7 +74,7 @@ def _train(run, strategy, workers):
             )
         start_weights(trainer, say)
     if workers.is_chief:
-        run.write_config(dataset, batch_size, keep_embedding(run, trainer.embedding))
+        run.write_config(dataset, batch_size)
     say(
         f"{run.workdir}: {'resuming' if step else 'starting'} at step {step} of {last_step} "
         f"({steps_per_epoch} steps per epoch)"
@@ -101,7 +94,7 @@ def count_steps(config: Config, steps_per_epoch: int) -> int:
 
 def start_weights(trainer, say: Callable[[str], None]) -> None:
     """Gives a new run its weights: by the data-dependent initialisation, or from `--init_from`."""
-    config, dataset = trainer.config, trainer.dataset
+    run, config, dataset = trainer.run, trainer.config, trainer.dataset
     if not config.init_from:
         num_images = min(config.init_batch_size, dataset.train.num_examples)
         fewer = " (--init_batch_size asks for more)" * (num_images < config.init_batch_size)
@@ -120,7 +113,7 @@ def start_weights(trainer, say: Callable[[str], None]) -> None:
     if source.config.model != config.model:
         text = f"is a {source.config.model}, but --model={config.model}"
         raise ArgumentError(*argument, text)
-    embedding = trainer.embedding.fingerprint if trainer.embedding else ""
+    embedding = run.embedding_fingerprint
     # A Keras model may lie elsewhere and still be the same.
     if (source.saved.embedding or source.config.condition) != (embedding or config.condition):
         there = _describe_condition(source.config, source.saved.embedding)

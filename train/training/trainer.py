@@ -11,13 +11,11 @@ from pixelcnn_tf.levels import levels_to_input
 from pixelcnn_tf.models.image_model import ImageModel
 from pixelcnn_tf.optimization.loss_scale import LossScale
 from train.config.config import Config
-from train.config.models import make_model
 from train.data.dataset import Dataset
 from train.devices import Workers
 from train.errors import UserError
 from train.run import Run
 from train.run.checkpoints import Checkpoints
-from train.run.embedding import find_embedding, load_encoder
 
 
 @contextlib.contextmanager
@@ -50,9 +48,6 @@ class Trainer:
       strategy: see `train.devices.make_strategy`.
       workers: the run's `Workers`; default: those of the strategy.
 
-    Attributes:
-      embedding: the `EmbeddingFile` of a run that is conditioned on vectors, or None.
-
     Raises:
       UserError: if configuration, data and strategy do not match.
     """
@@ -74,14 +69,13 @@ class Trainer:
             raise UserError(
                 f"--jit_compile: only with one replica, here are {strategy.num_replicas_in_sync}"
             )
-        self.embedding = find_embedding(run)
         keras.utils.set_random_seed(config.seed)
         with strategy.scope():
-            encoder = load_encoder(self.embedding)
+            encoder = run.encoder()
             with dtype_policy(config.dtype):
-                self.model = make_model(config, dataset, encoder)
+                self.model = run.new_model(dataset, encoder)
             self.model.remat = config.remat
-            self.averaged_model = make_model(config, dataset, encoder)
+            self.averaged_model = run.new_model(dataset, encoder)
             self.optimizer = make_optimizer(config)
             self.optimizer.build(self.model.trainable_variables)
             self.average = PolyakAverage(self.model, self.averaged_model, config.polyak_decay)
