@@ -27,6 +27,7 @@ from pixelcnn_tf.random import Seed, random_uniforms
 from pixelcnn_tf.sampling.pixelcnn_pp.cached_sampler import CachedSampler
 from pixelcnn_tf.sampling.pixelcnn_pp.condition_maps import condition_maps
 
+PAPER_STAGES = 3  # resolutions: full, half, quarter
 NOISE_NUMBER = 0x6E6F6973  # of the energy head's draw; dropout's are the numbers of its blocks
 
 
@@ -35,8 +36,8 @@ class PixelCNNPlusPlus(AutoregressiveModel):
     """PixelCNN++ (Salimans et al., ICLR 2017). The variables exist after construction.
 
     Args:
-      image_shape: `(H, W, C)`; C 1 or 3. A height or width that is not divisible by 4 is extended
-        to one inside the network (`pixelcnn_tf.models.passes.extend`), and its output cut back.
+      image_shape: `(H, W, C)`; C 1 or 3. Height and width are padded to multiples of
+        `multiple` inside the network (`pixelcnn_tf.models.passes.extend`); the output is cropped.
       nr_resnet: residual blocks of each stage of the up pass; the down pass has one more at half
         and at full size.
       nr_filters: channels of the network.
@@ -53,10 +54,10 @@ class PixelCNNPlusPlus(AutoregressiveModel):
       num_levels: number of levels per channel.
       remat: save memory in training at the price of time: keep only the inputs of each gated
         block for the backward pass, which computes its inside again.
+      num_stages: resolutions of the U-Net: full, half, quarter, ...; 3 in the paper.
 
     Attributes:
-      num_stages: resolutions of the U-Net: full, half, quarter.
-      multiple: inside the network, height and width are divisible by it.
+      multiple: `2 ** (num_stages - 1)`; height and width are padded to a multiple of it.
 
     Raises:
       ValueError: for an argument out of its range.
@@ -67,8 +68,6 @@ class PixelCNNPlusPlus(AutoregressiveModel):
       >>> model(images).shape
       TensorShape([2, 32, 32, 100])
     """
-
-    num_stages = 3
 
     def __init__(
         self,
@@ -84,16 +83,17 @@ class PixelCNNPlusPlus(AutoregressiveModel):
         remat: bool = False,
         spatial_channels: int | None = None,
         condition: str | keras.Model | None = None,
+        num_stages: int = PAPER_STAGES,
         **kwargs,
     ):
         super().__init__(image_shape, num_classes, check_num_levels(num_levels), **kwargs)
-        vars(self)["num_stages"] = type(self).num_stages  # fixed now, whatever the class has later
         channels = self.image_shape[-1]
         if channels not in (1, 3):
             raise ValueError(f"image_shape={self.image_shape}: images must have 1 or 3 channels")
         self.nonlinearity = get_nonlinearity(resnet_nonlinearity)
         self.set_condition(condition, spatial_channels)
 
+        self.num_stages = require_integer("num_stages", num_stages, 1)
         self.nr_resnet = require_integer("nr_resnet", nr_resnet, 1)
         self.nr_filters = require_integer("nr_filters", nr_filters, 1)
         self.nr_logistic_mix = require_integer("nr_logistic_mix", nr_logistic_mix, 1)
@@ -305,9 +305,12 @@ class PixelCNNPlusPlus(AutoregressiveModel):
         return CachedSampler(self)
 
     def get_config(self):
-        maps = {}  # left out where there are none: as they were before, fingerprints are the same
+        # Left out at their defaults, so that fingerprints of compressed files stay the same.
+        later = {}
         if self.spatial_channels and not self.condition:
-            maps["spatial_channels"] = self.spatial_channels
+            later["spatial_channels"] = self.spatial_channels
+        if self.num_stages != PAPER_STAGES:
+            later["num_stages"] = self.num_stages
         return super().get_config() | {
             "nr_resnet": self.nr_resnet,
             "nr_filters": self.nr_filters,
@@ -316,5 +319,5 @@ class PixelCNNPlusPlus(AutoregressiveModel):
             "dropout_p": self.dropout_p,
             "energy_distance": self.energy_distance,
             "remat": self.remat,
-            **maps,
+            **later,
         }

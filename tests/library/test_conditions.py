@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
-from small import SMALLEST, OneStage, random_levels, small_encoder, with_encoder
+from small import ONE_STAGE, random_levels, small_encoder, with_encoder
 
-from pixelcnn_tf import GatedPixelCNN, PolyakAverage
+from pixelcnn_tf import GatedPixelCNN, PixelCNNPlusPlus, PolyakAverage
 from pixelcnn_tf.codec import Codec
 from pixelcnn_tf.conditions import Embedding, MapCondition
 from pixelcnn_tf.levels import input_to_levels, levels_to_input
@@ -66,10 +66,10 @@ def test_conditions_of_another_kind_are_refused():
         small.to_h(images, (6, 5, 3))  # the images themselves
 
 
-@pytest.mark.parametrize("network", [GatedPixelCNN, OneStage])
+@pytest.mark.parametrize("network", [GatedPixelCNN, PixelCNNPlusPlus])
 @pytest.mark.parametrize("condition", ["small:4", "vector"])
 def test_a_model_takes_the_images_own_condition(network, condition, tmp_path):
-    sizes = GATED if network is GatedPixelCNN else SMALLEST
+    sizes = GATED if network is GatedPixelCNN else ONE_STAGE
     model = network(**sizes, **with_encoder(image_shape=(6, 5, 3), condition=condition))
     images = levels_to_input(random_levels(2, 6, 5, 3))
     given = model.own_condition(images)
@@ -112,7 +112,7 @@ def test_a_model_takes_the_images_own_condition(network, condition, tmp_path):
     ],
 )
 def test_bad_conditions_are_named(arguments, message):
-    for network, sizes in ((GatedPixelCNN, GATED), (OneStage, SMALLEST)):
+    for network, sizes in ((GatedPixelCNN, GATED), (PixelCNNPlusPlus, ONE_STAGE)):
         with pytest.raises(ValueError, match=message.removeprefix("--")):
             network((4, 4, 1), **sizes, **arguments)
 

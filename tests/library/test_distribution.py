@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from absl import flags
-from small import SMALLEST, OneStage, random_values
+from small import ONE_STAGE, random_values
 
 import pixelcnn_tf
-from pixelcnn_tf import GatedPixelCNN
+from pixelcnn_tf import GatedPixelCNN, PixelCNNPlusPlus
 from pixelcnn_tf.levels import levels_to_input
 
 tfp = pytest.importorskip("tensorflow_probability")
@@ -19,12 +19,12 @@ PixelCNNDistribution = pixelcnn_tf.PixelCNNDistribution
 
 @pytest.fixture(scope="module")
 def rgb():
-    return OneStage((2, 4, 3), **SMALLEST)
+    return PixelCNNPlusPlus((2, 4, 3), **ONE_STAGE)
 
 
 @pytest.fixture(scope="module")
 def conditional():
-    return OneStage((4, 4, 1), **SMALLEST, num_classes=3)
+    return PixelCNNPlusPlus((4, 4, 1), **ONE_STAGE, num_classes=3)
 
 
 @pytest.fixture
@@ -209,7 +209,7 @@ def random_weights(model):
 
 def test_helpers_of_tfp(helpers):
     """Samples fall on each level as often as `log_prob` says, for an image of one sub-pixel."""
-    model = OneStage((1, 1, 1), **SMALLEST, num_levels=4)
+    model = PixelCNNPlusPlus((1, 1, 1), **ONE_STAGE, num_levels=4)
     random_weights(model)
     scalar = tfd.TransformedDistribution(
         PixelCNNDistribution(model), tfp.bijectors.Reshape([], [1, 1, 1])
@@ -227,7 +227,7 @@ def test_helpers_of_tfp(helpers):
 
 
 def test_probabilities_of_all_images_sum_to_one(helpers):
-    model = OneStage((2, 2, 1), **SMALLEST, num_levels=3)
+    model = PixelCNNPlusPlus((2, 2, 1), **ONE_STAGE, num_levels=3)
     random_weights(model)
     images = np.indices([3] * 4).reshape(4, -1).T.reshape(-1, 2, 2, 1)
     distribution = PixelCNNDistribution(model, dtype=tf.int32)
@@ -263,7 +263,7 @@ def test_levels_that_are_not_quite_whole(rgb):
 
 
 def test_samples_are_of_the_conditions_in_their_order():
-    model = OneStage((4, 4, 3), **SMALLEST, num_classes=3)
+    model = PixelCNNPlusPlus((4, 4, 3), **ONE_STAGE, num_classes=3)
     for block in (*model.ul_up[0], *model.ul_down[0]):
         block.hw.assign(block.hw * 200.0)
     distribution = PixelCNNDistribution(model)

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from small import stages
+from small import SMALLEST
 from tensorflow.python.framework.kernels import get_registered_kernels_for_op
 
 from pixelcnn_tf import (
@@ -26,15 +26,13 @@ LOOPS = {"While", "StatelessWhile", "For", "MapDefun"}
 # Run by the executor itself, on whatever device.
 WITHOUT_KERNELS = {"PartitionedCall", "StatefulPartitionedCall", "If", "StatelessIf"} | LOOPS
 
+TWO_STAGES = SMALLEST | dict(num_stages=2)  # a third stage has the same operations
 MODELS = {
-    "pixelcnn_pp": (PixelCNNPlusPlus, dict(nr_resnet=1, nr_filters=4, nr_logistic_mix=2)),
-    "pixelcnn_pp energy": (
-        PixelCNNPlusPlus,
-        dict(nr_resnet=1, nr_filters=4, energy_distance=True),
-    ),
+    "pixelcnn_pp": (PixelCNNPlusPlus, TWO_STAGES),
+    "pixelcnn_pp energy": (PixelCNNPlusPlus, TWO_STAGES | dict(energy_distance=True)),
     "pixelcnn_pp conditional": (
         PixelCNNPlusPlus,
-        dict(nr_resnet=1, nr_filters=4, nr_logistic_mix=2, num_classes=3, remat=True),
+        TWO_STAGES | dict(num_classes=3, remat=True),
     ),
     "pixelcnn": (PixelCNN, dict(nr_resnet=1, nr_filters=6, nr_output_filters=6)),
     "gated_pixelcnn": (
@@ -88,8 +86,7 @@ def check(nodes, may_loop):
 
 def make(name, dtype="float32"):
     kind, arguments = MODELS[name]
-    with stages(2):  # a third one has the same operations
-        model = kind(SHAPE, **arguments, dtype=dtype)
+    model = kind(SHAPE, **arguments, dtype=dtype)
     return model, tf.constant([0, 2]) if model.num_classes else None
 
 

@@ -162,6 +162,9 @@ class Config:
     model: str = field("pixelcnn_pp", "which model", one_of(*MODELS))
     nr_resnet: int = field(5, "residual blocks per stage of the model", at_least(1))
     nr_filters: int = field(160, "filters across the model", at_least(1))
+    num_stages: int = field(
+        3, "resolutions of the PixelCNN++ U-Net: full, half, quarter, ...", at_least(1)
+    )
     nr_logistic_mix: int = field(10, "logistic components in the mixture", at_least(1))
     nr_output_filters: int = field(
         1024, "maps of the two 1x1 layers before the softmax", at_least(1)

@@ -45,9 +45,17 @@ def _sizes(tiny, small, paper, *others):
 MODELS = {
     "pixelcnn_pp": Entry(
         "pixelcnn_tf.models.pixelcnn_pp:PixelCNNPlusPlus",
-        "PixelCNN++; nr_resnet blocks in each of 3 stages, up and down, of nr_filters maps",
+        "PixelCNN++; num_stages stages up and down of nr_resnet blocks, nr_filters maps",
         _sizes((1, 24, 5), (2, 32, 5), (5, 160, 10), "nr_logistic_mix"),
-        ("resnet_nonlinearity", "dropout_p", "energy_distance", CONDITION, CONDITIONAL, REMAT),
+        (
+            "num_stages",
+            "resnet_nonlinearity",
+            "dropout_p",
+            "energy_distance",
+            CONDITION,
+            CONDITIONAL,
+            REMAT,
+        ),
     ),
     "pixelcnn": Entry(
         "pixelcnn_tf.models.pixelcnn:PixelCNN",

@@ -5,7 +5,7 @@ import io
 import keras
 import numpy as np
 import pytest
-from small import SMALLEST, OneStage, random_levels
+from small import ONE_STAGE, SMALLEST, random_levels
 
 from pixelcnn_tf import GatedPixelCNN, PixelCNNPlusPlus
 from pixelcnn_tf.codec import Codec, CodecError, Decoded, container, decode, encode
@@ -15,7 +15,7 @@ from pixelcnn_tf.codec.names import after, pack, unpack
 
 @pytest.fixture(scope="module")
 def model():
-    return OneStage((3, 4, 1), **SMALLEST, num_levels=5)
+    return PixelCNNPlusPlus((3, 4, 1), **ONE_STAGE, num_levels=5)
 
 
 @pytest.fixture(scope="module")
@@ -94,12 +94,12 @@ def test_pixels_that_differ_are_not_given_out(codec, images):
 
 def test_other_models_are_told(codec, data, model):
     keras.utils.set_random_seed(1)  # the model may have been made with the seed of every test
-    other = OneStage((3, 4, 1), **SMALLEST, num_levels=5)
+    other = PixelCNNPlusPlus((3, 4, 1), **ONE_STAGE, num_levels=5)
     with pytest.raises(CodecError, match="^of another model"):
         decode(other, data)
     other.set_weights(model.get_weights())
     assert decode(other, data).shape == (3, 3, 4, 1)
-    fewer = OneStage((3, 4, 1), **SMALLEST, num_levels=4)
+    fewer = PixelCNNPlusPlus((3, 4, 1), **ONE_STAGE, num_levels=4)
     fewer.set_weights(model.get_weights())
     with pytest.raises(CodecError, match="^of another model"):
         decode(fewer, data)

@@ -12,7 +12,7 @@ import tensorflow as tf
 from family import FAMILY, lively, small
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from small import SMALLEST, OneStage, random_levels, stages
+from small import ONE_STAGE, SMALLEST, random_levels
 
 from pixelcnn_tf import GatedPixelCNN, PixelCNNPlusPlus
 from pixelcnn_tf.codec import Codec, Decoded, container, decode, encode
@@ -72,7 +72,7 @@ def cases(draw, largest):
 def make(name, shape, sizes, scale, seed):
     keras.utils.set_random_seed(seed)
     if name == "mixture":
-        model = OneStage(shape, **SMALLEST, **sizes)
+        model = PixelCNNPlusPlus(shape, **ONE_STAGE, **sizes)
     else:
         model = FAMILY[name](shape, nr_resnet=1, nr_filters=6, nr_output_filters=6, **sizes)
     for variable in model.trainable_variables:
@@ -117,10 +117,7 @@ def test_the_recurrent_models(name):
 
 @pytest.fixture(scope="module")
 def codec():
-    with stages(2):
-        codec = Codec(PixelCNNPlusPlus((6, 5, 3), **SMALLEST))
-        whole(codec, random_levels(1, 6, 5, 3))  # makes its twin in float32, of two stages too
-        return codec
+    return Codec(PixelCNNPlusPlus((6, 5, 3), **SMALLEST, num_stages=2))
 
 
 @pytest.fixture(scope="module")
@@ -157,10 +154,11 @@ def test_xla(codec, images, data):
 OTHER_PROCESS = """
 import sys, numpy as np, keras
 sys.path[:0] = ["tests", "."]
-from small import SMALLEST, OneStage, random_levels
+from small import ONE_STAGE, random_levels
+from pixelcnn_tf import PixelCNNPlusPlus
 from pixelcnn_tf.codec import decode, encode
 keras.utils.set_random_seed(3)
-model = OneStage((6, 5, 1), **SMALLEST)
+model = PixelCNNPlusPlus((6, 5, 1), **ONE_STAGE)
 images = random_levels(9, 6, 5, 1)
 path, task = sys.argv[1:]
 if task == "write":
@@ -197,8 +195,8 @@ def test_size(codec, images):
 def test_steps_are_the_whole_pass():
     """The parameters that the decoder computes, pixel by pixel, are those of one pass."""
     models = [small("gated_pixelcnn", (4, 5, 3)), small("pixelcnn", (4, 5, 3))]
-    with stages(2):
-        models.append(PixelCNNPlusPlus((5, 7, 3), **SMALLEST, num_levels=3, dtype="float64"))
+    two_stages = dict(num_levels=3, dtype="float64", num_stages=2)
+    models.append(PixelCNNPlusPlus((5, 7, 3), **SMALLEST, **two_stages))
     for model in models:
         images = levels_to_input(random_levels(2, *model.image_shape, num_levels=3), 3).numpy()
         expected, known = model(images).numpy(), np.zeros_like(images)
@@ -222,7 +220,7 @@ def test_how_to_go_through_the_pixels_is_checked():
 
 def test_weights_that_changed_since():
     """Also of a model in float64, which needs no twin of another precision."""
-    model = OneStage((3, 4, 1), **SMALLEST, dtype="float64")
+    model = PixelCNNPlusPlus((3, 4, 1), **ONE_STAGE, dtype="float64")
     images = random_levels(2, 3, 4, 1)
     old = Codec(model)
     before = whole(old, images)
@@ -240,7 +238,7 @@ def test_maps_of_integers():
 
 
 def test_names_that_are_empty_are_refused():
-    codec = Codec(OneStage((3, 4, 1), **SMALLEST))
+    codec = Codec(PixelCNNPlusPlus((3, 4, 1), **ONE_STAGE))
     parts = [Decoded(random_levels(2, 3, 4, 1), None, ["a1", ""])]
     with pytest.raises(ValueError, match="none empty or with NUL"):
         b"".join(codec.write(parts))
@@ -272,7 +270,7 @@ def test_the_margin_is_far_above_the_error_of_float64():
 
 def test_more_images_than_a_chunk_holds(monkeypatch):
     monkeypatch.setattr("pixelcnn_tf.codec.files.CHUNK", 2)
-    codec = Codec(OneStage((3, 4, 1), **SMALLEST, num_classes=3))
+    codec = Codec(PixelCNNPlusPlus((3, 4, 1), **ONE_STAGE, num_classes=3))
     images, labels = random_levels(5, 3, 4, 1), np.array([2, 0, 1, 1, 2])
     names = [f"{number}.png" for number in (3, 1, 4, 7, 5)]
     data = b"".join(codec.write([Decoded(images, labels, names)]))

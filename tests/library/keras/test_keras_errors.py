@@ -5,9 +5,9 @@ import warnings
 import numpy as np
 import pytest
 import tensorflow as tf
-from small import SMALLEST, OneStage, random_levels
+from small import ONE_STAGE, random_levels
 
-from pixelcnn_tf import PixelCNN
+from pixelcnn_tf import PixelCNN, PixelCNNPlusPlus
 from pixelcnn_tf.input_range import range_fault
 from pixelcnn_tf.levels import levels_to_input
 from pixelcnn_tf.losses import DiscretizedMixLogisticLoss, loss_of
@@ -18,7 +18,7 @@ IMAGES = levels_to_input(LEVELS).numpy()
 
 
 def compiled(loss=None, **options):
-    model = OneStage((4, 4, 1), **SMALLEST, **options)
+    model = PixelCNNPlusPlus((4, 4, 1), **ONE_STAGE, **options)
     model.compile("sgd", loss or DiscretizedMixLogisticLoss(), metrics=[BitsPerDim()])
     return model
 
@@ -99,7 +99,7 @@ def test_formats_are_refused_with_the_way_that_works(model, tmp_path):
 
 def test_a_loss_of_another_likelihood_is_refused():
     """It would give a number all the same."""
-    mixture = OneStage((4, 4, 1), **SMALLEST, num_levels=17)
+    mixture = PixelCNNPlusPlus((4, 4, 1), **ONE_STAGE, num_levels=17)
     right = DiscretizedMixLogisticLoss(17)
     message = "DiscretizedMixLogisticLoss of 256 levels: the model's is .* of 17; loss_of"
     with pytest.raises(ValueError, match=message.removeprefix("--")):

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from small import SMALLEST, OneStage, random_values
+from small import ONE_STAGE, SMALLEST, random_values
 
 from pixelcnn_tf import PixelCNNPlusPlus, data_dependent_init, sampling
 from pixelcnn_tf.levels import level_values
@@ -121,12 +121,12 @@ def test_a_model_at_another_size_has_the_same_variables(name):
 
 
 def test_sampling_and_completing_at_another_size(tmp_path):
-    model = OneStage((8, 4, 1), **SMALLEST)
+    model = PixelCNNPlusPlus((8, 4, 1), **ONE_STAGE)
     data_dependent_init(model, random_values(4, 8, 4, 1))
     other = model.at_size(3, 6)
     assert sampling.sample(model, 2, seed=1).shape == [2, 8, 4, 1]
     images = other.sample(2, seed=1)
-    twin = OneStage((3, 6, 1), **SMALLEST)
+    twin = PixelCNNPlusPlus((3, 6, 1), **ONE_STAGE)
     twin.set_weights(model.get_weights())
     np.testing.assert_array_equal(images, twin.sample(2, seed=1))
     mask = np.arange(6) < 3
@@ -136,13 +136,13 @@ def test_sampling_and_completing_at_another_size(tmp_path):
     # What is saved of it has its size.
     path = str(tmp_path / "model.keras")
     other.save(path)
-    loaded = keras.saving.load_model(path, custom_objects={"OneStage": OneStage})
+    loaded = keras.saving.load_model(path)
     assert loaded.image_shape == (3, 6, 1)
     np.testing.assert_array_equal(loaded(images), other(images))
 
 
 @pytest.mark.parametrize("height, width", [(0, 4), (4, 2.5), ("4", 4), (True, 4)])
 def test_bad_sizes_are_named(height, width):
-    model = OneStage((4, 4, 1), **SMALLEST)
+    model = PixelCNNPlusPlus((4, 4, 1), **ONE_STAGE)
     with pytest.raises(ValueError, match="height|width"):
         model.at_size(height, width)

@@ -4,7 +4,7 @@ import weakref
 import numpy as np
 import pytest
 import tensorflow as tf
-from small import SMALLEST, OneStage, stages, with_encoder
+from small import ONE_STAGE, SMALLEST, with_encoder
 
 from pixelcnn_tf import (
     PixelCNNPlusPlus,
@@ -20,7 +20,7 @@ METHODS = pytest.mark.parametrize("method", ["cached", "naive"])
 
 @pytest.fixture(scope="module")
 def model():
-    return OneStage((8, 4, 3), **SMALLEST)
+    return PixelCNNPlusPlus((8, 4, 3), **ONE_STAGE)
 
 
 @METHODS
@@ -80,9 +80,9 @@ def labels_for(model, num):
     return np.arange(num) % 3 if model.num_classes else None
 
 
-def trained_looking(dtype="float32", network=PixelCNNPlusPlus, **arguments):
+def trained_looking(dtype="float32", **arguments):
     """A model with normalised activations and biases that are not zero."""
-    model = network(**(SMALLEST | with_encoder(**arguments)), dtype=dtype)
+    model = PixelCNNPlusPlus(**(SMALLEST | with_encoder(**arguments)), dtype=dtype)
     images = tf.random.stateless_uniform([6, *model.image_shape], [1, 2], -1.0, 1.0)
     data_dependent_init(model, images, labels_for(model, 6))
     for i, variable in enumerate(model.trainable_variables):
@@ -138,15 +138,13 @@ def assert_cached_equals_full_pass(model, batch, jit_compile=False):
     ],
 )
 def test_cached_parameters_equal_the_full_pass_at_every_pixel(case, dtype, num_stages):
-    with stages(num_stages):
-        model = trained_looking(dtype, **CASES[case])
+    model = trained_looking(dtype, num_stages=num_stages, **CASES[case])
     assert_cached_equals_full_pass(model, batch=3)
 
 
 @pytest.mark.slow
 def test_cached_parameters_equal_the_full_pass_compiled_with_xla():
-    with stages(2):
-        model = trained_looking(image_shape=(8, 8, 3))
+    model = trained_looking(image_shape=(8, 8, 3), num_stages=2)
     assert_cached_equals_full_pass(model, 3, jit_compile=True)
 
 
@@ -180,9 +178,9 @@ def test_cached_parameters_equal_the_full_pass_at_paper_size():
     ],
 )
 def test_both_samplers_give_the_same_images(case):
-    float64 = dict(network=OneStage, image_shape=(8, 8, 3), dtype="float64")
-    with stages(2):  # all three against the full pass: above
-        model = trained_looking(**CASES.get(case, float64))
+    float64 = dict(num_stages=1, image_shape=(8, 8, 3), dtype="float64")
+    # All three stages against the full pass: above.
+    model = trained_looking(**(dict(num_stages=2) | CASES.get(case, float64)))
     labels = labels_for(model, 3)
     cached, naive = (
         sampling.sample(model, 3, seed=7, labels=labels, method=method)
@@ -200,7 +198,7 @@ def test_both_samplers_give_the_same_images(case):
 
 
 def test_unrounded_samples_agree():
-    model = trained_looking(network=OneStage, image_shape=(8, 8, 3))
+    model = trained_looking(num_stages=1, image_shape=(8, 8, 3))
     cached, naive = (
         sampling.sample(model, 3, seed=7, quantize=False, method=method)
         for method in ("cached", "naive")
@@ -209,7 +207,7 @@ def test_unrounded_samples_agree():
 
 
 def test_xla_gives_the_same_images_and_is_chosen_for_much_work_only():
-    model = trained_looking(network=OneStage, image_shape=(8, 8, 1))
+    model = trained_looking(num_stages=1, image_shape=(8, 8, 1))
     compiled, plain = (
         sampling.sample(model, 3, seed=7, jit_compile=jit_compile) for jit_compile in (True, False)
     )
@@ -221,7 +219,7 @@ def test_xla_gives_the_same_images_and_is_chosen_for_much_work_only():
 @METHODS
 @pytest.mark.parametrize("options", [dict(num_classes=3), dict(energy_distance=True)])
 def test_bfloat16_model_samples_levels_and_keeps_given_pixels(method, options):
-    model = OneStage((4, 4, 3), **SMALLEST, **options, dtype="mixed_bfloat16")
+    model = PixelCNNPlusPlus((4, 4, 3), **ONE_STAGE, **options, dtype="mixed_bfloat16")
     given = tf.random.stateless_uniform([2, 4, 4, 3], [1, 1], -1.0, 1.0)
     mask = np.zeros([4, 4])
     mask[:2] = 1
@@ -233,7 +231,7 @@ def test_bfloat16_model_samples_levels_and_keeps_given_pixels(method, options):
 
 @METHODS
 def test_sampled_model_is_freed(method):
-    model = OneStage((4, 4, 1), **SMALLEST)
+    model = PixelCNNPlusPlus((4, 4, 1), **ONE_STAGE)
     sampling.sample(model, 1, seed=1, method=method)
     reference = weakref.ref(model)
     del model
@@ -242,7 +240,7 @@ def test_sampled_model_is_freed(method):
 
 
 def test_weights_that_changed_are_seen():
-    model = trained_looking(network=OneStage, image_shape=(8, 8, 1))
+    model = trained_looking(num_stages=1, image_shape=(8, 8, 1))
     before = sampling.sample(model, 2, seed=7)
     for variable in model.trainable_variables:
         variable.assign(variable * 1.3)
@@ -252,7 +250,7 @@ def test_weights_that_changed_are_seen():
 
 
 def test_conditional_model_follows_its_labels():
-    model = OneStage((4, 4, 1), **SMALLEST, num_classes=3)
+    model = PixelCNNPlusPlus((4, 4, 1), **ONE_STAGE, num_classes=3)
     for block in model.ul_up[0]:
         block.hw.assign(block.hw * 200.0)
     same = sampling.sample(model, 2, seed=1, labels=[1, 1])
@@ -262,7 +260,7 @@ def test_conditional_model_follows_its_labels():
 
 
 def test_energy_model_samples():
-    model = OneStage((4, 4, 3), **SMALLEST, energy_distance=True)
+    model = PixelCNNPlusPlus((4, 4, 3), **ONE_STAGE, energy_distance=True)
     images = sampling.sample(model, 3, seed=1)
     assert images.shape == [3, 4, 4, 3] and np.isin(images, level_values()).all()
     np.testing.assert_array_equal(images[:2], sampling.sample(model, 2, seed=1))
@@ -273,7 +271,7 @@ def test_energy_model_samples():
 @pytest.fixture(scope="module")
 def all_images():
     """A model of 3x3 images with 2 levels, and the exact probabilities of all 2^9 of them."""
-    model = OneStage((3, 3, 1), **SMALLEST, num_levels=2)
+    model = PixelCNNPlusPlus((3, 3, 1), **ONE_STAGE, num_levels=2)
     random_images = tf.random.stateless_uniform([50, 3, 3, 1], [1, 2], -1.0, 1.0)
     data_dependent_init(model, random_images)
     # Narrow components: each pixel depends strongly on those before it.
@@ -337,7 +335,9 @@ def test_bad_mask_is_named(model):
 def test_mixed_precision(energy_distance):
     """Computed in bfloat16, both samplers begin alike (and part where rounding decides). The first
     pixel sees no other, so its noise alone tells, which is not rounded."""
-    model = OneStage((4, 4, 3), dtype="mixed_bfloat16", energy_distance=energy_distance, **SMALLEST)
+    model = PixelCNNPlusPlus(
+        (4, 4, 3), dtype="mixed_bfloat16", energy_distance=energy_distance, **ONE_STAGE
+    )
     assert model(tf.zeros([1, 4, 4, 3])).dtype == tf.float32
     cached, naive = (
         sampling.sample(model, 2, seed=3, method=m, quantize=False) for m in ("cached", "naive")
@@ -348,8 +348,8 @@ def test_mixed_precision(energy_distance):
 
 def test_cached_parameters_in_mixed_precision():
     """Within what bfloat16 errs by, against float32 as the full pass in bfloat16 does."""
-    model = trained_looking("mixed_bfloat16", network=OneStage, image_shape=(6, 5, 3))
-    exact = OneStage.from_config(model.get_config() | {"dtype": "float32"})
+    model = trained_looking("mixed_bfloat16", num_stages=1, image_shape=(6, 5, 3))
+    exact = PixelCNNPlusPlus.from_config(model.get_config() | {"dtype": "float32"})
     exact.set_weights(model.get_weights())
     images = tf.random.stateless_uniform([2, 6, 5, 3], [5, 6], -1.0, 1.0)
     images = tf.cast(tf.cast(images, tf.bfloat16), tf.float32)
@@ -361,7 +361,7 @@ def test_cached_parameters_in_mixed_precision():
 
 @METHODS
 def test_every_batch_has_its_own_conditions_masks_and_images(method):
-    model = OneStage((4, 4, 3), **SMALLEST, num_classes=3)
+    model = PixelCNNPlusPlus((4, 4, 3), **ONE_STAGE, num_classes=3)
     for block in (*model.ul_up[0], *model.ul_down[0]):
         block.hw.assign(block.hw * 200.0)
     given = tf.random.stateless_uniform([5, 4, 4, 3], [1, 1], -1.0, 1.0)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from calls import call, refusal
 from PIL import Image
-from small import one_stage, random_levels, write_config
+from small import random_levels, write_config
 
 import train.compress
 import train.decompress
@@ -101,12 +101,8 @@ def test_labels_and_levels_come_back_as_npz(conditional, tmp_path):
 
 @pytest.mark.parametrize("num_levels", [pytest.param(2, marks=pytest.mark.slow), 65536])
 def test_png_of_other_levels(num_levels, tmp_path):
-    with one_stage():
-        _png_round_trip(num_levels, tmp_path)
-
-
-def _png_round_trip(num_levels, tmp_path):
-    run = make_run(tmp_path / "run", 1, num_levels, model="pixelcnn_pp", nr_logistic_mix=1)
+    sizes = dict(model="pixelcnn_pp", nr_logistic_mix=1, num_stages=1)
+    run = make_run(tmp_path / "run", 1, num_levels, **sizes)
     images = random_levels(2, 3, 2, 1, num_levels=num_levels)
     np.savez(tmp_path / "in.npz", images=images, num_levels=num_levels)
     packed, output = tmp_path / "x.pcnn", tmp_path / "out"

@@ -20,10 +20,10 @@ import tensorflow as tf
 from family import FAMILY, small
 from serving_stand_in import SessionModel, serve_grpc, serve_rest
 from small import (
+    ONE_STAGE_RUN,
     SMALLEST_RUN,
     config_of,
     load_run,
-    one_stage,
     random_levels,
     random_run,
     with_encoder,
@@ -156,8 +156,7 @@ def run_cli(folder, signature, given, tmp_path):
 def conditional(tmp_path_factory):
     """RGB, class-conditional, straight from the library. Of one stage: graphs of more for an
     unknown number of images are traced in test_graphs.py, and served by the slow tests."""
-    with one_stage():
-        model = make_model(image_shape=(7, 10, 3), num_classes=4)
+    model = make_model(image_shape=(7, 10, 3), num_classes=4, num_stages=1)
     folder = tmp_path_factory.mktemp("conditional") / "1"
     assert "serving_default" in export_saved_model(model, str(folder))
     return Exported(model, folder)
@@ -167,12 +166,11 @@ def conditional(tmp_path_factory):
 def digits(tmp_path_factory):
     """A run on digits, as it is after three steps, exported by `train.export`."""
     directory = tmp_path_factory.mktemp("digits")
-    with one_stage():
-        random_run(directory / "run", load("digits"), seed=1, values=SMALLEST_RUN, step=3)
-        with contextlib.closing(MetricsLog(str(directory / "run"), 3)) as log:
-            log.write(3, **{"test/bits_per_dim": 2.5})
-        folder = export(str(directory / "run"), str(directory / "models" / "pixelcnn"))
-        averaged = load_run(str(directory / "run"))[2]
+    random_run(directory / "run", load("digits"), seed=1, values=ONE_STAGE_RUN, step=3)
+    with contextlib.closing(MetricsLog(str(directory / "run"), 3)) as log:
+        log.write(3, **{"test/bits_per_dim": 2.5})
+    folder = export(str(directory / "run"), str(directory / "models" / "pixelcnn"))
+    averaged = load_run(str(directory / "run"))[2]
     exported = Exported(averaged, folder)
     exported.workdir = str(directory / "run")
     return exported
@@ -195,8 +193,7 @@ def test_digits_by_every_loader(digits, tmp_path):
 
 @pytest.mark.slow
 def test_digits_at_another_size(digits, tmp_path):
-    with one_stage():
-        folder = export(digits.workdir, str(tmp_path / "models" / "wide"), height=5, width=12)
+    folder = export(digits.workdir, str(tmp_path / "models" / "wide"), height=5, width=12)
     wide = Exported(digits.model.at_size(5, 12), folder)
     loaded = tf.saved_model.load(folder)
     for name in ("score", "sample"):
@@ -296,9 +293,8 @@ def test_versions_count_up_and_are_never_written_over(digits, monkeypatch):
         export(workdir, output, version=1)
     with pytest.raises(UserError, match=r"version=0: must be at least 1"):
         export(workdir, output, version=0)
-    with one_stage():
-        assert export(workdir, output + "2", version=7).endswith("/7")
-        assert export(workdir, output + "2").endswith("/8")
+    assert export(workdir, output + "2", version=7).endswith("/7")
+    assert export(workdir, output + "2").endswith("/8")
 
 
 def test_an_export_that_fails_leaves_no_version(digits, tmp_path, monkeypatch):
@@ -309,14 +305,13 @@ def test_an_export_that_fails_leaves_no_version(digits, tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(tf.saved_model, "save", fails)
-    with one_stage(), pytest.raises(UserError, match=r"cannot be written .*No space left"):
+    with pytest.raises(UserError, match=r"cannot be written .*No space left"):
         export(workdir, str(tmp_path / "pixelcnn"))
     assert os.listdir(tmp_path / "pixelcnn") == []
 
 
 def test_energy_distance_is_sampled_but_not_scored(tmp_path):
-    with one_stage():
-        model = make_model(image_shape=(4, 4, 1), energy_distance=True)
+    model = make_model(image_shape=(4, 4, 1), energy_distance=True, num_stages=1)
     exported = Exported(model, tmp_path / "1")
     assert export_saved_model(model, exported.folder) == ["sample", "complete"]
     exported.requests = {name: exported.requests[name] for name in ("sample",)}
