@@ -13,6 +13,7 @@ from pixelcnn_tf import (
     sampling,
 )
 from pixelcnn_tf.levels import level_values
+from pixelcnn_tf.likelihoods.base import Likelihood
 from pixelcnn_tf.sampling.completion import xla_pays
 
 METHODS = pytest.mark.parametrize("method", ["cached", "naive"])
@@ -96,10 +97,10 @@ def cached_parameters(model, images, labels=None, jit_compile=False):
     batch = len(images)
     sampler = model.make_cached_sampler()
     by_row = tf.transpose(tf.cast(images, model.compute_dtype), [1, 2, 0, 3])
-    fill = tf.function(sampler.fill, autograph=False, jit_compile=jit_compile)
+    fill = tf.function(sampler.fill_rows, autograph=False, jit_compile=jit_compile)
     uniforms = tf.fill([*by_row.shape[:3], model.likelihood.num_uniforms], 0.5)
     rows, parameters, _ = fill(
-        sampler.fold(),
+        sampler.normalized_weights(),
         sampler.conditions(model.conditioning(labels)),
         sampler.start(batch),
         by_row,
@@ -173,7 +174,7 @@ def test_cached_parameters_equal_the_full_pass_at_paper_size():
         "one channel, conditional",
         "energy",
         "float64",
-        # The same parameters in both samplers: above. What is drawn from them knows of neither.
+        # Both samplers have the same parameters: above. Drawing from them is the same code.
         *(pytest.param(case, marks=pytest.mark.slow) for case in ("elu", "relu", "map", "vector")),
     ],
 )
@@ -188,7 +189,7 @@ def test_both_samplers_give_the_same_images(case):
     )
     np.testing.assert_array_equal(cached, naive)
     assert len(np.unique(cached)) > 5
-    if model.likelihood.has_temperature:
+    if isinstance(model.likelihood, Likelihood):
         cold, naive = (
             sampling.sample(model, 3, seed=7, labels=labels, method=method, temperature=0.7)
             for method in ("cached", "naive")
@@ -239,7 +240,7 @@ def test_sampled_model_is_freed(method):
     assert reference() is None
 
 
-def test_weights_that_changed_are_seen():
+def test_changed_weights_are_used():
     model = trained_looking(num_stages=1, image_shape=(8, 8, 1))
     before = sampling.sample(model, 2, seed=7)
     for variable in model.trainable_variables:
@@ -316,17 +317,17 @@ def test_samples_follow_the_exact_probabilities_of_all_images(all_images, method
         (dict(seed=[1, 2, 3]), "seed of shape"),
     ],
 )
-def test_bad_arguments_are_named(model, options, message):
+def test_invalid_argument_is_named(model, options, message):
     with pytest.raises(ValueError, match=message.removeprefix("--")):
         sampling.sample(model, **(dict(num_samples=1, seed=1) | options))
 
 
-def test_bad_noise_is_named(model):
+def test_shape_of_noise_is_checked(model):
     with pytest.raises(ValueError, match=r"noise of shape \[1, 8, 4, 3\]: must be \[1, 8, 4, 5\]"):
         sampling.sample(model, 1, seed=None, noise=tf.zeros([1, 8, 4, 3]))
 
 
-def test_bad_mask_is_named(model):
+def test_shape_of_mask_is_checked(model):
     with pytest.raises(ValueError, match="mask of shape"):
         sampling.complete(model, tf.zeros([2, 8, 4, 3]), tf.zeros([4, 4]), seed=1)
 
@@ -334,7 +335,7 @@ def test_bad_mask_is_named(model):
 @pytest.mark.parametrize("energy_distance", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_mixed_precision(energy_distance):
     """Computed in bfloat16, both samplers begin alike (and part where rounding decides). The first
-    pixel sees no other, so its noise alone tells, which is not rounded."""
+    pixel depends on no other, only on its noise, which is not rounded."""
     model = PixelCNNPlusPlus(
         (4, 4, 3), dtype="mixed_bfloat16", energy_distance=energy_distance, **ONE_STAGE
     )
