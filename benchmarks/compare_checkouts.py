@@ -34,12 +34,12 @@ SIZES = {
         "paper": dict(nr_resnet=5, nr_filters=160, nr_logistic_mix=10),
     },
     "gated_pixelcnn": {
-        "small": dict(nr_resnet=8, nr_filters=48, nr_output_filters=128),
-        "paper": dict(nr_resnet=20, nr_filters=384, nr_output_filters=1024),
+        "small": dict(nr_resnet=8, nr_filters=48, num_head_filters=128),
+        "paper": dict(nr_resnet=20, nr_filters=384, num_head_filters=1024),
     },
     "pixelcnn": {
-        "small": dict(nr_resnet=10, nr_filters=48, nr_output_filters=128),
-        "paper": dict(nr_resnet=15, nr_filters=128, nr_output_filters=1024),
+        "small": dict(nr_resnet=10, nr_filters=48, num_head_filters=128),
+        "paper": dict(nr_resnet=15, nr_filters=128, num_head_filters=1024),
     },
 }
 

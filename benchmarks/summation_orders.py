@@ -19,12 +19,12 @@ import numpy as np
 import tensorflow as tf
 
 from pixelcnn_tf import DiagonalBiLSTM, GatedPixelCNN, PixelCNN, PixelCNNPlusPlus, RowLSTM
-from pixelcnn_tf.codec.twin import twin, uncertainty
+from pixelcnn_tf.codec.float64_copy import twin, uncertainty
 from pixelcnn_tf.levels import levels_to_input
 from pixelcnn_tf.sampling.steps import pixel_steps
 
 BATCH = 8
-SMALL = dict(nr_resnet=2, nr_filters=16, nr_output_filters=32)
+SMALL = dict(nr_resnet=2, nr_filters=16, num_head_filters=32)
 NETWORKS = {
     "PixelCNN++ (1, 24, 5), 28x28x1": (PixelCNNPlusPlus, (28, 28, 1), (1, 24, 5)),
     "PixelCNN++ (2, 32, 10), 8x8x3": (PixelCNNPlusPlus, (8, 8, 3), (2, 32, 10)),

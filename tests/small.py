@@ -33,7 +33,7 @@ SMALLEST_RUN = dict(config="tiny", nr_filters=4, nr_logistic_mix=2, init_batch_s
 ONE_STAGE_RUN = SMALLEST_RUN | dict(num_stages=1)
 # The same of Gated PixelCNN, whose sampler is traced in a second.
 GATED_RUN = dict(
-    config="tiny", model="gated_pixelcnn", nr_resnet=1, nr_filters=4, nr_output_filters=8
+    config="tiny", model="gated_pixelcnn", nr_resnet=1, nr_filters=4, num_head_filters=8
 )
 
 

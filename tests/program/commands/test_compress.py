@@ -18,7 +18,7 @@ from train.data.description import DataDescription
 from train.run.checkpoints import Checkpoints
 
 SIZES = dict(config="tiny", nr_resnet=1, nr_filters=4)
-GATED = dict(model="gated_pixelcnn", nr_output_filters=4)
+GATED = dict(model="gated_pixelcnn", num_head_filters=4)
 
 
 def make_run(workdir, channels=1, num_levels=256, **changes):
@@ -173,7 +173,7 @@ def test_images_of_another_kind_are_refused(conditional, tmp_path):
     np.savez(tmp_path / "x.npz", images=np.full([1, 2, 2, 3], 7), num_levels=7)
     assert "has no label" in compress(npz)
     assert compress(npz, "--label=3").endswith("has label 3, must be from 0 to 2")
-    assert "must lie in 0 ... 6" in compress(npz, "--label=2")
+    assert "must be levels in 0 ... 6" in compress(npz, "--label=2")
     assert not (tmp_path / "x.pcnn").exists()
 
 

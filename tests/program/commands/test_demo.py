@@ -246,7 +246,7 @@ def test_what_is_refused(run, tmp_path, with_gradio):
     config = Run.open(str(run)).saved.config
     write_config(config.replace(workdir=str(tmp_path)), DIGITS)
     assert refusal(demo_command, f"--workdir={tmp_path}", "--port=0").endswith("no checkpoint yet")
-    energy = dict(model="pixelcnn_pp", energy_distance=True, nr_output_filters=1024)
+    energy = dict(model="pixelcnn_pp", energy_distance=True, num_head_filters=1024)
     write_config(config.replace(workdir=str(tmp_path), **energy), DIGITS)
     assert "no likelihood to show" in refusal(demo_command, f"--workdir={tmp_path}")
     config = config.replace(workdir=str(tmp_path), class_conditional=False)

@@ -249,7 +249,7 @@ def test_a_run_without_a_likelihood(tmp_path):
 
 
 def test_a_run_that_draws_no_images(tmp_path):
-    values = dict(model="vq_vae", config="tiny", nr_filters=4, nr_embeddings=4, embedding_dim=2)
+    values = dict(model="vq_vae", config="tiny", nr_filters=4, num_embeddings=4, embedding_dim=2)
     run = random_run(tmp_path / "run", DIGITS, 1, values)
     with_rows(run, [{"step": 3, "test/mse": 0.25}])
     call(report_command, f"--workdir={run}", "--num_images=12", "--num_samples=4")

@@ -101,9 +101,9 @@ class Exported:
             nats = log_prob.sum(axis=(1, 2))
             return {"log_prob": nats, "bits_per_dim": bits_per_dim(-nats, model.image_shape)}
         if name == "embed":
-            return {"condition": model.condition.of(values)}
+            return {"condition": model.condition.from_images(values)}
         if self.given is not None:
-            labels = model.own_condition(values[::-1])
+            labels = model.compute_condition(values[::-1])
         given = {"mask": np.zeros(values.shape[:3])} | self.requests[name]
         noise = sampling.pixel_uniforms(model, SEEDS)
         completed = sampling.complete(model, values, given["mask"], labels=labels, noise=noise)
@@ -220,14 +220,14 @@ def test_signatures_name_their_inputs_and_outputs(session):
         ("score", {"images": np.zeros([3, 16, 10, 3], np.uint8)}, r"\[batch 7 10 3\]"),
         ("score", {"images": np.zeros([7, 10, 3], np.uint8)}, r"\[batch 7 10 3\]"),
         ("score", {"images": np.zeros([3, 7, 10, 3], np.float32)}, "uint8"),
-        ("score", {"images": np.zeros([2, 7, 10, 3], np.uint8)}, "as many .* as images.*3 2"),
+        ("score", {"images": np.zeros([2, 7, 10, 3], np.uint8)}, "batch size of images.*3 2"),
         ("score", {"images": np.zeros([0, 7, 10, 3], np.uint8)}, "must not be empty"),
-        ("score", {"labels": np.array([0, 4, 1], np.int32)}, "labels: must lie in 0 ... 3"),
-        ("score", {"labels": np.array([0, -1, 1], np.int32)}, "labels: must lie in 0 ... 3"),
+        ("score", {"labels": np.array([0, 4, 1], np.int32)}, "labels: must be in 0 ... 3"),
+        ("score", {"labels": np.array([0, -1, 1], np.int32)}, "labels: must be in 0 ... 3"),
         ("score_map", {"labels": np.array([[0], [1], [2]], np.int32)}, r"labels.*\[batch\]"),
         ("sample", {"seeds": np.zeros([3, 3], np.int32)}, r"seeds.*\[batch 2\]"),
         ("complete", {"mask": np.zeros([3, 7, 8], np.uint8)}, r"mask.*\[batch 7 10\]"),
-        ("complete", {"mask": np.full([3, 7, 10], 2, np.uint8)}, "mask: must lie in 0 ... 1"),
+        ("complete", {"mask": np.full([3, 7, 10], 2, np.uint8)}, "mask: must be in 0 ... 1"),
     ],
 )
 def test_bad_requests_say_what_was_expected(conditional, session, signature, changes, message):
@@ -243,7 +243,7 @@ def session(conditional):
 def test_levels_beyond_those_of_the_model_are_refused(digits):
     session_model = digits.session
     session_model("score", {"images": np.full([1, 8, 8, 1], 16, np.uint8)})
-    with pytest.raises(tf.errors.InvalidArgumentError, match=r"images: must lie in 0 \.\.\. 16"):
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"images: must be in 0 \.\.\. 16"):
         session_model("score", {"images": np.full([1, 8, 8, 1], 17, np.uint8)})
 
 
@@ -317,7 +317,7 @@ def test_energy_distance_is_sampled_but_not_scored(tmp_path):
     exported.requests = {name: exported.requests[name] for name in ("sample",)}
     answer = SessionModel(exported.folder)("sample", exported.requests["sample"])
     assert_same(answer, exported.own_answer("sample"))
-    with pytest.raises(ValueError, match="can serve sample, complete"):
+    with pytest.raises(ValueError, match="must be among sample, complete"):
         export_saved_model(model, str(tmp_path / "2"), names=["score"])
     assert list(signatures(model, names=["complete"])) == ["complete"]
     with pytest.raises(FileExistsError):
