@@ -225,7 +225,9 @@ def test_exported(folder):
     served = SessionModel(path)
     images = random_levels(2, 6, 5, 1, num_levels=4, seed=4)
     vectors = served("embed", {"images": images})["condition"]
-    np.testing.assert_allclose(vectors, model.compute_condition(levels_to_input(images, 4)), rtol=1e-6)
+    np.testing.assert_allclose(
+        vectors, model.compute_condition(levels_to_input(images, 4)), rtol=1e-6
+    )
     seeds = np.array([[1, 2], [-3, 4]], np.int32)
     drawn = served("sample", {"seeds": seeds, "condition": vectors})["images"]
     values = sampling.sample(model, 2, seed=seeds, labels=vectors)

@@ -231,8 +231,14 @@ def test_every_model_has_every_preset_and_builds():
         ({"model": "pixelcnn", "remat": True}, "--remat=True: --model=pixelcnn has none"),
         ({"model": "pixelcnn_pp", "num_head_filters": 9}, "--num_head_filters=9"),
         ({"model": "diagonal_bilstm", "input_embedding": True}, "--input_embedding=True"),
-        ({"model": "pixelcnn", "num_embeddings": 9}, "--num_embeddings=9: --model=pixelcnn has none"),
-        ({"model": "vq_vae", "num_embeddings": 10**6}, "--num_embeddings=1000000: must be from 2 to"),
+        (
+            {"model": "pixelcnn", "num_embeddings": 9},
+            "--num_embeddings=9: --model=pixelcnn has none",
+        ),
+        (
+            {"model": "vq_vae", "num_embeddings": 10**6},
+            "--num_embeddings=1000000: must be from 2 to",
+        ),
         ({"model": "pixelcnn", "condition": "grey"}, "--condition=grey: --model=pixelcnn has none"),
         ({"condition": "small:1"}, "--condition=small:1: must be grey, small:N with N from 2"),
         ({"condition": "embedding:"}, "--condition=embedding:: must be grey, small:N"),
