@@ -63,7 +63,7 @@ def test_nothing_is_traced_anew(demo):
     """Whatever temperature, class, seed and mask: an answer comes from what was compiled."""
     demo.answers.warm_up()
     made = vars(demo.answers.model.sampling_functions)
-    functions = [demo.answers._bits, *made.values(), made["fold"].traced]
+    functions = [demo.answers._bits, *made.values(), made["weights"].traced]
     functions = [f for f in functions if hasattr(f, "experimental_get_tracing_count")]
     before = [f.experimental_get_tracing_count() for f in functions]
     assert len(functions) == 3 and all(before)
