@@ -7,10 +7,10 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from small import ONE_STAGE, SMALLEST
+from small import ONE_STAGE
 
 import pixelcnn_tf
-from pixelcnn_tf import GatedPixelCNN, PixelCNNPlusPlus, sampling
+from pixelcnn_tf import PixelCNNPlusPlus, sampling
 from pixelcnn_tf.optimization.loss_scale import LossScale
 
 
@@ -110,68 +110,6 @@ def test_compiled_model_that_was_sampled_can_be_saved(tmp_path):
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
     np.testing.assert_array_equal(loaded.sample(1, seed=1), before)
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        dict(nr_filters=None),
-        dict(nr_filters=True),
-        dict(nr_resnet=1.0),
-        dict(nr_logistic_mix="3"),
-        dict(num_classes="10"),
-        dict(num_classes=2.0),
-        dict(dropout_p="a"),
-        dict(dropout_p=float("nan")),
-        dict(energy_distance="no"),
-        dict(remat=1),
-        dict(num_stages=0),
-        dict(num_stages=1.0),
-        dict(num_levels="256"),
-        dict(image_shape=(4, 4)),
-        dict(image_shape=4),
-        dict(image_shape=(4, 4.0, 1)),
-    ],
-    ids=str,
-)
-def test_invalid_argument_of_a_model_is_named(arguments):
-    (name,) = arguments
-    with pytest.raises(ValueError, match=f"^{name}="):
-        PixelCNNPlusPlus(**(dict(image_shape=(4, 4, 1)) | SMALLEST | arguments))
-
-
-@pytest.mark.parametrize(
-    "arguments", [dict(kernel_size=None), dict(spatial_channels=1.5), dict(input_embedding=None)]
-)
-def test_invalid_argument_of_gated_pixelcnn_is_named(arguments):
-    (name,) = arguments
-    with pytest.raises(ValueError, match=f"^{name}="):
-        GatedPixelCNN((4, 4, 1), nr_resnet=1, nr_filters=2, num_head_filters=2, **arguments)
-
-
-@pytest.mark.parametrize(
-    "arguments, message",
-    [
-        (dict(seed=None), "seed, noise"),
-        (dict(seed=1, noise=tf.fill([2, 4, 4, 2], 0.5)), "seed, noise"),
-        (dict(seed=1.5), "seed=1.5"),
-        (dict(seed="x"), "seed='x'"),
-        (dict(seed=True), "seed=True"),
-        (dict(seed=-1), "seed=-1"),
-        (dict(seed=[[1, 2]]), r"seed of shape \(1, 2\)"),
-        (dict(seed=1, num_samples=2.0), "num_samples=2.0"),
-        (dict(seed=1, num_samples=0), "num_samples=0"),
-        (dict(seed=1, batch_size=1.5), "batch_size=1.5"),
-        (dict(seed=1, temperature=float("inf")), "temperature=inf"),
-        (dict(seed=1, temperature=float("nan")), "temperature=nan"),
-        (dict(seed=1, temperature="1"), "temperature='1'"),
-        (dict(seed=1, quantize="no"), "quantize='no'"),
-        (dict(seed=1, method="fast"), "method='fast'"),
-    ],
-)
-def test_invalid_argument_of_sample_is_named(model, arguments, message):
-    with pytest.raises(ValueError, match=message.removeprefix("--")):
-        model.sample(**(dict(num_samples=2) | arguments))
 
 
 @pytest.mark.parametrize("value", [255.0, float("nan"), -1.01])

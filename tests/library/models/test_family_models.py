@@ -402,11 +402,25 @@ def test_invalid_argument_is_named(name, arguments, message):
         small(name, (4, 4, 3), **arguments)
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        dict(kernel_size=4),
+        dict(kernel_size=None),
+        dict(spatial_channels=1.5),
+        dict(input_embedding=None),
+    ],
+    ids=str,
+)
+def test_invalid_argument_of_gated_pixelcnn_is_named(arguments):
+    (name,) = arguments
+    with pytest.raises(ValueError, match=f"^{name}="):
+        GatedPixelCNN((4, 4, 1), 1, 4, 4, **arguments)
+
+
 def test_invalid_conditions_are_named():
     with pytest.raises(ValueError, match="num_classes=2 and spatial_channels=2"):
         GatedPixelCNN((4, 4, 1), 1, 4, 4, num_classes=2, spatial_channels=2)
-    with pytest.raises(ValueError, match="kernel_size=4"):
-        GatedPixelCNN((4, 4, 1), 1, 4, 4, kernel_size=4)
     with pytest.raises(ValueError, match="labels: .*num_classes=None"):
         PixelCNN((4, 4, 1), 1, nr_filters=4, num_head_filters=4)(tf.zeros([1, 4, 4, 1]), [0])
 
