@@ -34,12 +34,12 @@ SIZES = {
         "paper": dict(nr_resnet=5, nr_filters=160, nr_logistic_mix=10),
     },
     "gated_pixelcnn": {
-        "small": dict(nr_resnet=8, nr_filters=48, nr_output_filters=128),
-        "paper": dict(nr_resnet=20, nr_filters=384, nr_output_filters=1024),
+        "small": dict(nr_resnet=8, nr_filters=48, num_head_filters=128),
+        "paper": dict(nr_resnet=20, nr_filters=384, num_head_filters=1024),
     },
     "pixelcnn": {
-        "small": dict(nr_resnet=10, nr_filters=48, nr_output_filters=128),
-        "paper": dict(nr_resnet=15, nr_filters=128, nr_output_filters=1024),
+        "small": dict(nr_resnet=10, nr_filters=48, num_head_filters=128),
+        "paper": dict(nr_resnet=15, nr_filters=128, num_head_filters=1024),
     },
 }
 
@@ -79,9 +79,10 @@ class Checkout:
         ArraySplit = first_of("train.data.splits:ArraySplit", "train.splits:ArraySplit")
         images = np.random.default_rng(0).integers(0, 256, [batch * 4, *IMAGE_SHAPE], np.uint8)
         split = ArraySplit(images)
-        config = Config(
-            workdir="/nonexistent", model=model, batch_size=batch, **SIZES[model][size], **options
-        )
+        sizes = dict(SIZES[model][size])
+        if "num_head_filters" in sizes and not hasattr(Config, "num_head_filters"):
+            sizes["nr_output_filters"] = sizes.pop("num_head_filters")  # version 0.2
+        config = Config(workdir="/nonexistent", model=model, batch_size=batch, **sizes, **options)
         strategy = tf.distribute.OneDeviceStrategy(
             "GPU:0" if tf.config.list_physical_devices("GPU") else "CPU:0"
         )

@@ -21,7 +21,7 @@ flags.DEFINE_integer("batch", 16, "images drawn at a time")
 flags.DEFINE_integer("repeats", 7, "calls of each")
 
 PP = dict(nr_resnet=2, nr_filters=32, nr_logistic_mix=5)
-GATED = dict(nr_resnet=5, nr_filters=24, nr_output_filters=32)
+GATED = dict(nr_resnet=5, nr_filters=24, num_head_filters=32)
 VECTOR = 16  # numbers of a vector
 CODES = dict(image_shape=(7, 7, 1), num_levels=32)
 PAIRS = {  # what -> (network, its arguments, those besides)
@@ -45,7 +45,7 @@ def sampler(network, arguments, other):
     model, labels = network(**arguments, **extra), None
     if model.condition is not None:
         levels = np.random.default_rng(1).integers(0, 256, [FLAGS.batch, *model.image_shape])
-        labels = model.own_condition(levels_to_input(levels, 256))
+        labels = model.compute_condition(levels_to_input(levels, 256))
 
     def draw():
         begin = time.perf_counter()

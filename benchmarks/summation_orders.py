@@ -19,12 +19,12 @@ import numpy as np
 import tensorflow as tf
 
 from pixelcnn_tf import DiagonalBiLSTM, GatedPixelCNN, PixelCNN, PixelCNNPlusPlus, RowLSTM
-from pixelcnn_tf.codec.twin import twin, uncertainty
+from pixelcnn_tf.codec.float64_copy import copy_in, uncertainty
 from pixelcnn_tf.levels import levels_to_input
 from pixelcnn_tf.sampling.steps import pixel_steps
 
 BATCH = 8
-SMALL = dict(nr_resnet=2, nr_filters=16, nr_output_filters=32)
+SMALL = dict(nr_resnet=2, nr_filters=16, num_head_filters=32)
 NETWORKS = {
     "PixelCNN++ (1, 24, 5), 28x28x1": (PixelCNNPlusPlus, (28, 28, 1), (1, 24, 5)),
     "PixelCNN++ (2, 32, 10), 8x8x3": (PixelCNNPlusPlus, (8, 8, 3), (2, 32, 10)),
@@ -85,17 +85,17 @@ def main():
         # The initialisation is in float32, and depends on threads and oneDNN itself.
         with np.load(path + ".weights.npz") as weights:
             model.set_weights([weights[key] for key in weights.files])
-        np.save(path, output(twin(model, "float64"), images, how))
+        np.save(path, output(copy_in(model, "float64"), images, how))
         return
     print("| network | weights | float32 differs by | way | differs by | of the margin |")
     print("|---|---|---|---|---|---|")
     for name in NETWORKS:
         for spread in (1.0, 3.0):
             model, images = network(name, spread)
-            exact = output(twin(model, "float64"), images, "whole")
-            rough = model(images).numpy().astype(np.float64)
+            exact = output(copy_in(model, "float64"), images, "whole")
+            approximate = model(images).numpy().astype(np.float64)
             scale = 1 + np.abs(exact)
-            margin = uncertainty(exact[:4], rough[:4])
+            margin = uncertainty(exact[:4], approximate[:4])
             for way, (how, environment) in WAYS.items():
                 if spread > 1 and way != "pixel by pixel" or how == "xla" and "(1," not in name:
                     continue  # they take long, and tell little more
@@ -108,7 +108,7 @@ def main():
                     )
                     other = np.load(path)
                 moved = np.max(np.abs(other - exact) / scale)
-                off = np.max(np.abs(rough - exact) / scale)
+                off = np.max(np.abs(approximate - exact) / scale)
                 row = [name, f"x {spread:g}", f"{off:.1e}", way, f"{moved:.1e}"]
                 print("| " + " | ".join([*row, f"{moved / margin:.4f}"]) + " |", flush=True)
 

@@ -1,16 +1,16 @@
 """PixelCNN++ and its relatives in TensorFlow 2 and Keras 3. See README.md.
 
-Models map images to the parameters of every pixel's distribution, a likelihood scores and samples
-pixels given them, `sampling` draws whole images, `official` names the weights as the official
-code does. For Keras there are `losses`, `metrics` and `callbacks`. Not imported here, since they
-need packages or time that training does not: `pixelcnn_tf.export`,
-`pixelcnn_tf.likelihoods.tfp_distribution`, and what `pixelcnn_tf.PixelCNNDistribution` needs.
+Models map images to the parameters of every pixel's distribution; a likelihood scores and samples
+pixels given these parameters; `sampling` draws whole images; `official` maps variables to their
+official names. `losses`, `metrics` and `callbacks` are for Keras. `pixelcnn_tf.export`,
+`pixelcnn_tf.codec`, `pixelcnn_tf.pretrained` and `pixelcnn_tf.likelihoods.tfp_distribution` must be
+imported explicitly.
 """
 
 import importlib
 
 from pixelcnn_tf import callbacks, levels, losses, metrics, official, sampling
-from pixelcnn_tf.likelihoods.base import Likelihood, bits_per_dim
+from pixelcnn_tf.likelihoods.base import Likelihood, Objective, bits_per_dim
 from pixelcnn_tf.likelihoods.categorical import Categorical
 from pixelcnn_tf.likelihoods.discretized_mix_logistic import (
     DiscretizedMixLogistic,
@@ -18,8 +18,8 @@ from pixelcnn_tf.likelihoods.discretized_mix_logistic import (
     sample_from_discretized_mix_logistic,
 )
 from pixelcnn_tf.likelihoods.energy import EnergyDistance, energy_distance
-from pixelcnn_tf.models.base import AutoregressiveModel
 from pixelcnn_tf.models.gated_pixelcnn import GatedPixelCNN
+from pixelcnn_tf.models.image_model import AutoregressiveModel
 from pixelcnn_tf.models.initialization import data_dependent_init
 from pixelcnn_tf.models.pixel_rnn.diagonal_bilstm import DiagonalBiLSTM
 from pixelcnn_tf.models.pixel_rnn.row_lstm import RowLSTM
@@ -41,6 +41,7 @@ __all__ = [
     "GatedPixelCNN",
     "Likelihood",
     "Muon",
+    "Objective",
     "OfficialAdam",
     "PixelCNN",
     "PixelCNNPlusPlus",
@@ -63,7 +64,7 @@ __all__ = [
 
 
 def __getattr__(name):
-    """`PixelCNNDistribution`, which needs the extra `tfp`, when it is first asked for.
+    """Imports `PixelCNNDistribution`, which needs the extra `tfp`, on first use.
 
     Raises:
       ImportError: if TensorFlow Probability is not installed.

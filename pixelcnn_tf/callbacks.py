@@ -1,4 +1,4 @@
-"""Callbacks for `model.fit`: initialisation, the averaged weights, pictures of samples."""
+"""Callbacks for `model.fit`: initialisation, averaged weights, images of samples."""
 
 import os
 import warnings
@@ -11,13 +11,14 @@ import tensorflow as tf
 from pixelcnn_tf.checks import require_bool, require_integer
 from pixelcnn_tf.grid import grid, to_uint8
 from pixelcnn_tf.levels import input_to_levels, levels_to_input
-from pixelcnn_tf.models.base import AutoregressiveModel
+from pixelcnn_tf.models.image_model import AutoregressiveModel
 from pixelcnn_tf.optimization.polyak import PolyakAverage
 from pixelcnn_tf.random import Seed
+from pixelcnn_tf.renamed import renamed
 
 
 def network_of(model: keras.Model) -> AutoregressiveModel:
-    """The model of this library that `fit` trains: `model` itself, or its layer.
+    """The model of this library that `fit` trains: `model` itself, or one of its layers.
 
     Raises:
       ValueError: unless there is exactly one.
@@ -26,19 +27,21 @@ def network_of(model: keras.Model) -> AutoregressiveModel:
         return model
     found = [layer for layer in model.layers if isinstance(layer, AutoregressiveModel)]
     if len(found) != 1:
-        raise ValueError(f"model {model.name}: {len(found)} models of pixelcnn_tf in it, not 1")
+        raise ValueError(
+            f"model {model.name}: must contain one model of pixelcnn_tf, got {len(found)}"
+        )
     return found[0]
 
 
 class DataDependentInit(keras.callbacks.Callback):
-    """The data-dependent initialisation, once, before the first step of `fit`.
+    """Runs the data-dependent initialisation once, before the first step of `fit`.
 
-    Does nothing if the optimiser has made steps already, as in a model that was loaded. In float32
-    whatever the policy, as the trainer does it.
+    It does nothing if the optimizer has already made steps, for example in a loaded model. It
+    computes in float32 under any dtype policy, as the trainer does.
 
     Args:
       images: a batch `[B, H, W, C]`, floats in [-1, 1] or integer levels.
-      labels: of a conditional model, see `AutoregressiveModel.conditioning`.
+      labels: labels of a conditional model, see `ImageModel.conditioning`.
       seed: for dropout in that pass.
     """
 
@@ -66,31 +69,32 @@ class DataDependentInit(keras.callbacks.Callback):
         self.done = True
 
 
+@renamed({"goes_on": "resume"})
 class PolyakAveraging(keras.callbacks.Callback):
-    """The official average of the weights during `fit`, see `PolyakAverage`.
+    """Averages the weights during `fit`, see `PolyakAverage`.
 
-    It begins with the weights before the first step of `fit`, with a warning if the optimiser has
-    made steps before, unless `goes_on`. Evaluate, sample and save `averaged_model`.
+    Without `resume` the average starts from the weights before the first step of `fit`, with a
+    warning if the optimizer has already made steps. Evaluate, sample and save `averaged_model`.
 
     Args:
       averaged_model: a second model of the same configuration, whose weights become the average;
-        under a strategy made in its scope.
-      polyak_decay: weight of the past, 0 <= polyak_decay < 1.
-      goes_on: `averaged_model` holds the average already, of an earlier `fit`.
+        create it in the strategy's scope.
+      polyak_decay: decay of the average, 0 <= polyak_decay < 1.
+      resume: continue the average that `averaged_model` holds from an earlier `fit`.
 
     Raises:
-      ValueError: in `fit`, if the model was compiled with several steps per execution, between
-        which Keras calls nobody.
+      ValueError: in `fit`, if the model was compiled with `steps_per_execution` above 1: Keras
+        calls no callbacks between these steps.
     """
 
     def __init__(
         self,
         averaged_model: AutoregressiveModel,
         polyak_decay: float = 0.9995,
-        goes_on: bool = False,
+        resume: bool = False,
     ):
         super().__init__()
-        self.goes_on = require_bool("goes_on", goes_on)
+        self.resume = require_bool("resume", resume)
         self.averaged_model = averaged_model
         self.polyak_decay = polyak_decay
         self.average = None
@@ -103,11 +107,11 @@ class PolyakAveraging(keras.callbacks.Callback):
             )
 
     def on_train_batch_begin(self, batch, logs=None):
-        if self.average is None:  # after the initialisation, wherever it stands in the list
+        if self.average is None:  # after the initialisation, whatever the order of the callbacks
             with self.model.distribute_strategy.scope():
                 model = network_of(self.model)
                 self.average = PolyakAverage(model, self.averaged_model, self.polyak_decay)
-                if not self.goes_on:
+                if not self.resume:
                     self._start()
             self.update = tf.function(self.average.update, autograph=False)
 
@@ -115,8 +119,8 @@ class PolyakAveraging(keras.callbacks.Callback):
         steps = int(tf.convert_to_tensor(self.model.optimizer.iterations))
         if steps:
             warnings.warn(
-                f"PolyakAveraging: the average begins with the weights after {steps:,} steps; "
-                "goes_on=True continues that of averaged_model",
+                f"PolyakAveraging: the average starts from the weights after {steps:,} steps; "
+                "resume=True continues the average in averaged_model",
                 stacklevel=2,
             )
         self.average.start()
@@ -127,18 +131,17 @@ class PolyakAveraging(keras.callbacks.Callback):
 
 
 class SampleGrid(keras.callbacks.Callback):
-    """Samples the same seeds after every so many epochs: one picture of all, as PNG and for
-    TensorBoard.
+    """Samples with the same seed at regular epochs and writes a grid as PNG and for TensorBoard.
 
     Args:
-      folder: where `samples_<epoch>.png` is written, made if it is missing; None for no files.
-      log_dir: of TensorBoard's event files, image `samples`; None for none.
+      folder: folder for `samples_<epoch>.png`, created if missing; None writes no files.
+      log_dir: folder for TensorBoard's event files (image `samples`); None writes none.
       num_samples: N.
-      every: epochs between two pictures.
-      seed: of the samples, see `pixelcnn_tf.sampling.sample`.
+      every: epochs between two grids.
+      seed: seed of the samples, see `pixelcnn_tf.sampling.sample`.
       labels: classes `[N]` of a conditional model.
-      model: that is sampled, for example the averaged one; default: the one that is trained.
-      **options: of `pixelcnn_tf.sampling.sample`, as `temperature`.
+      model: the model to sample, such as the averaged one; default: the trained model.
+      **options: options of `pixelcnn_tf.sampling.sample`, such as `temperature`.
 
     Raises:
       ValueError: if neither `folder` nor `log_dir` is given, or for a number out of range.
@@ -157,7 +160,7 @@ class SampleGrid(keras.callbacks.Callback):
     ):
         super().__init__()
         if folder is None and log_dir is None:
-            raise ValueError("folder=None and log_dir=None: give at least one of them")
+            raise ValueError("folder=None, log_dir=None: at least one of them is needed")
         self.folder = folder
         self.num_samples = require_integer("num_samples", num_samples, 1)
         self.every = require_integer("every", every, 1)
@@ -184,7 +187,7 @@ class SampleGrid(keras.callbacks.Callback):
             self.writer.flush()
 
     def picture(self) -> np.ndarray:
-        """The picture that is written now, uint8 `[H', W', C]`."""
+        """Samples and returns the grid, uint8 `[H', W', C]`."""
         model = self.sampled or network_of(self.model)
         images = model.sample(self.num_samples, self.seed, self.labels, **self.options)
         levels = input_to_levels(images, model.num_levels).numpy()

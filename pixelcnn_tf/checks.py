@@ -1,4 +1,4 @@
-"""Checks of arguments: an error names the argument, its value and what is allowed."""
+"""Checks of arguments. An error names the argument, its value and what is allowed."""
 
 import numbers
 from collections.abc import Sequence
@@ -8,10 +8,10 @@ def require_integer(name: str, value: object, least: int, what: str = "") -> int
     """Returns `value` as an int.
 
     Args:
-      name: of the argument.
-      value: what was given; NumPy's integers are taken too, floats and booleans are not.
-      least: the smallest value allowed.
-      what: more on what is allowed, for the message.
+      name: name of the argument.
+      value: its value; NumPy's integers are accepted, floats and booleans are not.
+      least: the smallest allowed value.
+      what: a further restriction, for the message.
 
     Raises:
       ValueError: unless it is an integer of at least `least`.

@@ -1,7 +1,7 @@
 """A model as a TensorFlow Probability distribution over whole images.
 
-Offered as `pixelcnn_tf.PixelCNNDistribution`, which imports this file when it is first asked for:
-TensorFlow Probability (the extra `tfp`) takes seconds that nobody else needs.
+`pixelcnn_tf.PixelCNNDistribution` imports this module on first use, since importing TensorFlow
+Probability (the extra `tfp`) takes seconds.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,8 @@ from pixelcnn_tf.levels import (
     require_levels,
     round_to_level,
 )
-from pixelcnn_tf.models.base import AutoregressiveModel
+from pixelcnn_tf.likelihoods.base import require_likelihood
+from pixelcnn_tf.models.image_model import AutoregressiveModel
 from pixelcnn_tf.random import Seed, example_seeds
 
 tfd = tfp.distributions
@@ -25,10 +26,10 @@ IMAGES = ("levels", "values")
 
 
 def _holds_levels(dtype, images, num_levels):
-    """Whether every level, or its value, comes back from this dtype."""
+    """Whether the dtype represents every level, or its value, without changing the level."""
     if dtype.is_integer:
         return num_levels - 1 <= dtype.max
-    with tf.init_scope():  # a distribution may be made inside a graph
+    with tf.init_scope():  # a distribution may be created inside a graph
         levels = tf.range(num_levels)
         if images == "values":
             held = input_to_levels(tf.cast(level_values(num_levels), dtype), num_levels)
@@ -38,35 +39,35 @@ def _holds_levels(dtype, images, num_levels):
 
 
 class PixelCNNDistribution(tfd.Distribution):
-    """The distribution over images of a model, in the place of `tfp.distributions.PixelCNN`.
+    """A model's distribution over images, a replacement for `tfp.distributions.PixelCNN`.
 
-    Event shape `(H, W, C)`. Batch shape `()`, or that of the `conditional_input` given here. A
-    `conditional_input` given to `log_prob` or `sample` instead works as in `tfd.PixelCNN`: that of
-    `log_prob` is broadcast against the images; its shape ends the sample shape, as in
-    `sample((4, 3), conditional_input=[1, 2, 3])`, or is `()`.
+    The event shape is `(H, W, C)`. The batch shape is `()`, or the batch shape of the constructor's
+    `conditional_input`. A `conditional_input` of `log_prob` or `sample` works as in
+    `tfd.PixelCNN`: in `log_prob` it is broadcast against the images; in `sample` its shape is `()`
+    or the end of the sample shape, as in `sample((4, 3), conditional_input=[1, 2, 3])`.
 
-    `sample` runs the model's cached sampler; a seed gives the same images outside a `tf.function`
-    and in it. `log_prob` is in nats and differentiable in the model's weights.
+    `sample` runs the model's cached sampler; a seed gives the same images inside and outside a
+    `tf.function`. `log_prob` is in nats and differentiable with respect to the model's weights.
 
     Args:
-      model: any model of this library.
-      images: "levels": 0 ... num_levels - 1, as in `tfd.PixelCNN`; "values": level values in
-        [-1, 1].
+      model: an `AutoregressiveModel`.
+      images: "levels": integers 0 ... num_levels - 1, as in `tfd.PixelCNN`; "values": level values
+        in [-1, 1].
       conditional_input: the conditions of a batch, or None.
-      conditional_shape: shape of one condition: `()` a class, of any dtype (default);
-        `(num_classes,)` a vector; of a model conditioned on maps always `(H, W, D)`.
-      dtype: of images; levels may also be integers, as `tf.uint8`.
-      validate_args: check in `log_prob` that images are whole numbers, or values in [-1, 1]. What
-        is no level is refused in any case.
-      allow_nan_stats: tfp's own; there are no statistics.
+      conditional_shape: shape of one condition: `()` for a class, of any dtype (default);
+        `(num_classes,)` for a vector; `(H, W, D)` for a model conditioned on maps.
+      dtype: dtype of images; levels may be integers, such as `tf.uint8`.
+      validate_args: check in `log_prob` that images are integers, or values in [-1, 1]. Levels out
+        of range always raise an error.
+      allow_nan_stats: tfp's own; the distribution has no statistics.
       name: tfp's own.
 
     Raises:
-      ValueError: for an argument that is not allowed, or conditions that do not fit.
+      ValueError: for an invalid argument, or conditions that do not fit the model.
 
     Example:
       >>> from pixelcnn_tf import PixelCNN
-      >>> model = PixelCNN((4, 4, 1), nr_resnet=1, nr_filters=4, nr_output_filters=4)
+      >>> model = PixelCNN((4, 4, 1), nr_resnet=1, nr_filters=4, num_head_filters=4)
       >>> PixelCNNDistribution(model).sample(2, seed=1).shape
       TensorShape([2, 4, 4, 1])
     """
@@ -87,9 +88,9 @@ class PixelCNNDistribution(tfd.Distribution):
         if images not in IMAGES:
             raise ValueError(f"images={images!r}: must be one of {', '.join(IMAGES)}")
         if not dtype.is_floating and (images == "values" or not dtype.is_integer):
-            raise ValueError(f"dtype={dtype.name}: must be floats, or integers for levels")
+            raise ValueError(f"dtype={dtype.name}: must be a float dtype, or an integer for levels")
         if not _holds_levels(dtype, images, model.num_levels):
-            raise ValueError(f"dtype={dtype.name}: too small for {model.num_levels} levels")
+            raise ValueError(f"dtype={dtype.name}: cannot represent {model.num_levels} levels")
         self._model = model
         self._images = images
         self._conditional_shape = self._shape_of_condition(conditional_shape)
@@ -128,7 +129,7 @@ class PixelCNNDistribution(tfd.Distribution):
     def _as_condition(self, given):
         """Conditions as a tensor `[..., *conditional_shape]`: classes are int32."""
         if self._model.num_conditions is None:
-            raise ValueError("conditional_input given, but the model has no conditions")
+            raise ValueError("conditional_input: must be None, the model is unconditional")
         given = tf.convert_to_tensor(given)
         classes = self._model.spatial_channels is None and self._model.condition is None
         if not classes and not given.dtype.is_floating:
@@ -190,11 +191,11 @@ class PixelCNNDistribution(tfd.Distribution):
         return None  # levels are discrete
 
     def _chosen(self, given):
-        """The conditions of a call, or None."""
+        """The conditions of a call: its own, the constructor's, or None."""
         if given is None:
             return self._conditional_input
         if self._conditional_input is not None:
-            raise ValueError("conditional_input given twice: here and when it was made")
+            raise ValueError("conditional_input: must be None, the constructor has it already")
         return self._as_condition(given)
 
     def _log_prob(
@@ -209,7 +210,7 @@ class PixelCNNDistribution(tfd.Distribution):
             value = require_levels(value, self._model.num_levels)
             value = levels_to_input(value, self._model.num_levels)
         elif value.dtype.is_floating and value.dtype.size < tf.float32.size:
-            # It cannot hold the values themselves.
+            # Half precision cannot represent the values exactly.
             value = round_to_level(tf.cast(value, tf.float32), self._model.num_levels)
         shape, event = tf.shape(value)[:-3], list(self._model.image_shape)
         if value.shape.rank is not None and not value.shape[-3:].is_compatible_with(event):
@@ -223,7 +224,8 @@ class PixelCNNDistribution(tfd.Distribution):
         images = tf.reshape(value, [-1, *event])
         options = {} if dropout_seed is None else {"seed": dropout_seed}
         parameters = self._model(images, conditions, training=training, **options)
-        nats = tf.reduce_sum(self._model.likelihood.log_prob(images, parameters), axis=[1, 2])
+        likelihood = require_likelihood(self._model.likelihood)
+        nats = tf.reduce_sum(likelihood.log_prob(images, parameters), axis=[1, 2])
         return tf.reshape(nats, shape)
 
     def _sample_n(self, n, seed=None, conditional_input=None):
@@ -232,13 +234,13 @@ class PixelCNNDistribution(tfd.Distribution):
         if conditions is not None:
             conditions_shape = self._conditions_shape(conditions)
             num_conditions = tf.reduce_prod(conditions_shape)
-            if self._conditional_input is not None:  # the batch: n of each
+            if self._conditional_input is not None:  # a batch: n samples of each
                 batch, number = conditions_shape, n * num_conditions
-            else:  # their shape ends the sample shape
+            else:  # their shape is the end of the sample shape
                 if tf.get_static_value(n % num_conditions):  # known, and not 0
                     raise ValueError(
-                        f"conditional_input of shape {conditions.shape}: the sample shape must end "
-                        "in its shape"
+                        f"conditional_input of shape {conditions.shape}: must be the end of the "
+                        "sample shape"
                     )
             one = list(self._conditional_shape)
             conditions = tf.reshape(conditions, [-1, *one])
@@ -260,19 +262,19 @@ class PixelCNNDistribution(tfd.Distribution):
             return sampling.sample(self._model, int(number), seed, conditions)
         mask = tf.zeros([number, *image_shape[:2]], tf.bool)
         uniforms = sampling.pixel_uniforms(self._model, example_seeds(seed, number))
-        return sampling.fill(self._model, images, mask, uniforms, conditions)
+        return sampling.complete_unchecked(self._model, images, mask, uniforms, conditions)
 
     def _sample_control_dependencies(self, x, **_):
         if not self.validate_args:
             return []
         if self._images == "values":
-            message = "images must lie in [-1, 1]"
+            message = "images: must be in [-1, 1]"
             return [
                 tf.debugging.assert_greater_equal(x, tf.cast(-1, x.dtype), message),
                 tf.debugging.assert_less_equal(x, tf.cast(1, x.dtype), message),
             ]
         highest = self._model.num_levels - 1
-        message = f"images must be levels, 0 ... {highest}"
+        message = f"images: must be integers in 0 ... {highest}"
         wide = tf.cast(x, tf.float32)
         return [
             tf.debugging.assert_equal(wide, tf.round(wide), message),

@@ -1,10 +1,10 @@
-"""Images side by side in one picture."""
+"""Grids of images."""
 
 import math
 
 import numpy as np
 
-MIN_SIDE = 64  # smaller images are enlarged by a whole factor, so that one can see them
+MIN_SIDE = 64  # smaller images are enlarged by an integer factor
 GAP = 2  # pixels between the images
 
 
@@ -14,15 +14,15 @@ def to_uint8(levels: np.ndarray, num_levels: int) -> np.ndarray:
 
 
 def enlarge(height: int, width: int) -> int:
-    """The factor by which small images are enlarged."""
+    """The integer factor by which small images are enlarged."""
     return max(1, math.ceil(MIN_SIDE / max(height, width)))
 
 
 def grid(images: np.ndarray, columns: int | None = None, rows: int | None = None) -> np.ndarray:
     """Arranges uint8 images `[N, H, W, C]` on white; returns uint8 `[H', W', C]`.
 
-    Row by row with `columns` images in each (default: about a square), or, given `rows`, column by
-    column: image i in row `i % rows`.
+    The order is row by row with `columns` images each (default: about a square); given `rows`, it
+    is column by column: image i is in row `i % rows`.
     """
     num, height, width, channels = images.shape
     scale = enlarge(height, width)

@@ -1,21 +1,22 @@
-"""Images in [0, 1] or [0, 255], where the network wants [-1, 1]: nothing fails, nothing works."""
+"""Detects images in [0, 1] or [0, 255]: the network expects [-1, 1] and would train on them
+without an error, and badly."""
 
 import numpy as np
 
 from pixelcnn_tf.levels import half_bin
 
-CHECKED = 64  # images of a batch that are looked at
+CHECKED = 64  # images of a batch that are checked
 TOLERANCE = 1e-3
 
 
-def range_fault(images: np.ndarray, num_levels: int) -> str | None:
-    """What looks wrong with the range of images, or None.
+def range_warning(images: np.ndarray, num_levels: int) -> str | None:
+    """The text of a warning if images do not seem to lie in [-1, 1], else None.
 
-    Images in [0, 1] are told from bright ones by values that lie between two levels: 0 and 1/255
-    times an even number do. (With an odd number of levels 0 is one, and they pass.)
+    Images in [0, 1] have values between two levels of [-1, 1], which distinguishes them from bright
+    images. (With an odd number of levels, 0 is itself a level, and they are not recognised.)
 
     Args:
-      images: floats `[B, H, W, C]`; the first 64 are looked at.
+      images: floats `[B, H, W, C]`; the first 64 images are checked.
       num_levels: number of levels per channel.
     """
     images = np.asarray(images[:CHECKED], np.float32)
@@ -23,14 +24,14 @@ def range_fault(images: np.ndarray, num_levels: int) -> str | None:
         return None
     low, high = float(images.min()), float(images.max())
     if max(-low, high) > 1.0 + TOLERANCE:
-        found = f"values of {low:g} to {high:g}"
+        found = f"values from {low:g} to {high:g}"
     elif low >= 0.0 and high > low and _between_levels(images, num_levels):
-        found = f"values of {low:g} to {high:g} that are no levels, as of images in [0, 1]"
+        found = f"values from {low:g} to {high:g} between levels, as of images in [0, 1]"
     else:
         return None
     return (
-        f"images: {found}; the network takes floats in [-1, 1], as "
-        "pixelcnn_tf.levels.levels_to_input makes them of integer levels"
+        f"images: {found}; the network expects floats in [-1, 1], "
+        "pixelcnn_tf.levels.levels_to_input converts integer levels"
     )
 
 

@@ -1,7 +1,7 @@
-"""Integer intensity levels <-> the values in [-1, 1] that the network sees.
+"""Integer intensity levels <-> the network's input values in [-1, 1].
 
-An image has `num_levels` grey levels per channel, 0 ... num_levels - 1 (256 for 8-bit
-images). Level k stands at `(k - half) / half` with `half = (num_levels - 1) / 2`; for 256
+An image has `num_levels` intensity levels per channel, 0 ... num_levels - 1 (256 for 8-bit
+images). Level k has the value `(k - half) / half` with `half = (num_levels - 1) / 2`; for 256
 levels this is the official `(x - 127.5) / 127.5` (`train.py`). Both directions are exact:
 `input_to_levels(levels_to_input(k)) == k` for every level.
 """
@@ -11,17 +11,23 @@ import numbers
 import numpy as np
 import tensorflow as tf
 
-# What arithmetic leaves at most of float levels that are whole: in float32, in half precision.
-NOT_QUITE_WHOLE, NOT_QUITE_WHOLE_IN_HALF = 0.01, 0.25
-MAX_NUM_LEVELS = 65536  # 16-bit images; beyond it float32 cannot tell neighbours apart
+# Largest rounding error of float levels that arithmetic should have left integral: in float32, in
+# half precision.
+ROUNDING, ROUNDING_IN_HALF = 0.01, 0.25
+MAX_NUM_LEVELS = 65536  # 16-bit images; float32 cannot distinguish neighbouring levels beyond it
 
 
 def check_num_levels(num_levels: int) -> int:
-    """Returns `num_levels` as an int. Raises ValueError unless it lies in 2 ... 65536."""
+    """Returns `num_levels` as an int. Raises ValueError unless it is in 2 ... 65536."""
     integer = isinstance(num_levels, numbers.Integral) and not isinstance(num_levels, bool)
     if not integer or not 2 <= num_levels <= MAX_NUM_LEVELS:
         raise ValueError(f"num_levels={num_levels!r}: must be an integer, 2 to {MAX_NUM_LEVELS}")
     return int(num_levels)
+
+
+def dtype_of_levels(num_levels: int) -> np.dtype:
+    """The dtype that stores levels: uint8 up to 256 levels, else uint16."""
+    return np.dtype(np.uint8 if num_levels <= 256 else np.uint16)
 
 
 def quantize_levels(
@@ -30,7 +36,7 @@ def quantize_levels(
     """Maps levels 0 ... num_levels - 1 to 0 ... to_levels - 1: `floor(x * n / m)`, exactly.
 
     Args:
-      levels: integers, an array or tensor of any shape and integer dtype, which is kept.
+      levels: integers, an array or tensor of any shape; the result has the same dtype.
       num_levels: m.
       to_levels: n, at most m.
     """
@@ -41,24 +47,24 @@ def quantize_levels(
 
 
 def half_bin(num_levels: int) -> float:
-    """Half the width of one level's bin in [-1, 1]: `1 / (num_levels - 1)` (1/255 for 8 bit)."""
+    """Half the width of a level's bin in [-1, 1]: `1 / (num_levels - 1)` (1/255 for 8 bits)."""
     return 1.0 / (num_levels - 1)
 
 
 def level_values(num_levels: int = 256) -> np.ndarray:
-    """The value of every level, float32 `[num_levels]`, ascending from -1 to 1.
+    """The values of all levels, float32 `[num_levels]`, ascending from -1 to 1.
 
-    Computed in float64 and rounded once, as the official `train.py` does in numpy.
+    Computed in float64 and rounded once, as in the official `train.py`.
     """
     half = (num_levels - 1) / 2
     return ((np.arange(num_levels) - half) / half).astype(np.float32)
 
 
 def require_values(images: np.ndarray | tf.Tensor, name: str = "images") -> tf.Tensor:
-    """Returns `images` as a tensor of the dtype that they have.
+    """Returns `images` as a tensor of their own dtype.
 
     Raises:
-      ValueError: naming the argument, unless they are floats.
+      ValueError: unless they are floats; it begins with `name`.
     """
     images = tf.convert_to_tensor(images)
     if not images.dtype.is_floating:
@@ -72,10 +78,10 @@ def require_values(images: np.ndarray | tf.Tensor, name: str = "images") -> tf.T
 def levels_to_input(levels: np.ndarray | tf.Tensor, num_levels: int = 256) -> tf.Tensor:
     """Maps levels 0 ... num_levels - 1 (any shape) to float32 values in [-1, 1].
 
-    Floats are rounded, as levels that were computed are not quite whole.
+    Floats are rounded: computed levels may have rounding errors.
 
     Raises:
-      ValueError: when executing eagerly, as `require_levels`. In a graph nothing is looked at.
+      ValueError: when executing eagerly, see `require_levels`. Not checked in a graph.
     """
     levels = tf.convert_to_tensor(levels)
     if tf.executing_eagerly():
@@ -85,13 +91,13 @@ def levels_to_input(levels: np.ndarray | tf.Tensor, num_levels: int = 256) -> tf
 
 
 def _are_levels(levels, num_levels):
-    """For each of `levels` whether it is one (NaN is none)."""
+    """For each element, whether it is a valid level (NaN is not)."""
     whole = tf.round(levels) if levels.dtype.is_floating else levels
     right = tf.cast(whole, tf.float64) < num_levels
     right &= tf.cast(whole, tf.float64) >= 0
     if levels.dtype.is_floating:
         half = levels.dtype.size < tf.float32.size
-        right &= tf.abs(levels - whole) <= (NOT_QUITE_WHOLE_IN_HALF if half else NOT_QUITE_WHOLE)
+        right &= tf.abs(levels - whole) <= (ROUNDING_IN_HALF if half else ROUNDING)
     return right
 
 
@@ -99,27 +105,26 @@ def require_levels(levels: np.ndarray | tf.Tensor, num_levels: int) -> tf.Tensor
     """Returns `levels` as a tensor.
 
     Raises:
-      ValueError: when executing eagerly, for what is no level 0 ... num_levels - 1.
-      InvalidArgumentError: inside a `tf.function`, when it runs, likewise.
+      ValueError: when executing eagerly, unless all are integers in [0, num_levels - 1].
+      InvalidArgumentError: for the same reason, when a `tf.function` runs.
     """
     levels = tf.convert_to_tensor(levels)
-    right, allowed = _are_levels(levels, num_levels), f"whole numbers, 0 to {num_levels - 1}"
+    right, message = _are_levels(levels, num_levels), f"levels: must be in 0 ... {num_levels - 1}"
     if not tf.executing_eagerly():
-        message = f"levels: must be {allowed}"
         with tf.control_dependencies([tf.debugging.Assert(tf.reduce_all(right), [message])]):
             return tf.identity(levels)
     if not tf.reduce_all(right):
         wrong = levels.numpy()[~right.numpy()].ravel()[0]
-        raise ValueError(f"levels: {float(wrong):g} is none; levels must be {allowed}")
+        raise ValueError(f"{message}, integers, got {float(wrong):g}")
     return levels
 
 
-def refuse_other_range(values: tf.Tensor, what: str) -> None:
-    """Raises ValueError, which begins with `what`, unless all values lie in [-1, 1]."""
+def require_in_range(values: tf.Tensor, name: str) -> None:
+    """Raises ValueError, which begins with `name`, unless all values are in [-1, 1]."""
     wrong = tf.boolean_mask(values, ~(tf.abs(values) <= 1.0))  # NaN too
     if len(wrong):
         raise ValueError(
-            f"{what} is {wrong[0].numpy()}, must lie in [-1, 1]; "
+            f"{name}: must be in [-1, 1], got {wrong[0].numpy()}; "
             "pixelcnn_tf.levels.levels_to_input converts integer levels"
         )
 
@@ -132,7 +137,7 @@ def input_to_levels(x: tf.Tensor, num_levels: int = 256) -> tf.Tensor:
     """
     x = require_values(x, "x")
     if x.dtype.size < tf.float32.size:
-        x = tf.cast(x, tf.float32)  # bfloat16 cannot tell 512 levels apart
+        x = tf.cast(x, tf.float32)  # bfloat16 cannot distinguish 512 levels
     half = (num_levels - 1) / 2
     return tf.cast(tf.clip_by_value(tf.round(x * half + half), 0, num_levels - 1), tf.int32)
 

@@ -1,14 +1,14 @@
-"""Likelihoods as Keras losses, for `model.compile` and `model.fit`.
+"""Objectives as Keras losses, for `model.compile` and `model.fit`.
 
-Registered with Keras, so that a compiled model can be saved and loaded. Like the official loss they
-are a SUM over the batch by default: the epsilon of `OfficialAdam` refers to it.
+They are registered with Keras, so a compiled model can be saved and loaded. Like the official loss
+they are a SUM over the batch by default: the epsilon of `OfficialAdam` refers to that scale.
 """
 
 import keras
 import tensorflow as tf
 
 from pixelcnn_tf.levels import check_num_levels, levels_to_input, require_levels
-from pixelcnn_tf.likelihoods.base import Likelihood
+from pixelcnn_tf.likelihoods.base import Objective
 from pixelcnn_tf.likelihoods.categorical import Categorical
 from pixelcnn_tf.likelihoods.discretized_mix_logistic import (
     DiscretizedMixLogistic,
@@ -17,30 +17,30 @@ from pixelcnn_tf.likelihoods.discretized_mix_logistic import (
 from pixelcnn_tf.likelihoods.energy import EnergyDistance, energy_distance
 
 TARGETS = ("values", "levels")
-NO_TARGETS = "y missing: the targets are the images themselves, as in model.fit(images, images)"
+NO_TARGETS = "y is missing: the targets are the images themselves, as in model.fit(images, images)"
 
 
 class PixelLoss(keras.losses.Loss):
-    """Base of the losses here: a loss of each image, `[B]`, reduced by Keras.
+    """Base of the losses here: one loss per image, `[B]`, which Keras reduces.
 
     `y_true` are the images `[B, H, W, C]` themselves, `y_pred` is the model's output.
 
-    A weight of an image (`sample_weight` `[B]`) multiplies its loss. With `reduction="sum"` under
-    `tf.distribute` the gradients of all replicas are added, as in the official code; the loss that
-    Keras shows is the mean over batches of the sum over the global batch.
+    `sample_weight` `[B]` multiplies the loss of each image. With `reduction="sum"` under
+    `tf.distribute` the gradients of all replicas are added, as in the official code; Keras displays
+    the mean over batches of the sum over the global batch.
 
     Args:
       num_levels: number of levels per channel.
       targets: "values": `y_true` are level values, floats in [-1, 1]; "levels": integer levels
         0 ... num_levels - 1.
-      reduction: Keras' own: "sum" (nats of the batch), "sum_over_batch_size" (nats an image), None.
-      name: of the loss.
-      dtype: that it is computed in; float32 unless Keras is told otherwise.
+      reduction: Keras' own: "sum" (nats/batch), "sum_over_batch_size" (nats/image), or None.
+      name: name of the loss.
+      dtype: dtype of the computation; default: Keras' `floatx`.
 
     Raises:
       ValueError: for an argument that is not allowed; when called, for integers as "values", and
-        eagerly for "levels" that are none.
-      InvalidArgumentError: in a graph, when it runs, for these; XLA leaves the check out.
+        when executing eagerly for "levels" out of range.
+      InvalidArgumentError: when a graph runs, for "levels" out of range; XLA skips this check.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class PixelLoss(keras.losses.Loss):
     def __call__(self, y_true, y_pred, sample_weight=None):
         if y_true is None:
             raise ValueError(NO_TARGETS)
-        # Keras makes floats of everything before `call`.
+        # Keras casts everything to floats before `call`.
         dtype = tf.as_dtype(getattr(y_true, "dtype", self.dtype))
         if self.targets == "values" and not dtype.is_floating:
             raise ValueError(
@@ -81,7 +81,7 @@ class PixelLoss(keras.losses.Loss):
 
     def get_config(self):
         config = super().get_config()
-        # Keras' own leaves out the dtype.
+        # Keras' own configuration has no dtype.
         return config | {
             "num_levels": self.num_levels,
             "targets": self.targets,
@@ -91,7 +91,7 @@ class PixelLoss(keras.losses.Loss):
 
 @keras.saving.register_keras_serializable("pixelcnn_tf")
 class DiscretizedMixLogisticLoss(PixelLoss):
-    """Nats of an image under the mixture of discretized logistics: the loss of PixelCNN++.
+    """Nats/image under the mixture of discretized logistics: the loss of PixelCNN++.
 
     The number of components is read from `y_pred`, `[B, H, W, 10 K]` (3 channels) or
     `[B, H, W, 3 K]`.
@@ -110,7 +110,7 @@ class DiscretizedMixLogisticLoss(PixelLoss):
 
 @keras.saving.register_keras_serializable("pixelcnn_tf")
 class CategoricalLoss(PixelLoss):
-    """Nats of an image under a softmax over the levels: the loss of PixelCNN, PixelRNN and Gated
+    """Nats/image under a softmax over the levels: the loss of PixelCNN, PixelRNN and Gated
     PixelCNN. `y_pred` is `[B, H, W, C * num_levels]`.
 
     Args: see `PixelLoss`.
@@ -122,8 +122,8 @@ class CategoricalLoss(PixelLoss):
 
 @keras.saving.register_keras_serializable("pixelcnn_tf")
 class EnergyDistanceLoss(PixelLoss):
-    """The energy distance of an image to its samples `y_pred` `[K, B, H, W, C]`: the loss of
-    `PixelCNNPlusPlus(energy_distance=True)`. No likelihood.
+    """The energy distance between an image and its samples `y_pred` `[K, B, H, W, C]`: the loss of
+    `PixelCNNPlusPlus(energy_distance=True)`. It is not a likelihood.
 
     Args: see `PixelLoss`.
     """
@@ -139,31 +139,31 @@ LOSSES = {
 }
 
 
-def refuse_another_loss(likelihood: Likelihood, loss: object) -> None:
-    """Raises ValueError if `loss` is one of this library's, but not that of a model's likelihood:
-    it would give a number all the same."""
+def check_loss_matches(likelihood: Objective, loss: object) -> None:
+    """Raises ValueError if `loss` belongs to another objective of this library than the model's:
+    it would compute a number without an error, but the wrong one."""
     kind = LOSSES.get(type(likelihood))
     if kind is None or type(loss) not in LOSSES.values():
         return
     levels_matter = kind is not EnergyDistanceLoss
     if type(loss) is not kind or (levels_matter and loss.num_levels != likelihood.num_levels):
         raise ValueError(
-            f"{type(loss).__name__} of {loss.num_levels} levels: the model's is "
-            f"{kind.__name__} of {likelihood.num_levels}; loss_of(model.likelihood) makes it"
+            f"loss={type(loss).__name__}(num_levels={loss.num_levels}): the model needs "
+            f"{kind.__name__}(num_levels={likelihood.num_levels}); use loss_of(model.likelihood)"
         )
 
 
 def loss_of(
-    likelihood: Likelihood, targets: str = "values", reduction: str | None = "sum"
+    likelihood: Objective, targets: str = "values", reduction: str | None = "sum"
 ) -> PixelLoss:
-    """The Keras loss of a model's likelihood, with its number of levels.
+    """The Keras loss for a model's objective, with its number of levels.
 
     Args:
       likelihood: `model.likelihood`.
       targets, reduction: see `PixelLoss`.
 
     Raises:
-      ValueError: for a likelihood that is not of this library.
+      ValueError: for an objective without a Keras loss.
     """
     if type(likelihood) not in LOSSES:
         names = ", ".join(kind.__name__ for kind in LOSSES)

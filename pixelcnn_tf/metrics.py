@@ -1,4 +1,4 @@
-"""Bits a dimension as a Keras metric."""
+"""Bits per dimension as a Keras metric."""
 
 import keras
 import tensorflow as tf
@@ -9,18 +9,18 @@ from pixelcnn_tf.losses import DiscretizedMixLogisticLoss, EnergyDistanceLoss, P
 
 @keras.saving.register_keras_serializable("pixelcnn_tf")
 class BitsPerDim(keras.metrics.Metric):
-    """Bits a dimension (sub-pixel) of all images seen: exact over the epoch, since nats and
-    sub-pixels are added up (in float64), and a smaller last batch counts for what it holds.
+    """Bits per dimension (sub-pixel) over all images of an epoch.
 
-    Weights of images (`weighted_metrics=`) weigh them in the mean.
+    It is exact: nats and sub-pixels are summed in float64, so a smaller last batch has the right
+    weight. With `weighted_metrics=`, images are weighted in the mean.
 
     Args:
       loss: the `PixelLoss` that scores an image; its reduction does not matter.
-      name: of the metric.
-      dtype: Keras' own; the sums are float64 always.
+      name: name of the metric.
+      dtype: Keras' own; the sums are always float64.
 
     Raises:
-      ValueError: for another loss, or the energy distance, which is no likelihood.
+      ValueError: for any other loss, and for the energy distance, which is not a likelihood.
 
     Example:
       >>> metric = BitsPerDim(DiscretizedMixLogisticLoss(num_levels=2))
@@ -38,7 +38,7 @@ class BitsPerDim(keras.metrics.Metric):
         super().__init__(name=name, dtype=dtype)
         self.loss = DiscretizedMixLogisticLoss() if loss is None else loss
         if not isinstance(self.loss, PixelLoss) or isinstance(self.loss, EnergyDistanceLoss):
-            raise ValueError(f"loss={loss!r}: must be a PixelLoss with a likelihood")
+            raise ValueError(f"loss={loss!r}: must be a PixelLoss of a likelihood")
         self.nats = self.add_variable((), "zeros", dtype="float64", name="nats")
         self.sub_pixels = self.add_variable((), "zeros", dtype="float64", name="sub_pixels")
 
@@ -52,7 +52,7 @@ class BitsPerDim(keras.metrics.Metric):
         self.sub_pixels.assign_add(tf.reduce_sum(weights) * sub_pixels)
 
     def _each(self, y_true, y_pred):
-        """Nats of each image: the loss without its reduction."""
+        """Nats of each image, `[B]`: the loss without its reduction."""
         each = type(self.loss).from_config(self.loss.get_config() | {"reduction": None})
         return each(y_true, y_pred)
 

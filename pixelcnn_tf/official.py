@@ -1,4 +1,4 @@
-"""The official code's names for our variables, in the official creation order."""
+"""The official names of the variables, in the official creation order."""
 
 from collections.abc import Mapping, Sequence
 
@@ -17,7 +17,7 @@ SCOPE = "model"  # official train.py: tf.make_template('model', model_spec)
 def _parts(layer):
     """The weight-normalised layers of a layer of the walk, in the official creation order."""
     if isinstance(layer, GatedResnet):
-        # hw, if any, follows conv_gate; see named_variables.
+        # hw follows conv_gate if it exists; see named_variables.
         return [part for part in (layer.conv_in, layer.nin, layer.conv_gate) if part is not None]
     if isinstance(layer, VerticalInput):
         return [layer.above]
@@ -43,7 +43,7 @@ def _kind(layer):
 def named_variables(model: keras.Model) -> dict[str, keras.Variable]:
     """Official name -> Keras variable, in the official creation order.
 
-    Names are those of the official checkpoint: `model/conv2d_0/V`, `.../g`, `.../b`,
+    Names as in the official checkpoint: `model/conv2d_0/V`, `.../g`, `.../b`,
     `model/deconv2d_0/...`, `model/dense_0/...`, `model/conditional_weights_0/hw`.
 
     Args:
@@ -91,18 +91,18 @@ def check_values(model: keras.Model, values: Mapping[str, np.ndarray]) -> None:
         if name in values and np.shape(values[name]) != tuple(variable.shape)
     ]
     if problems:
-        raise ValueError("values do not fit the model: " + "; ".join(problems))
+        raise ValueError("values: do not fit the model: " + "; ".join(problems))
 
 
 def assign_variables(model: keras.Model, values: Mapping[str, np.ndarray]) -> None:
-    """Assigns arrays to the model's variables by their official names, all or none.
+    """Assigns arrays to the model's variables by their official names, atomically.
 
     Args:
       model: a `PixelCNNPlusPlus`.
-      values: dict official name -> array, every variable of the model and nothing else.
+      values: dict official name -> array, exactly the variables of the model.
 
     Raises:
-      ValueError: as `check_values`; then nothing is assigned.
+      ValueError: see `check_values`; nothing is assigned then.
     """
     check_values(model, values)
     for name, variable in named_variables(model).items():
@@ -113,43 +113,44 @@ def infer_configuration(shapes: Mapping[str, Sequence[int]]) -> dict:
     """The arguments of `PixelCNNPlusPlus` that the shapes of official variables imply.
 
     Args:
-      shapes: dict official name -> shape, of the weights.
+      shapes: dict official name -> shape of the weights.
 
     Returns:
       dict of `nr_resnet`, `nr_filters`, `nr_logistic_mix`, `resnet_nonlinearity` ("elu" stands for
       elu or relu, whose shapes are the same), `num_classes`, `energy_distance` and `channels`.
 
     Raises:
-      ValueError: if these are not the variables of an official model.
+      ValueError: if the shapes do not belong to an official model, which has 3 stages.
     """
 
     def shape(name):
         if f"{SCOPE}/{name}" not in shapes:
-            raise ValueError(f"missing: {SCOPE}/{name}")
+            raise ValueError(f"shapes: {SCOPE}/{name} is missing")
         return tuple(shapes[f"{SCOPE}/{name}"])
 
     def count(kind):
         return sum(name.startswith(f"{SCOPE}/{kind}_") and name.endswith("/V") for name in shapes)
 
-    # Convolutions: 3 of the inputs, 4 that halve, 2 in each of 2 (3 n + 3 n + 2) blocks; dense
-    # layers: one a block with one shortcut or auxiliary input, and the head's.
+    # Convolutions: 3 of the inputs, 4 downsampling, 2 in each of 2 (3 n + 3 n + 2) blocks; dense
+    # layers: one per block with a shortcut or auxiliary input, and the head's.
     convolutions, dense = count("conv2d"), count("dense")
     nr_resnet, rest = divmod(convolutions - 15, 24)
     if rest or nr_resnet < 1:
-        raise ValueError(
-            f"{convolutions} convolutions: an official model has 24 * nr_resnet + 15 of them"
-        )
+        raise ValueError(f"shapes: must have 24 * nr_resnet + 15 convolutions, got {convolutions}")
     head = dense - (9 * nr_resnet + 4)
     if head not in (1, 4):
         raise ValueError(
-            f"{dense} dense layers: with nr_resnet={nr_resnet} an official model has "
-            f"{9 * nr_resnet + 5}, or {9 * nr_resnet + 8} with energy_distance"
+            f"shapes: with nr_resnet={nr_resnet} must have {9 * nr_resnet + 5} dense layers, or "
+            f"{9 * nr_resnet + 8} with energy_distance, got {dense}"
         )
     _, _, inputs, nr_filters = shape("conv2d_0/V")
     outputs = shape(f"dense_{dense - 1}/V")[1]
     outputs_per_mix = OUTPUTS_PER_MIX.get(inputs - 1)
     if outputs_per_mix is None or (head == 1 and outputs % outputs_per_mix):
-        raise ValueError(f"{inputs - 1} channels with {outputs} outputs: no official model")
+        raise ValueError(
+            f"shapes: {inputs - 1} channels with {outputs} outputs; must be 3 channels with "
+            "10 * nr_logistic_mix or 1 channel with 3 * nr_logistic_mix"
+        )
     conditional = any("/conditional_weights_" in name for name in shapes)
     doubled = shape("conv2d_3/V")[2] == 2 * nr_filters
     return {

@@ -14,7 +14,7 @@ FAMILY = {
 
 def small(name, image_shape, **arguments):
     """A model with 2 layers of 12 maps in float64, so that small dependencies do not vanish."""
-    sizes = dict(nr_resnet=2, nr_filters=12, nr_output_filters=24, num_levels=3, dtype="float64")
+    sizes = dict(nr_resnet=2, nr_filters=12, num_head_filters=24, num_levels=3, dtype="float64")
     return FAMILY[name](image_shape, **(sizes | arguments))
 
 

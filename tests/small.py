@@ -14,7 +14,6 @@ import pytest
 import tensorflow as tf
 from keras.src.utils import naming
 
-from pixelcnn_tf import PixelCNNPlusPlus
 from train.config.config import Config
 from train.config.models import make_model
 from train.config.presets import from_values
@@ -26,28 +25,16 @@ from train.training.evaluation import Evaluation
 from train.training.loop import Loop
 
 SMALLEST = dict(nr_resnet=1, nr_filters=4, nr_logistic_mix=2)
+# PixelCNN++ at full resolution only, for tests that do not depend on the U-Net: its sampler is
+# traced in a fraction of the time.
+ONE_STAGE = SMALLEST | dict(num_stages=1)
 # A run of the smallest network; a test adds how long it is and what is written when.
 SMALLEST_RUN = dict(config="tiny", nr_filters=4, nr_logistic_mix=2, init_batch_size=20)
+ONE_STAGE_RUN = SMALLEST_RUN | dict(num_stages=1)
 # The same of Gated PixelCNN, whose sampler is traced in a second.
 GATED_RUN = dict(
-    config="tiny", model="gated_pixelcnn", nr_resnet=1, nr_filters=4, nr_output_filters=8
+    config="tiny", model="gated_pixelcnn", nr_resnet=1, nr_filters=4, num_head_filters=8
 )
-
-
-class OneStage(PixelCNNPlusPlus):
-    """PixelCNN++ at full resolution alone, for what has nothing to do with the U-Net: its sampler
-    is traced in a fraction of the time."""
-
-    num_stages = 1
-
-
-# `python -c` this: the program within `one_stage`, as a process.
-ONE_STAGE_MAIN = """
-import runpy
-from pixelcnn_tf import PixelCNNPlusPlus
-PixelCNNPlusPlus.num_stages = 1
-runpy.run_module("train.main", run_name="__main__")
-"""
 
 
 def small_encoder(image_shape, size=3):
@@ -67,19 +54,6 @@ def with_encoder(image_shape, **arguments):
     if arguments.get("condition") == "vector":
         arguments["condition"] = small_encoder(image_shape)
     return arguments | {"image_shape": image_shape}
-
-
-@contextlib.contextmanager
-def stages(number):
-    """Within it, PixelCNN++ has so many resolutions: 2 still halve and double."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(PixelCNNPlusPlus, "num_stages", number)
-        yield
-
-
-def one_stage():
-    """Within it, the program's PixelCNN++ is at full resolution alone, like `OneStage`."""
-    return stages(1)
 
 
 def random_values(*shape, seed=1):

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 
 # From the bottom to the top. Names on one line stand side by side.
 LIBRARY = [
-    ["levels", "random", "checks", "input_range", "grid", "conditions"],
+    ["levels", "random", "checks", "renamed", "input_range", "grid", "conditions"],
     ["layers"],
     ["likelihoods"],
     ["optimization", "losses", "metrics"],

@@ -19,6 +19,7 @@ def define() -> None:
 def main(_) -> None:
     opened = Run.open(FLAGS.workdir)
     start_tensorflow()
+    from pixelcnn_tf.likelihoods.base import Likelihood
     from train.devices import make_strategy
     from train.run.models import check_condition_size
     from train.scoring.published_scores import table
@@ -45,12 +46,12 @@ def main(_) -> None:
         say = functools.partial(print, flush=True) if name == "averaged" else None
         loss, scores = make_evaluate(model, strategy, say)(dataset.eval, batch_size)
         likelihood = model.likelihood
-        unit = "nats/image, " if likelihood.has_log_prob else "per image, "
+        unit = "nats/image, " if isinstance(likelihood, Likelihood) else "per image, "
         score = scores[likelihood.metric]
         rest = others(scores, likelihood.metric)
         print(f"{name} weights: {loss:.3f} {unit}{score:.4f} {likelihood.metric}{rest}", flush=True)
         rows.append((f"{name} weights", score))
-    if likelihood.has_log_prob:
+    if isinstance(likelihood, Likelihood):
         print(table(dataset, rows))
     elif dataset.note:
         print(f"note: {dataset.note}")

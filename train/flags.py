@@ -5,11 +5,12 @@ of `Config`.
 """
 
 import dataclasses
+import sys
 from collections.abc import Collection
 
 from absl import flags
 
-from train.config.config import ALPHA, Config
+from train.config.config import ALPHA, OLD_NAMES, Config, with_present_names
 from train.config.models import MODELS
 from train.config.presets import PRESETS, from_values
 
@@ -82,7 +83,8 @@ def define(*names: str, **helps: str) -> None:
 
 
 def define_config(names: Collection[str] = ALL) -> None:
-    """Defines the flags of some fields of `Config`. `--help` lists the presets and models."""
+    """Defines the flags of some fields of `Config`, and their names of version 0.2 as aliases.
+    `--help` lists the presets and models."""
     for field in dataclasses.fields(Config):
         if field.name not in names:
             continue
@@ -92,10 +94,17 @@ def define_config(names: Collection[str] = ALL) -> None:
         if field.name == "model":
             text += ". " + " ".join(f"{name}: {entry.about}." for name, entry in MODELS.items())
         _DEFINE[field.type](field.name, field.default, text)
+    for old, (new, _) in OLD_NAMES.items():
+        if new in names:
+            flags.DEFINE_alias(old, new)
 
 
 def to_config(names: Collection[str] = ALL) -> Config:
     """The `Config` of the parsed flags of these fields. Raises ArgumentError for a value out of
     range."""
     given = {name: flags.FLAGS[name].value for name in names if flags.FLAGS[name].present}
+    for old, (new, _) in OLD_NAMES.items():
+        if new in given and flags.FLAGS[old].present:
+            print(f"warning: --{old} is deprecated, use --{new}", file=sys.stderr, flush=True)
+            given |= with_present_names({old: given[new]})
     return from_values(given)

@@ -95,6 +95,7 @@ def main(_) -> None:
 def _score(folder, datasets, batch_size, say):
     """The scores of packed weights for the card: split -> name -> value."""
     from pixelcnn_tf import pretrained
+    from pixelcnn_tf.likelihoods.base import Likelihood
     from train.devices import make_strategy
     from train.training.evaluation import make_evaluate
 
@@ -105,7 +106,7 @@ def _score(folder, datasets, batch_size, say):
         note = f" ({dataset.note})" if dataset.note else ""
         say(f"scoring the {dataset.eval.num_examples:,} images of {split}{note} ...")
         loss, scores = evaluate(dataset.eval, batch_size)
-        unit = {"nats": loss} if model.likelihood.has_log_prob else {}
+        unit = {"nats": loss} if isinstance(model.likelihood, Likelihood) else {}
         found[split] = {"images": dataset.eval.num_examples} | unit | scores
         if dataset.note:
             found[split]["note"] = dataset.note

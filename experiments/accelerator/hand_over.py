@@ -21,6 +21,7 @@ import numpy as np
 from absl import app
 from absl import flags as absl_flags
 
+from pixelcnn_tf.likelihoods.base import Likelihood
 from train import flags
 from train.command import start_tensorflow
 from train.run import Run, config_json
@@ -151,9 +152,9 @@ def hand_over(run):
     trainer = Trainer(run, dataset, tf.distribute.get_strategy())
     if marked:
         dataset = dataset._replace(num_classes=None)
-    if config.class_conditional or config.condition or trainer.model.state:
+    if config.class_conditional or config.condition or trainer.model.non_gradient_variables:
         raise ValueError("only a model of images alone")
-    if config.binarize or not trainer.model.likelihood.has_log_prob:
+    if config.binarize or not isinstance(trainer.model.likelihood, Likelihood):
         raise ValueError("neither --binarize nor --energy_distance is handed over")
     if trainer.loss_scale is not None:
         raise ValueError(f"--dtype={config.dtype}: its loss scale is not handed over")

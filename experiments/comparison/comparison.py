@@ -53,7 +53,7 @@ NAMES = {
     "diagonal_bilstm": "Diagonal BiLSTM",
     "pixelcnn_pp": "PixelCNN++",
 }
-# (nr_resnet, nr_filters, nr_output_filters or nr_logistic_mix): about as many weights that no
+# (nr_resnet, nr_filters, num_head_filters or nr_logistic_mix): about as many weights that no
 # mask hides in each.
 TASKS = {
     "mnist": dict(
@@ -130,7 +130,7 @@ def train(task, model, dataset):
     """Trains a model, unless that is done; returns its folder."""
     workdir = os.path.join(FLAGS.runs, f"{task}-{model}-{steps_of(task)}")
     nr_resnet, nr_filters, third = TASKS[task]["sizes"][model]
-    third_name = "nr_logistic_mix" if model == "pixelcnn_pp" else "nr_output_filters"
+    third_name = "nr_logistic_mix" if model == "pixelcnn_pp" else "num_head_filters"
     values = COMMON | {
         "dataset": dataset,
         "workdir": workdir,

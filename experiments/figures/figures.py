@@ -163,7 +163,7 @@ def streams():
 
 def blind_spot():
     """The blind spot of masked convolutions, and the networks without one."""
-    sizes = dict(nr_filters=8, nr_output_filters=8, num_levels=4, dtype="float64")
+    sizes = dict(nr_filters=8, num_head_filters=8, num_levels=4, dtype="float64")
     shape = (SIDE, SIDE, 1)
     models = {
         "PixelCNN, 2 blocks": PixelCNN(shape, nr_resnet=2, **sizes),

@@ -53,14 +53,14 @@ COMMON = dict(
 # The learning rate ends near a fortieth of where it began.
 MODELS = {
     "gated_pixelcnn": dict(
-        nr_resnet=10, nr_filters=32, nr_output_filters=64, lr_decay=0.9996, max_epochs=12
+        nr_resnet=10, nr_filters=32, num_head_filters=64, lr_decay=0.9996, max_epochs=12
     ),
     # Of as many images, batches of 16, which the paper takes, teach it more than those of 64. It
     # flattens before the 18 epochs are over; the rest is distil.py's.
     "pixelcnn": dict(
         nr_resnet=15,
         nr_filters=48,
-        nr_output_filters=64,
+        num_head_filters=64,
         batch_size=16,
         learning_rate=0.001,
         lr_decay=0.999934,
@@ -69,10 +69,10 @@ MODELS = {
         log_interval=200,  # a longer log would not fit into the box
     ),
     "row_lstm": dict(
-        nr_resnet=3, nr_filters=48, nr_output_filters=64, lr_decay=0.99952, max_epochs=10
+        nr_resnet=3, nr_filters=48, num_head_filters=64, lr_decay=0.99952, max_epochs=10
     ),
     "diagonal_bilstm": dict(
-        nr_resnet=2, nr_filters=32, nr_output_filters=64, lr_decay=0.99932, max_epochs=7
+        nr_resnet=2, nr_filters=32, num_head_filters=64, lr_decay=0.99932, max_epochs=7
     ),
 }
 PACKED = {  # name of the packed run -> its model, for the legend

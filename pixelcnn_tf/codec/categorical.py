@@ -6,12 +6,12 @@ from pixelcnn_tf.codec.mixture import ROUNDING, softmax
 
 
 class CategoricalPixels:
-    """The distributions of N pixels; methods as those of `MixturePixels`.
+    """The distributions of N pixels; methods as of `MixturePixels`.
 
     Args:
       likelihood: a `Categorical`.
       parameters: the network's output for them, float64 `[N, C * num_levels]`.
-      uncertainty: of a logit x, over 1 + |x|; 0.0 where errors are not asked for.
+      uncertainty: uncertainty of a logit x, over 1 + |x|; 0.0 if errors are not needed.
     """
 
     def __init__(self, likelihood, parameters: np.ndarray, uncertainty: float = 0.0):
@@ -35,4 +35,4 @@ class CategoricalPixels:
         return self.below(boundaries), self.error
 
     def set(self, levels: np.ndarray, values: np.ndarray) -> None:
-        """The channels of a pixel are independent given its parameters."""
+        """Does nothing: the channels of a pixel are independent given its parameters."""

@@ -10,13 +10,13 @@ def _stream():
         import constriction
     except ImportError:
         raise ImportError(
-            "the codec needs constriction: pip install 'pixelcnn_tf[codec]'"
+            "constriction is not installed: pip install 'pixelcnn_tf[codec]'"
         ) from None
     return constriction.stream
 
 
 class Encoder:
-    """Writes symbols into one stream; `bytes()` ends it."""
+    """Writes symbols into one stream; `bytes()` finishes it."""
 
     def __init__(self):
         stream = _stream()
@@ -24,13 +24,13 @@ class Encoder:
         self.coder = stream.queue.RangeEncoder()
 
     def bits(self, upper: np.ndarray, probabilities: np.ndarray) -> None:
-        """Writes bits `[N]`, `probabilities` float64 `[N]` being those of 1, inside (0, 1)."""
+        """Writes bits `[N]`; `probabilities` of 1, float64 `[N]`, in (0, 1)."""
         if len(upper):
             bernoulli = self.model.Bernoulli(perfect=False)
             self.coder.encode(upper.astype(np.int32), bernoulli, probabilities)
 
     def uniform(self, symbols: np.ndarray, size: int) -> None:
-        """Writes integers 0 ... size - 1, all alike probable."""
+        """Writes integers 0 ... size - 1 with equal probabilities."""
         if size > 1:
             self.coder.encode(symbols.astype(np.int32), self.model.Uniform(size))
 
@@ -39,10 +39,10 @@ class Encoder:
 
 
 class Decoder:
-    """Reads what `Encoder` wrote, with the same probabilities in the same order.
+    """Reads the symbols of an `Encoder`, with the same probabilities in the same order.
 
     Args:
-      data: of `Encoder.bytes`.
+      data: the result of `Encoder.bytes`.
     """
 
     def __init__(self, data: bytes):
@@ -52,7 +52,7 @@ class Decoder:
         self.bernoulli = self.model.Bernoulli(perfect=False)
 
     def bits(self, probabilities: np.ndarray) -> np.ndarray:
-        """Reads bool `[N]`. Raises CodecError if it notices that the probabilities are others."""
+        """Reads bool `[N]`. Raises CodecError if the probabilities are detectably different."""
         if not len(probabilities):
             return np.zeros(0, bool)
         try:

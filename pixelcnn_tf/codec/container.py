@@ -1,10 +1,11 @@
-"""The bytes of a file: a header, chunks of images of one size, an end.
+"""The file format: a header, chunks of images of one size, an end.
 
     header   PCNN, format version, fingerprint of the model, num_levels, channels, CRC-32
     chunk    number of images (at least 1), length of the body, body, CRC-32 of all these
     end      0, number of images of the file
 
-Integers are varints: 7 bits a byte, the lowest first. Nothing here knows of models or of coding.
+Integers are varints: 7 bits per byte, the lowest first. This module is independent of models and
+coding.
 """
 
 import io
@@ -19,19 +20,20 @@ from pixelcnn_tf.codec.names import pack, unpack
 MAGIC, VERSION = b"PCNN", 1
 FINGERPRINT_BYTES = 8
 DIGEST_BYTES = 6
-HAS_NAMES, HAS_ARRAYS, CHECKS_SHIFT = 1, 2, 2  # flags of a chunk; its check bytes an image above
-PIECE = 2**20  # bytes read at a time
-TRUNCATED = "truncated: it ends before the images do"
-ALTERED = "altered: its bytes are not those that were written"
+# Flags of a chunk; the bits above are the number of check bytes per image.
+HAS_NAMES, HAS_ARRAYS, CHECKS_SHIFT = 1, 2, 2
+READ_BYTES = 2**20  # bytes read at a time
+TRUNCATED = "truncated: the file ends before its last image"
+ALTERED = "altered: the file is corrupt, or something follows its end"
 
 NOT_THE_SAME = (
-    "its checksum is another: this machine computes other probabilities than the one that "
-    "encoded it, so nothing is given out"
+    "checksum mismatch: this machine computes other probabilities than the one that encoded the "
+    "file, so nothing is returned"
 )
 
 
 class CodecError(ValueError):
-    """Bytes that cannot be decoded; the text says why, in one sentence."""
+    """The bytes cannot be decoded; the message gives the reason in one sentence."""
 
 
 class Header(NamedTuple):
@@ -44,14 +46,14 @@ class Chunk(NamedTuple):
     """Images of one size, coded together.
 
     Attributes:
-      count: how many.
-      height, width: of each.
-      group: how many are coded side by side, pixel by pixel.
-      digest: of the images and their labels.
-      corrections: int `[M, 2]`, rows of (number of the turn, whether rounded to the lower side).
-      stream: of the range coder.
-      names: of the images, or None.
-      arrays: float32 `[count, ...]`, the conditions that are no classes, or None.
+      count: number of images.
+      height, width: their size.
+      group: number of images coded in parallel, pixel by pixel.
+      digest: digest of the images and their labels.
+      corrections: int `[M, 2]`, rows of (index of the binary decision, whether it is rounded down).
+      stream: bytes of the range coder.
+      names: names of the images, or None.
+      arrays: float32 `[count, ...]`, conditions other than classes, or None.
       checks: bytes `[count, n]`, the first n of each image's CRC-32.
     """
 
@@ -68,7 +70,7 @@ class Chunk(NamedTuple):
 
 
 def varint(number: int) -> bytes:
-    """A whole number from 0 as bytes."""
+    """A non-negative integer as bytes."""
     out = bytearray()
     while number > 127:
         out.append(number & 127 | 128)
@@ -116,20 +118,20 @@ def end_bytes(count: int) -> bytes:
 
 
 class _Reading:
-    """Reads a file and remembers what it has read since `mark`."""
+    """Reads a file and keeps the bytes read since the last `check`."""
 
     def __init__(self, file):
         self.file, self.seen = file, b""
 
     def take(self, size):
-        # In pieces: an altered length may promise more than there is memory.
-        pieces, left = [], size
+        # In parts: a corrupt length may exceed the memory.
+        parts, left = [], size
         while left:
-            pieces.append(self.file.read(min(left, PIECE)))
-            left -= len(pieces[-1])
-            if not pieces[-1]:
+            parts.append(self.file.read(min(left, READ_BYTES)))
+            left -= len(parts[-1])
+            if not parts[-1]:
                 raise CodecError(TRUNCATED)
-        data = b"".join(pieces)
+        data = b"".join(parts)
         self.seen += data
         return data
 
@@ -145,7 +147,7 @@ class _Reading:
                 raise CodecError(ALTERED)
 
     def check(self):
-        """Reads the CRC-32 of what was read since the last."""
+        """Reads and compares the CRC-32 of the bytes read since the last check."""
         expected = _crc(self.seen)
         if self.take(4) != expected:
             raise CodecError(ALTERED)
@@ -156,18 +158,18 @@ def read_header(file: BinaryIO) -> Header:
     """Reads the header.
 
     Raises:
-      CodecError: if it is none, of another version, cut or altered.
+      CodecError: if the file has another format or version, or is truncated or altered.
     """
     start = file.read(len(MAGIC))
     if start != MAGIC:
         if start and MAGIC.startswith(start):
             raise CodecError(TRUNCATED)
-        raise CodecError("foreign: it does not begin as a file of this codec does, with PCNN")
+        raise CodecError("foreign: the file does not begin with PCNN")
     reading = _Reading(file)
     reading.seen = start
     (version,) = reading.take(1)
     if version != VERSION:
-        raise CodecError(f"format version {version}, or altered: this program reads {VERSION}")
+        raise CodecError(f"format version {version}: must be {VERSION}, or the file is altered")
     fingerprint = reading.take(FINGERPRINT_BYTES)
     num_levels, (channels,) = reading.varint(), reading.take(1)
     reading.check()
@@ -175,10 +177,10 @@ def read_header(file: BinaryIO) -> Header:
 
 
 def read_chunks(file: BinaryIO) -> Iterator[Chunk]:
-    """Reads what follows the header, a chunk at a time.
+    """Reads the chunks after the header, one at a time.
 
     Raises:
-      CodecError: if it is cut, altered, or something follows the end.
+      CodecError: if the file is truncated or altered, or something follows its end.
     """
     total = 0
     while True:

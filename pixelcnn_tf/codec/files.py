@@ -1,4 +1,4 @@
-"""Whole files: `encode` and `decode`, and `Codec` for what does not fit into memory."""
+"""Files: `encode` and `decode`, and `Codec` for files larger than memory."""
 
 import io
 from collections.abc import Callable, Iterable, Iterator
@@ -10,13 +10,14 @@ import tensorflow as tf
 from pixelcnn_tf.codec import container
 from pixelcnn_tf.codec.coder import Encoder
 from pixelcnn_tf.codec.container import CodecError
-from pixelcnn_tf.codec.engine import CHUNK, Engine, check_batch_size, check_levels, levels_dtype
+from pixelcnn_tf.codec.engine import CHUNK, Engine, check_batch_size, check_levels
+from pixelcnn_tf.levels import dtype_of_levels
 
 Progress = Callable[[int], None]
 
 
 class Decoded(NamedTuple):
-    """Images of one size that stand together in a file.
+    """Consecutive images of one size in a file.
 
     Attributes:
       images: integer levels `[N, H, W, C]`, uint8 up to 256 levels, else uint16.
@@ -30,13 +31,14 @@ class Decoded(NamedTuple):
 
 
 class Codec:
-    """A model that encodes and decodes files, a chunk of up to 1,024 images at a time.
+    """Encodes and decodes files with a model, in chunks of up to 1,024 images.
 
     Args:
-      model: an `AutoregressiveModel`; its weights are taken as they are now.
+      model: an `AutoregressiveModel` with a mixture or categorical likelihood and no `condition`;
+        its present weights are used.
 
     Raises:
-      ValueError: if it has no likelihood that the codec knows.
+      ValueError: for any other model.
     """
 
     def __init__(self, model):
@@ -44,7 +46,7 @@ class Codec:
         self.num_levels, self.channels = self.engine.num_levels, self.engine.channels
 
     def require_coder(self) -> None:
-        """Raises ImportError, saying what to install, if the range coder is missing."""
+        """Raises ImportError, with the command to install it, if the range coder is missing."""
         Encoder()
 
     def write(
@@ -54,13 +56,13 @@ class Codec:
         group: int | None = None,
         progress: Progress | None = None,
     ) -> Iterator[bytes]:
-        """The bytes of a file, piece by piece.
+        """Yields the bytes of a file in parts.
 
         Args:
-          parts: images, those of one part of one size and in memory at a time.
-          batch_size: images that the network is given at a time.
-          group: images that are coded side by side: the decoder keeps the state of so many;
-            None: up to 128, fewer of large ones.
+          parts: images; one part has one size and is in memory at a time.
+          batch_size: images per forward pass.
+          group: images coded in parallel, whose state the decoder keeps in memory; None: up to
+            128, fewer for large images.
           progress: called with the number of images just encoded.
 
         Raises:
@@ -75,13 +77,14 @@ class Codec:
                 len(names) != len(images) or "\0" in "".join(names) or not all(names)
             ):
                 raise ValueError(
-                    f"names: {len(names)} for {len(images)} images, none empty or with NUL"
+                    f"names: must be one per image, not empty, without NUL; got {len(names)} for "
+                    f"{len(images)} images"
                 )
             if not len(images):
                 continue
             labels = engine.check_labels(labels, len(images))
-            if labels is not None:  # refuses those that do not fit
-                engine.twin.at_size(*images.shape[1:3]).conditioning(tf.constant(labels))
+            if labels is not None:  # raises ValueError for invalid labels
+                engine.float64.at_size(*images.shape[1:3]).conditioning(tf.constant(labels))
             for begin in range(0, len(images), CHUNK):
                 part = slice(begin, begin + CHUNK)
                 chunk = engine.encode(
@@ -101,16 +104,15 @@ class Codec:
         if header != self.engine.header:
             raise CodecError(
                 "of another model: it was encoded with other weights or another configuration "
-                f"(fingerprint {header.fingerprint.hex()}, here "
+                f"(fingerprint {header.fingerprint.hex()}, this model has "
                 f"{self.engine.header.fingerprint.hex()})"
             )
 
     def sizes(self, file: BinaryIO) -> dict[tuple[int, int], int]:
-        """How many images of which `(height, width)` a file holds; goes back to its beginning.
-        Nothing is decoded.
+        """Counts the images of each `(height, width)` without decoding; rewinds the file.
 
         Raises:
-          CodecError: if the file is foreign, cut, altered, or of other weights.
+          CodecError: if the file is foreign, truncated, altered, or of another model.
         """
         self._header(file)
         sizes = {}
@@ -128,18 +130,19 @@ class Codec:
         jit_compile: bool = False,
         progress: Progress | None = None,
     ) -> Iterator[Decoded]:
-        """Decodes a file, a chunk at a time; what is given out is what was encoded.
+        """Decodes a file, one chunk at a time, and verifies its checksums.
 
         Args:
           file: open for reading bytes.
-          batch_size: images that the network is given at a time; any, whatever the encoder's;
-            None: all that were coded side by side.
-          method: "cached", "naive", or None for the faster that the model has.
-          jit_compile: by XLA.
+          batch_size: images per forward pass; independent of the encoder's; None: all images that
+            are coded in parallel.
+          method: "cached", "naive", or None for the fastest that the model supports.
+          jit_compile: compile with XLA.
           progress: called with the number of images just decoded.
 
         Raises:
-          CodecError: if the file is foreign, cut, altered, or of other weights.
+          CodecError: if the file is foreign, truncated, altered, or of another model, or if this
+            machine computes other probabilities than the encoder's.
         """
         batch_size = check_batch_size(batch_size)
         self._header(file)
@@ -162,8 +165,8 @@ def encode(
     Args:
       model: an `AutoregressiveModel` with a likelihood.
       images: integer levels `[N, H, W, C]`, of any H and W.
-      labels: as for `model.conditioning`; they are stored.
-      names: N strings to be stored, or None.
+      labels: see `ImageModel.conditioning`; they are stored.
+      names: N strings to store, or None.
       batch_size, group, progress: see `Codec.write`.
 
     Raises:
@@ -184,22 +187,22 @@ def decode(
     """Decodes images of one size.
 
     Args:
-      model: that encoded them, with the same weights.
-      data: of `encode`.
+      model: the model that encoded the images, with the same weights.
+      data: the result of `encode`.
       batch_size, method, jit_compile, progress: see `Codec.read`.
 
     Returns:
       Integer levels `[N, H, W, C]`, uint8 up to 256 levels, else uint16.
 
     Raises:
-      CodecError: if the bytes are foreign, cut, altered, or of other weights.
-      ValueError: if they hold images of several sizes, which `Codec.read` gives.
+      CodecError: see `Codec.read`.
+      ValueError: if there are images of several sizes; use `Codec.read`.
     """
     codec = Codec(model)
     parts = codec.read(io.BytesIO(data), batch_size, method, jit_compile, progress)
     images = [part.images for part in parts]
     if len({part.shape[1:] for part in images}) > 1:
-        raise ValueError("data: holds images of several sizes; Codec.read gives them one by one")
+        raise ValueError("data: has images of several sizes; use Codec.read")
     if not images:
-        return np.zeros([0, *model.image_shape], levels_dtype(codec.engine.num_levels))
+        return np.zeros([0, *model.image_shape], dtype_of_levels(codec.engine.num_levels))
     return np.concatenate(images)

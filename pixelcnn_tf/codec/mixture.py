@@ -1,15 +1,15 @@
 """The distribution functions of the mixture of discretized logistics, in float64 (NumPy).
 
-The paper's equations 1 to 3 as exact marginals: the mixture is over the whole pixel, so G has
-the mixture's weights after R is known, and B those after R and G.
+Equations 1 to 3 of the paper as exact conditional distributions: the mixture is over the whole
+pixel, so G uses the posterior weights of the mixture given R, and B those given R and G.
 """
 
 import numpy as np
 
 from pixelcnn_tf.likelihoods.discretized_mix_logistic import LOG_SCALE_MIN, OUTPUT_LIMIT
 
-ROUNDING = 4e-16  # of one value computed here
-LARGEST = 700.0  # exp() of more is infinite
+ROUNDING = 4e-16  # relative rounding error of one value computed here
+LARGEST = 700.0  # exp() of larger values overflows
 
 
 def softmax(logits):
@@ -26,12 +26,12 @@ def softplus(x):
 
 
 class MixturePixels:
-    """The distributions of N pixels, whose channels become known one after the other.
+    """The distributions of N pixels, whose channels are coded one after the other.
 
     Args:
       likelihood: a `DiscretizedMixLogistic`.
       parameters: the network's output for them, float64 `[N, P]`.
-      uncertainty: of a parameter p, over 1 + |p|; 0.0 where errors are not asked for.
+      uncertainty: uncertainty of a parameter p, over 1 + |p|; 0.0 if errors are not needed.
     """
 
     def __init__(self, likelihood, parameters: np.ndarray, uncertainty: float = 0.0):
@@ -48,7 +48,7 @@ class MixturePixels:
         self.known = []  # values in [-1, 1], `[N, 1]` each
 
     def select(self, channel: int) -> None:
-        """Turns to a channel; those before it must be known."""
+        """Selects a channel; the channels before it must be `set`."""
         mean = self.means[:, channel]
         error = 1.0 + np.abs(mean)
         if channel == 1:
@@ -62,17 +62,17 @@ class MixturePixels:
         self.weights = softmax(self.log_weights)
 
     def _from_mean(self, boundaries):
-        """Where boundaries `[N]` lie, in scales from each mean: `[N, K]`."""
+        """The distance of boundaries `[N]` from each mean, in scales: `[N, K]`."""
         edge = (2.0 * boundaries - self.num_levels) / (self.num_levels - 1)
         return (edge[:, None] - self.mean) * self.inverse_scale
 
     def below(self, boundaries: np.ndarray) -> np.ndarray:
-        """The probability `[N]` of the levels below `boundaries` `[N]`, integers inside
+        """The probability `[N]` of the levels below `boundaries` `[N]`, integers in
         1 ... num_levels - 1."""
         return (self.weights * sigmoid(self._from_mean(boundaries))).sum(axis=-1)
 
     def below_with_error(self, boundaries: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """`below`, and how far another order of sums may move it, both `[N]`."""
+        """`below`, and how much another order of summation may change it, both `[N]`."""
         x = self._from_mean(boundaries)
         cdf = sigmoid(x)
         total = (self.weights * cdf).sum(axis=-1)
@@ -81,7 +81,7 @@ class MixturePixels:
         return total, (self.weights * error).sum(axis=-1) + len(self.weights[0]) * ROUNDING
 
     def set(self, levels: np.ndarray, values: np.ndarray) -> None:
-        """Makes the channel known: its levels `[N]`, and their values in [-1, 1]."""
+        """Sets the selected channel: its levels `[N]`, and their values in [-1, 1]."""
         self.known.append(values[:, None].astype(np.float64))
         if self.coeffs is None or len(self.known) == 3:
             return

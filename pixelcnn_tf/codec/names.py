@@ -1,4 +1,4 @@
-"""The names of images as few bytes: numbered ones cost next to nothing."""
+"""Compact encoding of image names; consecutive numbers take almost no bytes."""
 
 import re
 import zlib
@@ -8,7 +8,7 @@ LAST_NUMBER = re.compile(r"(\d+)(\D*)$", re.ASCII)
 
 
 def after(name: str) -> str:
-    """The name whose last number is one more: `a/007.png` -> `a/008.png`; "" if it has none."""
+    """The name with its last number plus one: `a/007.png` -> `a/008.png`; "" without a number."""
     found = LAST_NUMBER.search(name)
     if found is None:
         return ""
@@ -17,7 +17,7 @@ def after(name: str) -> str:
 
 
 def pack(names: Iterable[str]) -> bytes:
-    """Names without NUL as bytes."""
+    """Encodes names, which must not contain NUL."""
     parts, before = [], ""
     for name in names:
         parts.append("" if name == after(before) else name)

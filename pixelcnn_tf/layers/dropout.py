@@ -1,8 +1,8 @@
 """Dropout with explicit randomness: a function of seeds, or given masks.
 
-Keras' own Dropout keeps hidden state that is not in a checkpoint and draws the same mask on
-every replica. Here a mask is a function of (seed, place of the example, number of the block), so a
-resumed run and a run on more replicas drop the same units.
+Keras' own Dropout has state that is not in a checkpoint and draws the same mask on every replica.
+Here a mask is a function of (seed, place of the example, number of the block), so a resumed run and
+a run on more replicas drop the same units.
 """
 
 import tensorflow as tf
@@ -11,20 +11,20 @@ from pixelcnn_tf.random import RandomBits
 
 
 def noise_dtype(dropout_p):
-    """A unit is dropped if its random bits are a number below `dropout_p * 2**bits`: 8 bits where
-    that is a whole number, as for 0.5, else 16."""
+    """The dtype of a unit's random integer, which drops the unit if it is below
+    `dropout_p * 2**bits`: 8 bits if that is an integer, as for 0.5, else 16."""
     return tf.uint8 if dropout_p * 2**8 == int(dropout_p * 2**8) else tf.uint16
 
 
 class Dropout:
-    """One forward pass's dropout: `block()` gives each residual block, in order, its own.
+    """The dropout of one forward pass: `block()` returns the dropout of the next residual block.
 
     Args:
-      dropout_p: share of units dropped, 0 <= dropout_p < 1, to 2**-16; the kept ones are
-        multiplied by `1 / (1 - dropout_p)` (official `tf.nn.dropout(c1, keep_prob=1 - dropout_p)`).
-      seeds: those of `pixelcnn_tf.random.RandomBits`, int32 `[B, 2]` or `[B, 3]`.
-      masks: instead of `seeds`: a sequence of 0/1 arrays `[B, H, W, C]`, one for each gated
-        residual block in call order.
+      dropout_p: share of units dropped, 0 <= dropout_p < 1, to 2**-16; the others are multiplied by
+        `1 / (1 - dropout_p)` (official `tf.nn.dropout(c1, keep_prob=1 - dropout_p)`).
+      seeds: seeds of `pixelcnn_tf.random.RandomBits`, int32 `[B, 2]` or `[B, 3]`.
+      masks: instead of `seeds`: a sequence of 0/1 arrays `[B, H, W, C]`, one per gated residual
+        block in call order.
     """
 
     def __init__(self, dropout_p, seeds=None, masks=None):
@@ -38,15 +38,15 @@ class Dropout:
         )
 
     def finish(self):
-        """Raises ValueError if masks are left over."""
+        """Raises ValueError if there are more masks than blocks."""
         if self.masks is not None and len(self.masks) != self.num_blocks:
             raise ValueError(
-                f"dropout_masks: {len(self.masks)} given, but the network has {self.num_blocks} "
-                "gated residual blocks"
+                f"dropout_masks: must be one per gated residual block, {self.num_blocks}, "
+                f"got {len(self.masks)}"
             )
 
     def block(self):
-        """Returns the function `x -> dropped x` of the next residual block."""
+        """Returns the dropout function of the next residual block."""
         number = self.num_blocks
         self.num_blocks += 1
 
@@ -54,17 +54,17 @@ class Dropout:
             if self.masks is not None:
                 if number >= len(self.masks):
                     raise ValueError(
-                        f"dropout_masks: {len(self.masks)} given, but the network has more "
-                        "gated residual blocks"
+                        "dropout_masks: must be one per gated residual block, got only "
+                        f"{len(self.masks)}"
                     )
                 keep = tf.convert_to_tensor(self.masks[number])
             else:
-                # Not before x is there: TensorFlow would draw the noise of all blocks at once.
+                # Only once x is computed: TensorFlow would draw the noise of all blocks at once.
                 with tf.control_dependencies([x]):
                     noise = self.random_bits(x.shape[1:], number, self.noise_dtype)
                     keep = noise >= self.threshold
-            # A product with a scaled mask: its gradient is another, where that of `tf.where` has
-            # two of its kind.
+            # A product with a scaled mask: its gradient is one product, the gradient of `tf.where`
+            # is two selections.
             return x * (tf.cast(keep, x.dtype) * (1.0 / (1.0 - self.dropout_p)))
 
         return drop

@@ -14,12 +14,12 @@ STREAM_CONVOLUTIONS = {"vertical": DownShiftedConv2D, "horizontal": DownRightShi
 
 @keras.saving.register_keras_serializable("pixelcnn_tf")
 class AuxiliaryNin(Nin):
-    """`nin(f(concat(parts)))` of `(f(part), ...)`: f of each part is computed where the part is.
+    """`nin(f(concat(parts)))`, computed from `(f(part), ...)`, which other layers use too.
 
     Args:
       filters: number of output channels.
-      widening: channels that f makes of one: 2 for concat_elu, which puts those of `-x` after
-        those of `x`, else 1.
+      widening: output channels of f per input channel: 2 for concat_elu, which concatenates `x` and
+        `-x`, else 1.
     """
 
     def __init__(self, filters, widening=1, **kwargs):
@@ -60,7 +60,10 @@ class GatedResnet(keras.layers.Layer):
       stream: "vertical" (down-shifted convolutions) or "horizontal" (down-right-shifted).
       resnet_nonlinearity: f, by name: "concat_elu", "elu" or "relu".
       auxiliary: whether the block has an auxiliary input `a`.
-      num_conditions: length of the conditioning vector `h`, or None.
+      num_conditions: length of the conditioning vector, or channels of the map, `h`; or None.
+
+    Raises:
+      ValueError: for an unknown stream or nonlinearity.
     """
 
     def __init__(
@@ -114,13 +117,13 @@ class GatedResnet(keras.layers.Layer):
 
         Args:
           x: `[B, H, W, filters]`.
-          a: the auxiliary input, a tuple of tensors `[B, H, W, any]` that count as concatenated
-            over channels; required if and only if `auxiliary`.
+          a: the auxiliary input, a tuple of tensors `[B, H, W, any]`, which the layer treats as
+            concatenated over channels; required if and only if `auxiliary`.
           h: conditioning vector `[B, num_conditions]`, or map `[B, H, W, num_conditions]`, or None.
           dropout: function applied after the inner nonlinearity, or None.
           init: run the data-dependent initialisation (see `WeightNormLayer.call`).
-          weights: of `effective_weights`, if they were computed before.
-          activated: `(f(x), (f(part), ...))` of `x` and of the parts of `a`, if they were.
+          weights: the result of `effective_weights`, if it is already computed.
+          activated: `(f(x), (f(part), ...))` for `x` and the parts of `a`, if already computed.
 
         Returns:
           `[B, H, W, filters]`.
@@ -142,7 +145,7 @@ class GatedResnet(keras.layers.Layer):
         return x + value * tf.sigmoid(gate)
 
     def effective_weights(self):
-        """What `call` computes from the variables, a nested dict of tensors."""
+        """Everything that `call` computes from the variables alone, a nested dict of tensors."""
         weights = {
             "conv_in": self.conv_in.effective_weights(),
             "conv_gate": self.conv_gate.effective_weights(),
@@ -154,8 +157,8 @@ class GatedResnet(keras.layers.Layer):
         return weights
 
     def condition(self, h, hw=None):
-        """The projection of `h` that is added to `[a, b]`: `[B, 2 * filters]`, or of a map
-        `[..., num_conditions]` `[..., 2 * filters]`."""
+        """The projection of `h` that is added to `[a, b]`: vectors `[B, num_conditions]` ->
+        `[B, 2 * filters]`, maps `[..., num_conditions]` -> `[..., 2 * filters]`."""
         hw = tf.cast(tf.convert_to_tensor(self.hw) if hw is None else hw, self.compute_dtype)
         h = tf.cast(h, self.compute_dtype)
         return tf.matmul(h, hw) if h.shape.rank == 2 else tf.tensordot(h, hw, 1)

@@ -1,4 +1,4 @@
-"""The heads: the last layers, from the network's features to what a likelihood takes."""
+"""The heads: the last layers, from the network's features to the parameters of the objective."""
 
 import keras
 import tensorflow as tf
@@ -6,9 +6,10 @@ import tensorflow as tf
 from pixelcnn_tf.layers.masked_convolution import MaskedConv2D
 from pixelcnn_tf.layers.nonlinearities import concat_elu
 from pixelcnn_tf.layers.shifted_convolutions import Nin
+from pixelcnn_tf.renamed import renamed
 
-# The energy head's, all from the official code (model_spec).
-NUM_SAMPLES = 10  # samples drawn for each training image
+# The energy head, all from the official code (model_spec).
+NUM_SAMPLES = 10  # samples per training image
 NUM_NOISE = 4  # noise channels, uniform in [-1, 1]
 NUM_HIDDEN = 64  # units of the head
 OUTPUT_INIT_SCALE = 0.1  # init_scale of the head's last layer
@@ -36,7 +37,7 @@ class MixtureHead(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable("pixelcnn_tf")
 class EnergyHead(keras.layers.Layer):
-    """Turns the horizontal stream and noise into samples of every pixel (`model_spec`).
+    """Maps the horizontal stream and noise to samples of every pixel (`model_spec`).
 
     Args:
       channels: channels of the image.
@@ -80,29 +81,30 @@ class EnergyHead(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable("pixelcnn_tf")
+@renamed({"nr_output_filters": "num_head_filters"})
 class SoftmaxHead(keras.layers.Layer):
-    """Two layers of ReLU and masked 1x1 convolution, ReLU, and the 1x1 convolution to the logits.
+    """Two layers of ReLU and masked 1x1 convolution, ReLU, and a 1x1 convolution to the logits.
 
     `[B, H, W, any]` -> `[B, H, W, channels * num_levels]`, see `Categorical`.
 
     Args:
       channels: channels of the image.
       num_levels: number of levels per channel.
-      nr_output_filters: maps of the two layers.
+      num_head_filters: feature maps of the two layers.
     """
 
-    def __init__(self, channels, num_levels, nr_output_filters, **kwargs):
+    def __init__(self, channels, num_levels, num_head_filters, **kwargs):
         super().__init__(**kwargs)
         self.channels = channels
         self.num_levels = num_levels
-        self.nr_output_filters = nr_output_filters
+        self.num_head_filters = num_head_filters
 
         def conv(filters, name):
             return MaskedConv2D(
                 filters, (1, 1), groups=channels, dtype=self.dtype_policy, name=name
             )
 
-        self.hidden = (conv(nr_output_filters, "hidden_1"), conv(nr_output_filters, "hidden_2"))
+        self.hidden = (conv(num_head_filters, "hidden_1"), conv(num_head_filters, "hidden_2"))
         self.logits = conv(channels * num_levels, "logits")
         for layer in (*self.hidden, self.logits):
             layer.hidden = False
@@ -116,5 +118,5 @@ class SoftmaxHead(keras.layers.Layer):
         return super().get_config() | {
             "channels": self.channels,
             "num_levels": self.num_levels,
-            "nr_output_filters": self.nr_output_filters,
+            "num_head_filters": self.num_head_filters,
         }

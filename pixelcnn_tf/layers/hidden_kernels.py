@@ -23,7 +23,7 @@ class HiddenKernel(NamedTuple):
 
 
 def mark_hidden(variable: keras.Variable, kernel: HiddenKernel) -> None:
-    """Notes on a variable that it is a kernel of a hidden layer."""
+    """Marks a variable as the kernel of a hidden layer."""
     variable.hidden_kernel = kernel
 
 

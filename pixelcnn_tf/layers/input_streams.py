@@ -1,4 +1,4 @@
-"""The first layer of each stream, shifted so that no pixel sees itself (official `model_spec`)."""
+"""The first layer of each stream, shifted so that no pixel depends on itself (`model_spec`)."""
 
 import keras
 
@@ -12,7 +12,7 @@ from pixelcnn_tf.layers.shifted_convolutions import (
 
 @keras.saving.register_keras_serializable("pixelcnn_tf")
 class VerticalInput(keras.layers.Layer):
-    """Start of the vertical stream: an output at row i sees rows i-2 and i-1 of the image.
+    """First layer of the vertical stream: an output at row i sees rows i-2 and i-1 of the image.
 
     Maps `[B, H, W, C + 1]` (image and channel of ones) to `[B, H, W, filters]`. The shift
     comes after the bias: row 0 is exactly zero.
@@ -36,10 +36,10 @@ class VerticalInput(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable("pixelcnn_tf")
 class HorizontalInput(keras.layers.Layer):
-    """Start of the horizontal stream: sees the row above (1x3) and the pixel to the left (2x1).
+    """First layer of the horizontal stream: sees the row above (1x3) and the left pixel (2x1).
 
     Maps `[B, H, W, C + 1]` (image and channel of ones) to `[B, H, W, filters]`. The shifts
-    come after the biases: row 0 has no part from above, column 0 none from the left.
+    come after the biases: row 0 gets nothing from above, column 0 nothing from the left.
     """
 
     def __init__(self, filters, **kwargs):

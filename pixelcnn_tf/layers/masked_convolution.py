@@ -10,7 +10,7 @@ MASK_TYPES = ("A", "B")
 
 
 def channel_groups(num, groups):
-    """The group of each of `num` feature maps: `[num]`, ascending, as even as can be.
+    """The group of each of `num` feature maps: `[num]`, ascending, as even as possible.
 
     With three groups the first third belongs to R, the second to G, the third to B.
     """
@@ -18,11 +18,10 @@ def channel_groups(num, groups):
 
 
 def convolution_mask(kernel_size, mask_type, inputs, outputs):
-    """The mask of a convolution: 1 where an output may see an input.
+    """The mask of a convolution: 1 where an output depends on an input.
 
-    Every input above the centre, or in its row and to the left, is seen whatever its group. At
-    the centre, type A sees the groups before its own (R: none, G: R, B: R and G), and type B
-    its own group too.
+    Inputs above the centre, or in its row to the left, are visible to all groups. At the centre,
+    type A sees the groups before its own (G: R; B: R and G), and type B also its own group.
 
     Args:
       kernel_size: `(rows, columns)`, odd.
@@ -42,11 +41,11 @@ def convolution_mask(kernel_size, mask_type, inputs, outputs):
 
 
 class GroupedLayer(keras.layers.Layer):
-    """Base of the layers that are made of masked convolutions.
+    """Base of layers that consist of masked convolutions.
 
     Args:
       filters: number of feature maps.
-      groups: channels of the image, which the maps are divided among.
+      groups: channels of the image; the feature maps are divided into this many groups.
     """
 
     def __init__(self, filters, groups=1, **kwargs):
@@ -60,7 +59,7 @@ class GroupedLayer(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable("pixelcnn_tf")
 class MaskedConv2D(keras.layers.Layer):
-    """A convolution in which no output sees a later sub-pixel, nor (type A) its own.
+    """A convolution in which no output depends on later sub-pixels, nor (type A) on its own.
 
     `[B, H, W, C]` -> `[B, H, W, filters]`, zeros outside the image. Stride 1.
 
@@ -68,15 +67,14 @@ class MaskedConv2D(keras.layers.Layer):
       filters: number of output channels.
       kernel_size: `(rows, columns)`, odd.
       mask_type: "A" for the first layer, on the image; "B" for all others.
-      groups: number of channels of the image, which are the groups of the features (R, G, B).
-      parts: the output is so many maps side by side, each with groups of its own: 4 for the
-        gates of an LSTM.
+      groups: channels of the image; the feature maps are divided into this many groups (R, G, B).
+      parts: number of concatenated outputs, each divided into groups: 4 for an LSTM's gates.
 
     Attributes:
-      hidden: whether the layer lies between the first one and the head; set before `build`.
+      hidden: whether the layer is between the first layer and the head; set before `build`.
 
     Raises:
-      ValueError: for an argument out of its range.
+      ValueError: for an argument out of range.
     """
 
     hidden = True
@@ -90,8 +88,8 @@ class MaskedConv2D(keras.layers.Layer):
             raise ValueError(f"kernel_size={kernel_size!r}: must be two odd numbers")
         if filters % parts or filters // parts < groups:
             raise ValueError(
-                f"filters={filters}: must be {parts} equal part(s) of at least {groups}, one "
-                "for each channel of the image"
+                f"filters={filters}: must be a multiple of {parts}, at least {groups} (one per "
+                "channel of the image) in each part"
             )
         self.filters = filters
         self.kernel_size = kernel_size
@@ -113,8 +111,8 @@ class MaskedConv2D(keras.layers.Layer):
 
     def call(self, x):
         kernel = tf.cast(tf.convert_to_tensor(self.kernel), x.dtype) * tf.cast(self.mask, x.dtype)
-        # The rows below the centre are all masked: they are not computed. Nor are the columns
-        # to the right in a kernel of one row.
+        # Rows below the centre are masked and are not computed, nor are the columns to the right in
+        # a kernel of one row.
         rows, columns = (size // 2 for size in self.kernel_size)
         right = columns if rows else 0
         kernel = kernel[: rows + 1, : columns + right + 1]

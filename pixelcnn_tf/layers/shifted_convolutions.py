@@ -1,4 +1,4 @@
-"""Causal convolutions by shifting: no masks, no wasted weights.
+"""Causal convolutions by shifting instead of masks.
 
 Two families, after the official `nn.py`:
 
@@ -18,7 +18,7 @@ from pixelcnn_tf.layers.weight_norm import WeightNormLayer
 
 def window(x, row, column, height, width):
     """`x[:, row : row + height, column : column + width]` of `[B, H, W, C]`. The gradient of this
-    operation is a padding, several times faster on a CPU than that of the strided slice."""
+    operation is a padding, several times faster on a CPU than a strided slice's."""
     return tf.slice(x, [0, row, column, 0], [-1, height, width, -1])
 
 
@@ -35,16 +35,16 @@ def right_shift(x):
 
 
 def padded_convolution(x, kernel, strides, padding):
-    """The convolution of `x` `[B, H, W, C]` with zeros around it.
+    """The convolution of zero-padded `x` `[B, H, W, C]`.
 
-    Its gradients are written out, as those that TensorFlow has for explicit padding take up to
-    twice as long on a CPU: that of the kernel with `tf.pad`, as in the official code; that of `x`
-    as what it is for a stride of 1, a convolution with the kernel turned by 180 degrees.
+    For stride 1 the gradients are custom, since TensorFlow's for explicit padding take up to twice
+    as long on a CPU: the kernel's uses `tf.pad`, as in the official code; the gradient of `x` is a
+    convolution with the kernel rotated by 180 degrees.
 
     Args:
       x: `[B, H, W, C]`.
       kernel: `[rows, columns, C, C']`.
-      strides: the same step for rows and columns.
+      strides: stride of rows and columns.
       padding: rows above, columns to the left, columns to the right.
     """
     above, left, right = padding
@@ -56,7 +56,7 @@ def padded_convolution(x, kernel, strides, padding):
     def convolution(x, kernel):
         def gradient(upstream):
             rows, columns = (size - 1 for size in kernel.shape[:2])
-            turned = tf.transpose(tf.reverse(kernel, [0, 1]), [0, 1, 3, 2])
+            rotated = tf.transpose(tf.reverse(kernel, [0, 1]), [0, 1, 3, 2])
             opposite = [[0, 0], [rows - above, rows], [columns - left, columns - right], [0, 0]]
             of_kernel = tf.raw_ops.Conv2DBackpropFilter(
                 input=tf.pad(x, around),
@@ -65,7 +65,7 @@ def padded_convolution(x, kernel, strides, padding):
                 strides=[1, 1, 1, 1],
                 padding="VALID",
             )
-            return tf.nn.conv2d(upstream, turned, 1, opposite), of_kernel
+            return tf.nn.conv2d(upstream, rotated, 1, opposite), of_kernel
 
         return tf.nn.conv2d(x, kernel, 1, around), gradient
 
@@ -78,7 +78,7 @@ class ShiftedConv2D(WeightNormLayer):
     Args:
       filters: number of output channels.
       kernel_size: `(rows, columns)`.
-      strides: the same step for rows and columns, 1 or 2.
+      strides: stride of rows and columns, 1 or 2.
       init_scale: see `WeightNormLayer`.
     """
 
@@ -90,7 +90,7 @@ class ShiftedConv2D(WeightNormLayer):
         self.strides = strides
 
     def column_margins(self):
-        """Columns (left, right) of a kernel's reach beside its own column."""
+        """Columns of the kernel to the (left, right) of the output's column."""
         raise NotImplementedError
 
     def build(self, input_shape):
@@ -107,7 +107,7 @@ class ShiftedConv2D(WeightNormLayer):
 
 @keras.saving.register_keras_serializable("pixelcnn_tf")
 class DownShiftedConv2D(ShiftedConv2D):
-    """Sees rows above and its own, columns to both sides (`nn.down_shifted_conv2d`)."""
+    """Sees its own row and rows above, columns on both sides (`nn.down_shifted_conv2d`)."""
 
     kernel_size = (2, 3)
 
@@ -117,7 +117,7 @@ class DownShiftedConv2D(ShiftedConv2D):
 
 @keras.saving.register_keras_serializable("pixelcnn_tf")
 class DownRightShiftedConv2D(ShiftedConv2D):
-    """Sees rows above and its own, columns to the left (`nn.down_right_shifted_conv2d`)."""
+    """Sees its own row and rows above, columns to the left (`nn.down_right_shifted_conv2d`)."""
 
     kernel_size = (2, 2)
 
@@ -129,7 +129,7 @@ class ShiftedConv2DTranspose(ShiftedConv2D):
     """Base of the transposed forms: `[B, H, W, C]` -> `[B, strides * H, strides * W, filters]`.
 
     The kernel is `[rows, columns, filters, C]`, its norm per output channel over axes 0, 1, 3
-    (`nn.deconv2d`). The init pass takes its moments before cropping, as the official code.
+    (`nn.deconv2d`). The init pass uses the moments before cropping, as the official code.
     """
 
     def build(self, input_shape):

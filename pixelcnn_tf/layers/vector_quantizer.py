@@ -8,22 +8,28 @@ import tensorflow as tf
 
 from pixelcnn_tf.checks import require_integer, require_share
 from pixelcnn_tf.levels import MAX_NUM_LEVELS
+from pixelcnn_tf.renamed import renamed
 
-CODEBOOKS = ("loss", "ema")
-# A moving average of counts below this is that of a dead code, whose vector stays where it is.
+CODEBOOK_UPDATES = ("gradient", "ema")
+# Below this moving average of its counts, the vector of a code does not change.
 LEAST_COUNT = 1e-5
+RENAMED_ARGUMENTS = {  # since version 0.2
+    "nr_embeddings": "num_embeddings",
+    "codebook": ("codebook_update", {"loss": "gradient"}),
+    "restart_codes": "reset_unused_after",
+}
 
 
 class Quantized(NamedTuple):
-    """Vectors and what the codebook makes of them.
+    """Quantised vectors.
 
     Attributes:
-      vectors: z_e, what was quantised, `[B, h, w, D]`.
-      quantized: the nearest vector of the codebook, `[B, h, w, D]`, whose gradient goes straight
-        through to `vectors`.
-      codes: its number, int32 `[B, h, w]`.
+      vectors: z_e, the vectors before quantisation, `[B, h, w, D]`.
+      quantized: the nearest vectors of the codebook, `[B, h, w, D]`, with the straight-through
+        gradient to `vectors`.
+      codes: their indices in the codebook, int32 `[B, h, w]`.
       codebook_loss: mean of (sg[z_e] - e)^2 over an image's vectors and their elements, `[B]`; 0
-        where the codebook is one of moving averages.
+        with moving averages.
       commitment_loss: mean of (z_e - sg[e])^2, `[B]`.
     """
 
@@ -35,59 +41,64 @@ class Quantized(NamedTuple):
 
 
 @keras.saving.register_keras_serializable("pixelcnn_tf")
+@renamed(RENAMED_ARGUMENTS, {"statistics": "ema_statistics", "learn": "update_ema"})
 class VectorQuantizer(keras.layers.Layer):
-    """Replaces each vector by the nearest of K learnt ones, its code.
-
-    The gradient of what follows is copied to the vector (straight-through). The codebook learns
-
-    - "loss": by the gradient of the codebook loss (equation 3), the weights `embeddings`;
-    - "ema": as the moving average of the vectors that chose each code (appendix A.1), by `learn`.
+    """Replaces each vector by the nearest of K learned ones, its code, with a straight-through
+    gradient.
 
     Args:
-      nr_embeddings: K, 2 to 65,536.
+      num_embeddings: K, 2 to 65,536.
       embedding_dim: D.
-      codebook: "loss" or "ema".
-      ema_decay: gamma of the moving averages.
-      restart_codes: a code that no vector of so many batches one after the other has chosen is
-        dead; `learn` moves it to a vector of the batch. 0: never.
+      codebook_update: "gradient": the codebook `embeddings` is trained by the gradient of the
+        codebook loss (equation 3); "ema": it is the moving average of the vectors assigned to each
+        code (appendix A.1), updated by `update_ema`.
+      ema_decay: gamma of the moving averages, 0 <= ema_decay < 1.
+      reset_unused_after: `update_ema` re-initialises codes that were unused for this many
+        consecutive batches from the current batch. 0: never.
 
     Raises:
-      ValueError: for an argument out of its range.
+      ValueError: for an argument out of range.
     """
 
     def __init__(
         self,
-        nr_embeddings: int,
+        num_embeddings: int,
         embedding_dim: int,
-        codebook: str = "loss",
+        codebook_update: str = "gradient",
         ema_decay: float = 0.99,
-        restart_codes: int = 0,
+        reset_unused_after: int = 0,
         **kwargs,
     ):
         super().__init__(**kwargs)
-        self.nr_embeddings = require_integer("nr_embeddings", nr_embeddings, 2)
-        if nr_embeddings > MAX_NUM_LEVELS:
-            raise ValueError(f"nr_embeddings={nr_embeddings}: must be at most {MAX_NUM_LEVELS}")
+        self.num_embeddings = require_integer("num_embeddings", num_embeddings, 2)
+        if num_embeddings > MAX_NUM_LEVELS:
+            raise ValueError(f"num_embeddings={num_embeddings}: must be at most {MAX_NUM_LEVELS}")
         self.embedding_dim = require_integer("embedding_dim", embedding_dim, 1)
-        if codebook not in CODEBOOKS:
-            raise ValueError(f"codebook={codebook!r}: must be one of {', '.join(CODEBOOKS)}")
-        self.codebook = codebook
+        if codebook_update not in CODEBOOK_UPDATES:
+            raise ValueError(
+                f"codebook_update={codebook_update!r}: must be one of {', '.join(CODEBOOK_UPDATES)}"
+            )
+        self.codebook_update = codebook_update
         self.ema_decay = require_share("ema_decay", ema_decay)
-        self.restart_codes = require_integer("restart_codes", restart_codes, 0)
-        shape = (nr_embeddings, embedding_dim)
-        uniform = keras.initializers.RandomUniform(-1.0 / nr_embeddings, 1.0 / nr_embeddings)
+        self.reset_unused_after = require_integer("reset_unused_after", reset_unused_after, 0)
+        shape = (num_embeddings, embedding_dim)
+        uniform = keras.initializers.RandomUniform(-1.0 / num_embeddings, 1.0 / num_embeddings)
         self.embeddings = self.add_weight(
-            shape=shape, initializer=uniform, name="embeddings", trainable=codebook == "loss"
+            shape=shape,
+            initializer=uniform,
+            name="embeddings",
+            trainable=codebook_update == "gradient",
         )
+        ema = codebook_update == "ema"
 
         def state(name, shape, initializer="zeros"):
             return self.add_weight(shape=shape, initializer=initializer, name=name, trainable=False)
 
-        # Steps since each code was last chosen.
-        self.idle = state("idle", shape[:1]) if restart_codes else None
-        self.counts = state("counts", shape[:1], "ones") if codebook == "ema" else None
-        self.sums = state("sums", shape) if codebook == "ema" else None
-        if codebook == "ema":
+        # Steps since each code was last used.
+        self.idle = state("idle", shape[:1]) if reset_unused_after else None
+        self.counts = state("counts", shape[:1], "ones") if ema else None
+        self.sums = state("sums", shape) if ema else None
+        if ema:
             self.sums.assign(self.embeddings)
         self.built = True
 
@@ -102,16 +113,16 @@ class VectorQuantizer(keras.layers.Layer):
             return tf.reduce_mean(tf.square(a - b), axis=[1, 2, 3])
 
         commitment = distance(vectors, tf.stop_gradient(chosen))
-        if self.codebook == "loss":
+        if self.codebook_update == "gradient":
             codebook = distance(tf.stop_gradient(vectors), chosen)
         else:
             codebook = tf.zeros_like(commitment)
         return Quantized(vectors, quantized, codes, codebook, commitment)
 
     def nearest(self, vectors: tf.Tensor) -> tf.Tensor:
-        """The codes int32 `[B, h, w]` of vectors `[B, h, w, D]`: of equal distances the lowest."""
+        """The codes int32 `[B, h, w]` nearest to vectors `[B, h, w, D]`; ties take the lowest."""
         embeddings = tf.convert_to_tensor(self.embeddings)
-        # |z - e|^2 without |z|^2, which all codes of a vector share.
+        # |z - e|^2 without |z|^2, which is the same for all codes.
         products = tf.einsum("bhwd,kd->bhwk", vectors, embeddings)
         distances = tf.reduce_sum(tf.square(embeddings), axis=1) - 2.0 * products
         return tf.argmin(distances, axis=-1, output_type=tf.int32)
@@ -121,64 +132,64 @@ class VectorQuantizer(keras.layers.Layer):
         return tf.gather(tf.convert_to_tensor(self.embeddings), tf.cast(codes, tf.int32))
 
     def start(self, vectors: tf.Tensor, seed: int) -> None:
-        """Puts the codebook onto vectors of a first batch, far from each other: each code's is
-        drawn with the square of its distance to the codes before it as weight (k-means++).
+        """Initialises the codebook with vectors of a first batch by k-means++: each is drawn with
+        probability proportional to its squared distance to the nearest vector drawn before.
 
         Args:
           vectors: `[B, h, w, D]`.
           seed: int.
         """
-        rng = np.random.default_rng([seed, self.nr_embeddings])
+        rng = np.random.default_rng([seed, self.num_embeddings])
         flat = np.asarray(vectors, np.float64).reshape(-1, self.embedding_dim)
         chosen, nearest = [], np.full(len(flat), np.inf)
-        for _ in range(self.nr_embeddings):
+        for _ in range(self.num_embeddings):
             weights = nearest if chosen and nearest.sum() > 0 else np.ones(len(flat))
             chosen.append(rng.choice(len(flat), p=weights / weights.sum()))
             distances = np.sum((flat - flat[chosen[-1]]) ** 2, axis=1)
             nearest = np.minimum(nearest, distances)
         values = flat[chosen]
         _, first = np.unique(values, axis=0, return_index=True)
-        again = np.setdiff1d(np.arange(len(values)), first)  # of fewer vectors than codes
+        again = np.setdiff1d(np.arange(len(values)), first)  # if there are fewer vectors than codes
         values[again] += 0.01 * values.std() * rng.standard_normal(values[again].shape)
         self.embeddings.assign(values)
-        if self.codebook == "ema":
+        if self.codebook_update == "ema":
             self.counts.assign(tf.ones_like(self.counts))
             self.sums.assign(values)
 
-    def statistics(self, result: Quantized, seeds: tf.Tensor) -> dict:
-        """What `learn` takes, as sums over a batch, or over a replica's share of one: those of
-        all replicas are to be added.
+    def ema_statistics(self, result: Quantized, seeds: tf.Tensor) -> dict:
+        """Statistics for `update_ema`: sums over a batch or a replica's share of it. Add the
+        statistics of all replicas.
 
         Args:
-          result: of `call`.
-          seeds: int32 `[B, 3]`, see `pixelcnn_tf.random.batch_places`; their places say which
-            images of the global batch these are.
+          result: the result of `call`.
+          seeds: int32 `[B, 3]`, see `pixelcnn_tf.random.batch_places`; their places identify the
+            images in the global batch.
 
         Returns:
-          A dict; empty if there is nothing to learn.
+          A dict of tensors; empty if `update_ema` has nothing to do.
         """
-        if self.codebook == "loss" and not self.restart_codes:
+        if self.codebook_update == "gradient" and not self.reset_unused_after:
             return {}
         codes = tf.reshape(result.codes, [-1])
         vectors = tf.stop_gradient(tf.reshape(result.vectors, [-1, self.embedding_dim]))
         ones = tf.ones_like(codes, vectors.dtype)
-        found = {"counts": tf.math.unsorted_segment_sum(ones, codes, self.nr_embeddings)}
-        if self.codebook == "ema":
-            found["sums"] = tf.math.unsorted_segment_sum(vectors, codes, self.nr_embeddings)
-        if self.restart_codes:
+        found = {"counts": tf.math.unsorted_segment_sum(ones, codes, self.num_embeddings)}
+        if self.codebook_update == "ema":
+            found["sums"] = tf.math.unsorted_segment_sum(vectors, codes, self.num_embeddings)
+        if self.reset_unused_after:
             found["candidates"] = self._candidates(result.vectors, seeds)
         return found
 
     def _candidates(self, vectors, seeds):
-        """A vector of the global batch for each code, `[K, D]`; zeros for those whose vector
-        another replica holds."""
+        """A random vector of the global batch for each code, `[K, D]`; zeros where another replica
+        holds the vector."""
         context = tf.distribute.get_replica_context()
         replicas = 1 if context is None else context.num_replicas_in_sync
         shape = tf.shape(vectors)
         batch, positions = shape[0], shape[1] * shape[2]
         draws = [
             tf.random.stateless_uniform(
-                [self.nr_embeddings], tf.random.fold_in(seeds[0, :2], number), 0, limit, tf.int32
+                [self.num_embeddings], tf.random.fold_in(seeds[0, :2], number), 0, limit, tf.int32
             )
             for number, limit in ((1, batch * replicas), (2, positions))
         ]
@@ -188,22 +199,22 @@ class VectorQuantizer(keras.layers.Layer):
         rows = tf.where(mine, here, 0) * positions + draws[1]
         return tf.where(mine[:, None], tf.gather(flat, rows), tf.zeros([], flat.dtype))
 
-    def learn(self, statistics: dict) -> None:
-        """Moves the codebook by the `statistics` of a step, summed over the global batch."""
+    def update_ema(self, statistics: dict) -> None:
+        """Updates the codebook from the `ema_statistics` of a step, sums over the global batch."""
         if not statistics:
             return
         counts, embeddings = statistics["counts"], tf.convert_to_tensor(self.embeddings)
         averages = {}
-        if self.codebook == "ema":
+        if self.codebook_update == "ema":
             new = 1.0 - self.ema_decay
             averages["counts"] = self.ema_decay * self.counts + new * counts
             averages["sums"] = self.ema_decay * self.sums + new * statistics["sums"]
             alive = averages["counts"] > LEAST_COUNT
             divisor = tf.where(alive, averages["counts"], tf.ones_like(counts))
             embeddings = tf.where(alive[:, None], averages["sums"] / divisor[:, None], embeddings)
-        if self.restart_codes:
+        if self.reset_unused_after:
             idle = tf.where(counts > 0, tf.zeros_like(counts), self.idle + 1.0)
-            dead = idle >= self.restart_codes
+            dead = idle >= self.reset_unused_after
             self.idle.assign(tf.where(dead, tf.zeros_like(idle), idle))
             embeddings = tf.where(dead[:, None], statistics["candidates"], embeddings)
             if averages:
@@ -217,9 +228,9 @@ class VectorQuantizer(keras.layers.Layer):
 
     def get_config(self):
         return super().get_config() | {
-            "nr_embeddings": self.nr_embeddings,
+            "num_embeddings": self.num_embeddings,
             "embedding_dim": self.embedding_dim,
-            "codebook": self.codebook,
+            "codebook_update": self.codebook_update,
             "ema_decay": self.ema_decay,
-            "restart_codes": self.restart_codes,
+            "reset_unused_after": self.reset_unused_after,
         }

@@ -1,7 +1,7 @@
 """Weight normalisation with data-dependent initialisation (Salimans & Kingma 2016).
 
 Every convolution of the network is `y = (g * V / ||V||) conv x + b`: the direction `V` and
-the length `g` of each output channel's kernel are weights of their own. Before training, one
+the length `g` of each output channel's kernel are separate weights. Before training, one
 batch sets `g` and `b` so that each channel's pre-activation has mean 0 and standard deviation
 `init_scale` over that batch.
 """
@@ -14,25 +14,25 @@ import tensorflow as tf
 from pixelcnn_tf.layers.hidden_kernels import HiddenKernel, mark_hidden
 
 V_STDDEV = 0.05  # official nn.py: random_normal_initializer(0, 0.05), for V and hw
-SQUARE_LEAST = 1e-12  # of a squared length; tf.nn.l2_normalize, which the official code calls
+SQUARE_LEAST = 1e-12  # of a squared length, as in tf.nn.l2_normalize of the official code
 INIT_EPSILON = 1e-10  # official nn.py: inside the root of the variance in the init pass
 
 
 def normalized(v, g, axes):
-    """`g * v / ||v||` in few operations, and its gradient in few more.
+    """`g * v / ||v||`, with a gradient of few operations.
 
     Args:
       v: the direction, any float tensor.
       g: the length of each channel, shaped so that it is broadcast along `axes`.
-      axes: those of one norm.
+      axes: the axes of the norm.
     """
 
     @tf.custom_gradient
     def normalize(v, g):
-        # Not tf.raw_ops.EuclideanNorm, which XLA does not know.
+        # Not tf.raw_ops.EuclideanNorm, which XLA does not support.
         square = tf.reduce_sum(tf.square(v), axis=axes, keepdims=True)
         inverse = tf.math.rsqrt(tf.maximum(square, SQUARE_LEAST))
-        scale = g * inverse  # a channel's factor first: v is gone through, and kept, once less
+        scale = g * inverse  # one factor per channel: saves an operation and a copy of v's size
 
         def gradient(upstream):
             of_g = tf.reduce_sum(upstream * v, axis=axes, keepdims=True) * inverse
@@ -46,10 +46,10 @@ def normalized(v, g, axes):
 
 
 class WeightNormLayer(keras.layers.Layer):
-    """Base of the weight-normalised layers: owns `V`, `g`, `b` and the init pass.
+    """Base of the weight-normalised layers: holds `V`, `g`, `b` and runs the init pass.
 
     A subclass creates its variables with `add_weight_norm` in `build` and defines
-    `linear(x, kernel, bias)`, the linear map and the bias, and, where the official code crops its
+    `linear(x, kernel, bias)`, the linear map and the bias, and, if the official code crops its
     output, `crop(y)`.
 
     Args:
@@ -57,7 +57,7 @@ class WeightNormLayer(keras.layers.Layer):
       init_scale: standard deviation of the pre-activation after the init pass.
 
     Attributes:
-      hidden: whether the layer lies between the first and the last one; set before `build`.
+      hidden: whether the layer is between the first and the last layer; set before `build`.
     """
 
     hidden = True
@@ -72,13 +72,13 @@ class WeightNormLayer(keras.layers.Layer):
 
         Args:
           shape: shape of the kernel.
-          norm_axes: axes of the kernel over which one output channel's norm is taken.
-          filter_axis: axis of the kernel that counts the output channels.
+          norm_axes: axes of the kernel over which an output channel's norm is computed.
+          filter_axis: axis of the kernel's output channels.
         """
         self.norm_axes = tuple(norm_axes)
         self.g_shape = [self.filters if axis == filter_axis else 1 for axis in range(len(shape))]
-        # autocast=False: the normalisation is computed in the variables' own precision,
-        # whatever the compute dtype; `kernel` casts its result.
+        # autocast=False: the normalisation is computed in the variables' precision; `kernel` casts
+        # its result to the compute dtype.
         normal = keras.initializers.RandomNormal(0.0, V_STDDEV)
         self.V = self.add_weight(shape=shape, initializer=normal, name="V", autocast=False)
         if self.hidden:
@@ -100,7 +100,7 @@ class WeightNormLayer(keras.layers.Layer):
         return tf.cast(tf.convert_to_tensor(self.b), self.compute_dtype)
 
     def effective_weights(self):
-        """`(kernel, bias)`, for `call`: normalised once, however often the layer is run."""
+        """`(kernel, bias)` for `call`, to normalise once if the layer runs several times."""
         return self.kernel(), self.bias()
 
     def linear(self, x, kernel, bias):
@@ -112,7 +112,7 @@ class WeightNormLayer(keras.layers.Layer):
     def call(self, x, init=False, weights=None):
         """`linear(x)`; with `init=True` (eager) first sets g and b from the batch `x`.
 
-        `weights` are those of `effective_weights`, if they were computed before.
+        `weights` is the result of `effective_weights`, if it is already computed.
         """
         kernel, bias = self.effective_weights() if weights is None else weights
         y = self.linear(x, kernel, bias)

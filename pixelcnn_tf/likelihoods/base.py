@@ -1,8 +1,8 @@
-"""What every model shares about its pixels: a likelihood scores and samples them.
+"""What a model is trained for.
 
-A model gives, for every pixel, the parameters of a distribution over its value; a
-`Likelihood` is that distribution. Trainer, evaluation, sampler and export know only this
-interface.
+An `Objective` turns the network's output into a loss per image and into reported scores. A
+`Likelihood` is an objective that gives every pixel a probability: it scores and samples pixels.
+Trainer, evaluation, samplers and export use only these two interfaces.
 """
 
 import math
@@ -17,29 +17,59 @@ def nats_to_bits(nats: tf.Tensor | float) -> tf.Tensor | float:
 
 
 def bits_per_dim(nats: tf.Tensor | float, image_shape: Sequence[int]) -> tf.Tensor | float:
-    """Converts nats an image to bits a dimension (sub-pixel): `nats / (H W C ln 2)`."""
+    """Converts nats per image to bits per dimension (sub-pixel): `nats / (H W C ln 2)`."""
     return nats_to_bits(nats) / math.prod(image_shape)
 
 
-class Likelihood:
-    """A distribution over pixels.
+class Objective:
+    """A training loss and the scores that an evaluation reports.
 
     Attributes:
-      metric: name of the score that is reported, "bits_per_dim" for a true likelihood.
-      loss_metric: name of what `score` makes of a loss; None: `metric`.
-      has_log_prob: whether it is one, so that `log_prob` can be asked for.
-      has_temperature: whether `sample` takes a temperature other than 1.
+      metric: name of the main score.
+      loss_metric: name of what `score` returns for a loss; `metric` unless a subclass differs.
       num_levels: number of levels per channel.
+    """
+
+    metric: str
+    num_levels: int
+
+    @property
+    def loss_metric(self) -> str:
+        return self.metric
+
+    def loss(self, images: tf.Tensor, parameters: tf.Tensor) -> tf.Tensor:
+        """The training loss of each image, `[B]`.
+
+        Args:
+          images: `[B, H, W, C]`, level values in [-1, 1].
+          parameters: the model's output.
+        """
+        raise NotImplementedError
+
+    def score(self, loss: tf.Tensor | float, image_shape: Sequence[int]) -> tf.Tensor | float:
+        """The reported form of a mean loss per image: the loss per sub-pixel."""
+        return loss / math.prod(image_shape)
+
+    def measures(self, images: tf.Tensor, parameters: tf.Tensor) -> dict:
+        """What an evaluation averages over images: a dict of `[B, ...]` with the key "loss".
+        Arguments as of `loss`."""
+        return {"loss": self.loss(images, parameters)}
+
+    def scores(self, means: dict, image_shape: Sequence[int]) -> dict:
+        """The reported scores, name -> float, from the means of `measures`; contains `metric`."""
+        return {self.metric: float(self.score(means["loss"], image_shape))}
+
+
+class Likelihood(Objective):
+    """A distribution over pixels; its loss is the negative log-likelihood.
+
+    Attributes:
       num_parameters: channels of the network's output.
-      num_uniforms: uniform random numbers that one pixel's sample consumes.
+      num_uniforms: uniform random numbers that sampling one pixel uses.
     """
 
     metric = "bits_per_dim"
-    loss_metric = None
-    has_log_prob = True
-    has_temperature = True
-    num_levels: int
-    num_parameters: int | None
+    num_parameters: int
     num_uniforms: int
 
     def log_prob(self, images: tf.Tensor, parameters: tf.Tensor) -> tf.Tensor:
@@ -47,26 +77,12 @@ class Likelihood:
         raise NotImplementedError
 
     def loss(self, images: tf.Tensor, parameters: tf.Tensor) -> tf.Tensor:
-        """The training loss of each image, `[B]`: nats for a true likelihood.
-
-        Args:
-          images: `[B, H, W, C]`, level values in [-1, 1].
-          parameters: the model's output.
-        """
+        """Nats per image, `[B]`; arguments as of `Objective.loss`."""
         return -tf.reduce_sum(self.log_prob(images, parameters), axis=[1, 2])
 
     def score(self, loss: tf.Tensor | float, image_shape: Sequence[int]) -> tf.Tensor | float:
-        """The reported score of a mean loss an image: bits/dim for a true likelihood."""
+        """Bits per dimension of nats per image."""
         return bits_per_dim(loss, image_shape)
-
-    def measures(self, images: tf.Tensor, parameters: tf.Tensor) -> dict:
-        """What an evaluation takes the mean of over images, a dict of `[B, ...]`, which has
-        "loss". Arguments as those of `loss`."""
-        return {"loss": self.loss(images, parameters)}
-
-    def scores(self, means: dict, image_shape: Sequence[int]) -> dict:
-        """The reported scores by name, floats, of the means of `measures`; has `metric`."""
-        return {self.metric: float(self.score(means["loss"], image_shape))}
 
     def sample(
         self,
@@ -81,9 +97,17 @@ class Likelihood:
           parameters: the model's output.
           uniforms: `[B, H, W, num_uniforms]`, uniform in [1e-5, 1 - 1e-5].
           quantize: round to the nearest level.
-          temperature: > 0; 1 is the model, smaller is less varied.
+          temperature: > 0; 1 is the model, smaller gives less varied samples.
 
         Returns:
           `[B, H, W, C]`, values in [-1, 1].
         """
         raise NotImplementedError
+
+
+def require_likelihood(objective: Objective) -> Likelihood:
+    """Returns `objective`. Raises ValueError unless it is a `Likelihood`."""
+    if not isinstance(objective, Likelihood):
+        name = type(objective).__name__
+        raise ValueError(f"likelihood={name}: has no log-probability; a Likelihood is needed")
+    return objective

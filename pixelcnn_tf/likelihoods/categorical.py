@@ -9,14 +9,14 @@ from pixelcnn_tf.likelihoods.base import Likelihood
 
 
 class Categorical(Likelihood):
-    """Every sub-pixel's level has a probability of its own, the softmax of `num_levels` logits.
+    """A categorical distribution over the levels of every sub-pixel, given by logits.
 
     Parameters: `[B, H, W, C * num_levels]`. Channel c's logits are the slice
     `[c * num_levels : (c + 1) * num_levels]`, level 0 (the value -1) first.
 
     The channels of a pixel are independent given its parameters. A model in which one channel
-    depends on another (G on R) does so inside its network, and needs a pass of it for each
-    channel when sampling (`AutoregressiveModel.passes_per_pixel`).
+    depends on another (G on R) does so inside its network, and needs one pass per channel when
+    sampling (`AutoregressiveModel.passes_per_pixel`).
 
     Args:
       channels: channels C of the image.
@@ -30,7 +30,7 @@ class Categorical(Likelihood):
         self.num_uniforms = channels
 
     def logits(self, parameters: tf.Tensor) -> tf.Tensor:
-        """The logits of every sub-pixel, `[..., C, num_levels]`, float32 (float64 as it is).
+        """The logits of every sub-pixel, `[..., C, num_levels]`, float32 (float64 stays float64).
 
         Raises:
           ValueError: if the last axis of `parameters` is not `C * num_levels`.
@@ -61,13 +61,14 @@ class Categorical(Likelihood):
     ) -> tf.Tensor:
         """Samples each sub-pixel through the inverse of its distribution function.
 
-        The result is always a level, whatever `quantize`. The uniforms' margin of 1e-5 (see
-        `sampling.pixel_uniforms`) keeps the outermost 1e-5 of the probability from being drawn.
+        The result is always a level, also with `quantize=False`. The uniforms lie in
+        [1e-5, 1 - 1e-5] (`sampling.pixel_uniforms`), so the outermost 1e-5 of the probability is
+        never drawn.
         """
         logits = self.logits(parameters)
         probabilities = tf.nn.softmax(logits / tf.cast(temperature, logits.dtype))
         below = tf.cumsum(probabilities, axis=-1)  # P(level <= 0 ... num_levels - 1)
-        # Of thousands of levels the sum is not 1 to the last digits.
+        # With thousands of levels the sum is not exactly 1.
         places = tf.cast(uniforms, logits.dtype)[..., None] * below[..., -1:]
         passed = places >= below[..., :-1]
         levels = tf.reduce_sum(tf.cast(passed, tf.int32), axis=-1)

@@ -3,7 +3,7 @@
 Paper section 2.1 (equations 1 and 2) and 2.2 (the linear dependence between the colours);
 official `nn.discretized_mix_logistic_loss` and `nn.sample_from_discretized_mix_logistic`.
 
-A component is one logistic distribution per channel. The real line is cut into one bin a
+A component is one logistic distribution per channel. The real line is divided into one bin per
 level: `half_bin` to both sides of the level's value, the outermost bins reaching to infinity.
 The probability of a level is the mass of its bin.
 """
@@ -22,9 +22,9 @@ EDGE = 0.999  # official nn.py: x < -0.999 is the lowest level, x > 0.999 the hi
 # ... for up to 1,000 levels; with more, half a bin below the highest.
 DENSITY_BELOW = 1e-5  # official nn.py: below this probability, density times bin width
 UNIFORM_MARGIN = 1e-5  # official nn.py: uniforms are drawn from [1e-5, 1 - 1e-5]
-# Not official: network outputs are clipped to this before use, so that squares of nothing and
-# sums over an image stay finite in float32. Official values differ only beyond it, where the
-# official loss is infinite or NaN.
+# Not official: network outputs are clipped to this before use, so that squares and sums over an
+# image stay finite in float32. Official values differ only beyond it, where the official loss is
+# infinite or NaN.
 OUTPUT_LIMIT = 1e15
 
 
@@ -37,7 +37,7 @@ class MixtureParameters(NamedTuple):
     coeffs: tf.Tensor | None  # [..., 3, K] in [-1, 1]: G on R, B on R, B on G; None for C = 1
 
 
-# Official model_spec: outputs a component. RGB: a weight, 3 means, 3 log_scales, 3 coeffs; one
+# Official model_spec: outputs per component. RGB: a weight, 3 means, 3 log_scales, 3 coeffs; one
 # channel: a weight, a mean, a log_scale.
 OUTPUTS_PER_MIX = {3: 10, 1: 3}
 
@@ -52,8 +52,8 @@ def num_channels(num_outputs: int, nr_logistic_mix: int) -> int:
         if num_outputs == outputs_per_mix * nr_logistic_mix:
             return channels
     raise ValueError(
-        f"the last axis of l is {num_outputs}: with nr_logistic_mix={nr_logistic_mix} it must "
-        f"be {10 * nr_logistic_mix} (3 channels) or {3 * nr_logistic_mix} (1 channel)"
+        f"l: the last axis is {num_outputs}; with nr_logistic_mix={nr_logistic_mix} it must be "
+        f"{10 * nr_logistic_mix} (3 channels) or {3 * nr_logistic_mix} (1 channel)"
     )
 
 
@@ -134,7 +134,7 @@ def mixture_log_prob(
     log_one_minus_cdf_min = -tf.nn.softplus(min_in)  # highest level: all above its lower edge
     # Between: log(sigmoid(plus_in) - sigmoid(min_in)), written as
     # log(sigmoid(plus_in) sigmoid(-min_in) (1 - exp(-width))), which does not cancel.
-    # In the outermost bins the terms of the edge that is not there are left out.
+    # The outermost bins have only one edge: the term of the other is left out.
     edge = max(EDGE, 1.0 - half)
     not_lowest, not_highest = x >= -edge, x <= edge  # [..., C]
     between = not_lowest & not_highest
@@ -148,7 +148,7 @@ def mixture_log_prob(
         + where(not_lowest, log_one_minus_cdf_min)
         + where(between, tf.math.log(-tf.math.expm1(-width)))
     )
-    # Very improbable levels, as the official code has it: density times bin width.
+    # Very improbable levels, as in the official code: density times bin width.
     log_bin_width = tf.math.log(tf.constant(2.0 * half, x.dtype))
     log_pdf_mid = mid_in - log_scales - 2.0 * tf.nn.softplus(mid_in) + log_bin_width
 
@@ -174,7 +174,7 @@ def discretized_mix_logistic_loss(
       num_levels: number of levels per channel.
 
     Returns:
-      Nats, float32: a scalar, or with `sum_all=False` one value an image, `[B]`.
+      Nats, float32: a scalar, or with `sum_all=False` one value per image, `[B]`.
 
     Raises:
       ValueError: if the shapes of `x` and `l` do not fit each other, or `x` holds integers.
@@ -211,7 +211,7 @@ def sample_from_discretized_mix_logistic(
       seed: int, or int32 `[2]`; give either this or `noise`.
       noise: `(u_mix, u_logistic)`, uniform in [1e-5, 1 - 1e-5], of shapes `[..., nr_mix]`
         (chooses the component by the Gumbel trick) and `[..., C]` (through the inverse CDF).
-      quantize: round each channel to the nearest level before the next channel depends on it.
+      quantize: round each channel to the nearest level before the next channel depends on it;
         False gives the official, unrounded values.
       num_levels: number of levels per channel.
       temperature: divides the component logits and multiplies the scales; 1 is the model.
@@ -225,7 +225,7 @@ def sample_from_discretized_mix_logistic(
     """
     l = tf.convert_to_tensor(l)  # noqa: E741
     if (seed is None) == (noise is None):
-        raise ValueError("give either seed or noise=(u_mix, u_logistic), not both or neither")
+        raise ValueError("seed, noise: give exactly one of seed and noise=(u_mix, u_logistic)")
     p = split_parameters(l, nr_mix)
     dtype = p.means.dtype
     if noise is None:
@@ -268,7 +268,7 @@ class DiscretizedMixLogistic(Likelihood):
 
     def __init__(self, nr_logistic_mix: int, channels: int, num_levels: int = 256):
         if channels not in OUTPUTS_PER_MIX:
-            raise ValueError(f"channels={channels}: images must have 1 or 3 channels")
+            raise ValueError(f"channels={channels}: must be 1 or 3")
         self.nr_logistic_mix = nr_logistic_mix
         self.channels = channels
         self.num_levels = check_num_levels(num_levels)

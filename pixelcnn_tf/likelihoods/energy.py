@@ -1,18 +1,17 @@
 """The energy distance: the loss of the variant whose head maps noise to pixels.
 
-Official flag `energy_distance` (`model_spec`, `nn.energy_distance`). The network gives no
-likelihood: each pixel's head turns noise into samples, and the loss compares them with the
-data by the generalised energy distance 2 E|x - y|^1.5 - E|y - y'|^1.5 (Szekely & Rizzo).
+Official flag `energy_distance` (`model_spec`, `nn.energy_distance`). The network has no
+likelihood: the head maps noise to samples of each pixel, and the loss compares them with the
+data by the generalised energy distance 2 E|x - y|^1.5 - E|y - y'|^1.5 (Szekely & Rizzo 2013).
 """
 
-import math
 from collections.abc import Sequence
 
 import tensorflow as tf
 
 from pixelcnn_tf.layers.heads import NUM_NOISE
 from pixelcnn_tf.levels import check_num_levels, require_values, round_to_level
-from pixelcnn_tf.likelihoods.base import Likelihood
+from pixelcnn_tf.likelihoods.base import Objective
 
 # All from the official code (nn.energy_distance).
 PIXEL_SCALE = 127.5  # back to 8-bit intensities
@@ -41,7 +40,7 @@ def energy_distance(
         x = tf.cast(x, tf.float32)
     samples = [tf.cast(sample, x.dtype) for sample in tf.unstack(tf.convert_to_tensor(x_sample))]
     if len(samples) < 2:
-        raise ValueError(f"x_sample: {len(samples)} samples an image given, at least 2 needed")
+        raise ValueError(f"x_sample: has {len(samples)} samples per image, must have at least 2")
 
     def distance(a, b):  # [B]
         square = tf.reduce_sum(tf.square(PIXEL_SCALE * (a - b)), axis=-1)
@@ -53,30 +52,23 @@ def energy_distance(
     return tf.reduce_sum(result) if sum_all else result
 
 
-class EnergyDistance(Likelihood):
-    """The energy distance in the place of a `Likelihood`: a loss, but no log-probability.
+class EnergyDistance(Objective):
+    """The energy distance as the objective of a model: it can be sampled, but has no likelihood.
 
-    Its "parameters" are the samples `[K, B, H, W, C]` that the head made.
+    Its "parameters" are the samples `[K, B, H, W, C]` that the head returns.
+
+    Attributes:
+      num_uniforms: random numbers that sampling one pixel uses.
     """
 
     metric = "energy_distance"
-    has_log_prob = False
-    has_temperature = False
-    num_parameters = None
     num_uniforms = NUM_NOISE
 
     def __init__(self, num_levels: int = 256):
         self.num_levels = check_num_levels(num_levels)
 
-    def log_prob(self, images: tf.Tensor, parameters: tf.Tensor) -> tf.Tensor:
-        raise ValueError("a model with energy_distance=True has no likelihood, only samples")
-
     def loss(self, images: tf.Tensor, parameters: tf.Tensor) -> tf.Tensor:
         return energy_distance(images, parameters, sum_all=False)
-
-    def score(self, loss: tf.Tensor | float, image_shape: Sequence[int]) -> tf.Tensor | float:
-        """Energy distance a sub-pixel."""
-        return loss / math.prod(image_shape)
 
     def sample(
         self,
@@ -85,7 +77,8 @@ class EnergyDistance(Likelihood):
         quantize: bool = True,
         temperature: tf.Tensor | float = 1.0,
     ) -> tf.Tensor:
-        """The first of the head's samples (official `sample_from_model`)."""
+        """The first of the head's samples (official `sample_from_model`); arguments as of
+        `Likelihood.sample`; `uniforms` and `temperature` are not used."""
         sample = parameters[0]
         if sample.dtype != tf.float64:
             sample = tf.cast(sample, tf.float32)

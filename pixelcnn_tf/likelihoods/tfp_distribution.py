@@ -1,7 +1,6 @@
 """The mixture of discretized logistics as a TensorFlow Probability distribution.
 
-Imported on its own (`pixelcnn_tf.likelihoods.tfp_distribution`), since
-importing TFP takes seconds that training does not need.
+Not imported by `pixelcnn_tf`: importing TensorFlow Probability takes seconds.
 """
 
 import tensorflow as tf
@@ -27,8 +26,7 @@ class DiscretizedMixLogisticPixel(tfd.Distribution):
       num_levels: number of levels per channel.
 
     Raises:
-      ValueError: if the last axis of `l` does not fit `nr_mix`, or `num_levels` is no number
-        of levels.
+      ValueError: if the last axis of `l` does not fit `nr_mix`, or `num_levels` is out of range.
 
     Example:
       >>> pixel = DiscretizedMixLogisticPixel(tf.zeros([2, 4, 4, 30]), nr_mix=3)

@@ -13,13 +13,14 @@ from pixelcnn_tf.layers.masked_convolution import MaskedConv2D
 from pixelcnn_tf.layers.shifted_convolutions import down_shift
 from pixelcnn_tf.levels import input_to_levels
 from pixelcnn_tf.likelihoods.categorical import Categorical
-from pixelcnn_tf.models.base import AutoregressiveModel
+from pixelcnn_tf.models.image_model import AutoregressiveModel
 from pixelcnn_tf.models.residual_network import (
     FIRST_KERNEL,
-    PAPER_OUTPUT_FILTERS,
+    PAPER_HEAD_FILTERS,
     check_sizes,
 )
 from pixelcnn_tf.random import Seed
+from pixelcnn_tf.renamed import renamed
 from pixelcnn_tf.sampling.gated_pixelcnn import GatedCachedSampler
 
 
@@ -33,20 +34,20 @@ def gate(x):
 class GatedLayer(keras.layers.Layer):
     """One layer of the network, both stacks (Figure 2).
 
-    The vertical stack sees whole rows, the horizontal one the pixels to the left, and, through
-    a 1x1 convolution, the vertical stack's features one row up: together all pixels before one
-    and no blind spot. Only the horizontal stack has a residual connection, and none in the
-    first layer, whose mask is of type A. R, G and B are told apart in the horizontal stack
-    alone: all that the vertical one passes to it belongs to the rows above.
+    The vertical stack sees whole rows. The horizontal stack sees the pixels to the left and,
+    through a 1x1 convolution, the vertical stack's features one row up: together all previous
+    pixels, without a blind spot. Only the horizontal stack has a residual connection, except in the
+    first layer, whose mask is of type A. Only the horizontal stack distinguishes R, G and B: its
+    input from the vertical stack comes from the rows above.
 
     Args:
-      filters: p, maps of each stack.
-      kernel_size: n, odd: n x n in the vertical stack, of which the lower half is left out,
-        1 x n in the horizontal one.
-      first: the layer on the image.
-      last: the layer whose vertical stack nothing follows.
+      filters: p, feature maps of each stack.
+      kernel_size: n, odd: n x n without its lower half in the vertical stack, 1 x n in the
+        horizontal one.
+      first: whether this is the layer on the image.
+      last: whether this is the last layer, whose vertical stack has no output.
       groups: channels of the image.
-      conditional: whether a condition enters the gates.
+      conditional: whether a condition is added in the gates.
     """
 
     def __init__(
@@ -72,7 +73,9 @@ class GatedLayer(keras.layers.Layer):
         self.vertical_conv = keras.layers.Conv2D(
             2 * filters, (self.half + 1, kernel_size), dtype=dtype, name="vertical_conv"
         )
-        self.to_horizontal = keras.layers.Conv2D(2 * filters, 1, dtype=dtype, name="to_horizontal")
+        self.vertical_to_horizontal = keras.layers.Conv2D(
+            2 * filters, 1, dtype=dtype, name="to_horizontal"
+        )
         self.horizontal_conv = masked(
             2 * filters, kernel_size, "horizontal_conv", mask_type="A" if first else "B", parts=2
         )
@@ -94,33 +97,39 @@ class GatedLayer(keras.layers.Layer):
           `(vertical, horizontal)`, each `[B, H, W, filters]`; the first is None in the last
           layer.
         """
-        # The vertical features see the rows down to their own: they tell the row below.
-        features = self.look_up(tf.pad(vertical, [[0, 0], [self.half, 0], [0, 0], [0, 0]]))
-        told = self.tell(down_shift(features), h)
+        padded = tf.pad(vertical, [[0, 0], [self.half, 0], [0, 0], [0, 0]])
+        features = self.vertical_features(padded)
+        # The features of a row depend on that row, so the row below receives them.
+        from_vertical = self.horizontal_bias(down_shift(features), h)
         return (
             self.vertical_output(features, h),
-            self.horizontal_output(horizontal, self.horizontal_conv(horizontal) + told),
+            self.horizontal_output(horizontal, self.horizontal_conv(horizontal) + from_vertical),
         )
 
-    # The pieces of a layer, which the cached sampler puts together for a row and for a pixel.
+    # The parts of a layer, which the cached sampler combines for a row and for a pixel.
 
-    def look_up(self, vertical):
-        """Rows of the vertical stack and `half` rows above them -> their features, [..., 2 p]."""
+    @property
+    def to_horizontal(self):
+        """The name of the layer in files of Keras."""
+        return self.vertical_to_horizontal
+
+    def vertical_features(self, vertical):
+        """Features `[..., 2 p]` of rows of the vertical stack, given with `half` rows above."""
         return self.vertical_conv(tf.pad(vertical, [[0, 0], [0, 0], [self.half] * 2, [0, 0]]))
 
-    def tell(self, features, h):
-        """What the features one row up, and the condition here, add in the horizontal gates."""
-        told = self.to_horizontal(features)
-        return told if h is None else told + self.condition_horizontal(h)
+    def horizontal_bias(self, features, h):
+        """What the vertical features one row up, and the condition, add in the horizontal gates."""
+        x = self.vertical_to_horizontal(features)
+        return x if h is None else x + self.condition_horizontal(h)
 
     def vertical_output(self, features, h):
-        """The vertical stack after this layer; None after the last one."""
+        """The vertical stack after this layer; None after the last layer."""
         if self.last:
             return None
         return gate(features if h is None else features + self.condition_vertical(h))
 
     def horizontal_output(self, horizontal, x):
-        """The horizontal stack after this layer, given what comes into its gates."""
+        """The horizontal stack after this layer, given `x`, the input of its gates."""
         x = self.horizontal_out(gate(x))
         return x if self.first else horizontal + x
 
@@ -136,30 +145,31 @@ class GatedLayer(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable("pixelcnn_tf")
+@renamed({"nr_output_filters": "num_head_filters"})
 class GatedPixelCNN(AutoregressiveModel):
     """Gated PixelCNN. The variables exist after construction.
 
     Args:
       image_shape: `(H, W, C)`.
       nr_resnet: number of layers after the first one.
-      nr_filters: p of the paper: maps of each stack.
-      nr_output_filters: maps of the two 1x1 layers before the softmax.
-      kernel_size: n of the layers after the first, which has 7.
-      num_classes: length of the vector h that the image is conditioned on (one-hot classes, or
-        any embedding, given as floats), or None.
-      spatial_channels: channels D of a map `[B, H, W, D]` that it is conditioned on instead of
-        a vector, or None. (A vector beside a map: repeat it over the map.)
-      condition: what is made of the image itself, see `pixelcnn_tf.conditions`: "grey" or
-        "small:N", maps; or a Keras model from images to vectors, which is not trained; or None.
-      input_embedding: the levels are codes without an order: the network is given an embedding
-        (of `nr_filters` numbers, learnt) of each code instead of its value.
+      nr_filters: p of the paper: feature maps of each stack.
+      num_head_filters: feature maps of the two 1x1 layers before the softmax.
+      kernel_size: n of all layers after the first, where it is 7.
+      num_classes: length of the conditioning vector h (one-hot classes, or any vector of floats),
+        or None.
+      spatial_channels: channels D of a conditioning map `[B, H, W, D]` instead of a vector, or
+        None. To use both, repeat the vector over the map.
+      condition: a condition computed from the image itself (`pixelcnn_tf.conditions`): "grey" or
+        "small:N" for maps; a Keras model from images to vectors, which is not trained; or None.
+      input_embedding: treat the levels as codes without an order: the network's input is a learned
+        embedding of `nr_filters` numbers per code instead of the value.
       num_levels: number of levels per channel, or of codes.
 
     Raises:
-      ValueError: for an argument out of its range.
+      ValueError: for an argument out of range.
 
     Example:
-      >>> model = GatedPixelCNN((8, 8, 1), nr_resnet=2, nr_filters=8, nr_output_filters=16)
+      >>> model = GatedPixelCNN((8, 8, 1), nr_resnet=2, nr_filters=8, num_head_filters=16)
       >>> model(tf.zeros([2, 8, 8, 1])).shape
       TensorShape([2, 8, 8, 256])
     """
@@ -169,7 +179,7 @@ class GatedPixelCNN(AutoregressiveModel):
         image_shape: Sequence[int],
         nr_resnet: int = 20,
         nr_filters: int = 384,
-        nr_output_filters: int = PAPER_OUTPUT_FILTERS,
+        num_head_filters: int = PAPER_HEAD_FILTERS,
         kernel_size: int = 5,
         num_classes: int | None = None,
         spatial_channels: int | None = None,
@@ -179,14 +189,14 @@ class GatedPixelCNN(AutoregressiveModel):
         **kwargs,
     ):
         super().__init__(image_shape, num_classes, num_levels, **kwargs)
-        check_sizes(self.image_shape[-1], nr_resnet, nr_filters, nr_output_filters)
+        check_sizes(self.image_shape[-1], nr_resnet, nr_filters, num_head_filters)
         if require_integer("kernel_size", kernel_size, 1, ", odd") % 2 == 0:
             raise ValueError(f"kernel_size={kernel_size!r}: must be odd")
         require_bool("input_embedding", input_embedding)
         self.set_condition(condition, spatial_channels)
         self.nr_resnet = nr_resnet
         self.nr_filters = nr_filters
-        self.nr_output_filters = nr_output_filters
+        self.num_head_filters = num_head_filters
         self.kernel_size = kernel_size
         self.input_embedding = input_embedding
         channels, dtype = self.image_shape[-1], self.dtype_policy
@@ -208,8 +218,8 @@ class GatedPixelCNN(AutoregressiveModel):
             *(layer(kernel_size) for _ in range(nr_resnet - 1)),
             layer(kernel_size, last=True),
         )
-        # In the precision of the variables, as that of PixelCNN++.
-        self.head = SoftmaxHead(channels, num_levels, nr_output_filters, dtype=self.variable_dtype)
+        # In the variables' precision, as in PixelCNN++.
+        self.head = SoftmaxHead(channels, num_levels, num_head_filters, dtype=self.variable_dtype)
         self.build()
 
     def build(self, *_):
@@ -232,15 +242,16 @@ class GatedPixelCNN(AutoregressiveModel):
         )
 
     def walk(self, x, run: Callable):
-        """The network, once, for whoever walks it: whole images, or the cached sampler.
+        """Runs the layers in order: the only definition of the network's topology, used for whole
+        images and by the cached sampler.
 
         Args:
-          x: what `run` takes as the input of both stacks.
+          x: the input of both stacks, of any type that `run` accepts.
           run: `run(layer, vertical, horizontal)` applies one layer to both stacks and returns
-            them; a stack that it has nothing to do with may be None.
+            them; a stack may be None.
 
         Returns:
-          The head's output, or None if `run` gives no horizontal stack.
+          The head's output, or None if `run` returns no horizontal stack.
         """
         vertical, horizontal = x, x
         for layer in self.gated_layers:
@@ -248,8 +259,8 @@ class GatedPixelCNN(AutoregressiveModel):
         return None if horizontal is None else self.head(horizontal)
 
     def network_input(self, images: tf.Tensor) -> tf.Tensor:
-        """Images `[B, H, W, C]` as the first layer takes them: values, or the embeddings of
-        every channel's code side by side, `[B, H, W, C * p]`."""
+        """The first layer's input for images `[B, H, W, C]`: their values, or the embeddings of all
+        channels' codes, concatenated, `[B, H, W, C * p]`."""
         if not self.input_embedding:
             return tf.cast(images, self.compute_dtype)
         codes = self.embedding(input_to_levels(images, self.num_levels))  # [B, H, W, C, p]
@@ -257,7 +268,6 @@ class GatedPixelCNN(AutoregressiveModel):
         return tf.ensure_shape(tf.reshape(codes, shape), [*codes.shape[:3], self.input_channels])
 
     def make_cached_sampler(self):
-
         return GatedCachedSampler(self)
 
     def call(
@@ -272,8 +282,9 @@ class GatedPixelCNN(AutoregressiveModel):
         Args:
           images: `[B, H, W, C]`, floats in [-1, 1].
           labels: the condition: classes `[B]`, vectors `[B, num_classes]` or maps
-            `[B, H, W, spatial_channels]`; None of a model with `condition`: the images' own.
-          training, seed: for the common interface; nothing here is random.
+            `[B, H, W, spatial_channels]`; None for an unconditional model, or to compute the
+            model's `condition` from the images.
+          training, seed: not used; the model has no dropout.
 
         Returns:
           `[B, H, W, C * num_levels]`, logits, see `Categorical`.
@@ -282,7 +293,7 @@ class GatedPixelCNN(AutoregressiveModel):
           ValueError: if images or labels do not fit the model.
         """
         images = self.check_images(images)
-        labels = self.own_condition(images) if labels is None else labels
+        labels = self.compute_condition(images) if labels is None else labels
         h = self.conditioning(labels, images.shape[0])
         if h is not None and h.shape.rank == 2:
             h = h[:, None, None, :]
@@ -292,7 +303,7 @@ class GatedPixelCNN(AutoregressiveModel):
         return super().get_config() | {
             "nr_resnet": self.nr_resnet,
             "nr_filters": self.nr_filters,
-            "nr_output_filters": self.nr_output_filters,
+            "num_head_filters": self.num_head_filters,
             "kernel_size": self.kernel_size,
             "spatial_channels": None if self.condition else self.spatial_channels,
             "input_embedding": self.input_embedding,

@@ -18,11 +18,11 @@ def data_dependent_init(
 ) -> tf.Tensor:
     """Sets g and b of every layer so that its pre-activation on this batch is normalised.
 
-    A pass of the network like any other: the layers are set in its order, each seeing the already
-    normalised output of those before it; afterwards every pre-activation of that pass has mean 0
-    and standard deviation `init_scale` per channel. V and hw stay as they are. The model's dropout
-    is on, as in the official `train.py`. Run it once, on a new model, outside `strategy.run`
-    (inside, replicas with different data would diverge).
+    The layers are initialised in order during one forward pass, each on the normalised output of
+    the layers before it. Then every pre-activation of this pass has mean 0 and standard deviation
+    `init_scale` per channel. V and hw do not change. Dropout is on, as in the official `train.py`.
+    Run it once, on a new model, outside `strategy.run` (inside, replicas with different data would
+    diverge).
 
     Args:
       model: a `PixelCNNPlusPlus`.
@@ -33,13 +33,13 @@ def data_dependent_init(
       noise: instead of random noise for the energy head, `[K, B, H, W, 4]` in [-1, 1].
 
     Returns:
-      The output of the pass, as `model(images, training=True)` would give it afterwards.
+      The output of the pass; `model(images, training=True)` would return the same afterwards.
 
     Raises:
       ValueError: if images or labels do not fit the model.
     """
     images = tf.convert_to_tensor(images)
-    model.watch_range(images)
+    model.warn_if_unnormalized(images)
     return model.call(
         images,
         None if labels is None else tf.convert_to_tensor(labels),

@@ -23,28 +23,38 @@ class ResidualBlock(GroupedLayer):
     def __init__(self, filters, groups=1, **kwargs):
         super().__init__(filters, groups, **kwargs)
         options = dict(groups=groups, dtype=self.dtype_policy)
-        self.narrow = MaskedConv2D(filters, (1, 1), name="narrow", **options)
+        # The layers' names order sums inside TensorFlow: they stay as they were.
+        self.bottleneck_in = MaskedConv2D(filters, (1, 1), name="narrow", **options)
         self.conv = MaskedConv2D(filters, (3, 3), name="conv", **options)
-        self.widen = MaskedConv2D(2 * filters, (1, 1), name="widen", **options)
+        self.bottleneck_out = MaskedConv2D(2 * filters, (1, 1), name="widen", **options)
+
+    # Attributes of version 0.2, by which Keras finds the weights in its files.
+
+    @property
+    def narrow(self):
+        return self.bottleneck_in
+
+    @property
+    def widen(self):
+        return self.bottleneck_out
 
     def call(self, x):
-        y = self.narrow(tf.nn.relu(x))
+        y = self.bottleneck_in(tf.nn.relu(x))
         y = self.conv(tf.nn.relu(y))
-        return x + self.widen(tf.nn.relu(y))
+        return x + self.bottleneck_out(tf.nn.relu(y))
 
 
 @keras.saving.register_keras_serializable("pixelcnn_tf")
 class PixelCNN(ResidualNetwork):
     """PixelCNN: masked convolutions only.
 
-    It does not see all pixels before one: to the right, the context of 3x3 convolutions widens
-    by one column a row, and what lies beyond is its blind spot (described in van den Oord et
-    al. 2016b, section 2.1).
+    Its receptive field has a blind spot (van den Oord et al. 2016b, section 2.1): 3x3 convolutions
+    widen it to the right by only one column per row above.
 
     Args: see `ResidualNetwork`.
 
     Example:
-      >>> model = PixelCNN((8, 8, 3), nr_resnet=2, nr_filters=8, nr_output_filters=16)
+      >>> model = PixelCNN((8, 8, 3), nr_resnet=2, nr_filters=8, num_head_filters=16)
       >>> model(tf.zeros([2, 8, 8, 3])).shape
       TensorShape([2, 8, 8, 768])
     """

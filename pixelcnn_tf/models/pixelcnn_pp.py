@@ -1,4 +1,4 @@
-"""PixelCNN++: the six-block U-Net of two streams (paper Figure 2; official `model_spec`)."""
+"""PixelCNN++: the U-Net of two streams (paper Figure 2; official `model_spec`)."""
 
 from collections.abc import Callable, Sequence
 
@@ -20,14 +20,16 @@ from pixelcnn_tf.layers.shifted_convolutions import (
 from pixelcnn_tf.levels import check_num_levels
 from pixelcnn_tf.likelihoods.discretized_mix_logistic import DiscretizedMixLogistic
 from pixelcnn_tf.likelihoods.energy import EnergyDistance
-from pixelcnn_tf.models.base import AutoregressiveModel
+from pixelcnn_tf.models.image_model import AutoregressiveModel
+from pixelcnn_tf.models.image_pass import ImagePass, add_ones_channel, cut, extend
 from pixelcnn_tf.models.initialization import data_dependent_init
-from pixelcnn_tf.models.passes import ImagePass, add_ones_channel, cut, extend
 from pixelcnn_tf.random import Seed, random_uniforms
 from pixelcnn_tf.sampling.pixelcnn_pp.cached_sampler import CachedSampler
 from pixelcnn_tf.sampling.pixelcnn_pp.condition_maps import condition_maps
 
-NOISE_NUMBER = 0x6E6F6973  # of the energy head's draw; dropout's are the numbers of its blocks
+PAPER_STAGES = 3  # resolutions: full, half, quarter
+# Number of the energy head's draw; dropout's draws are numbered by block.
+NOISE_NUMBER = 0x6E6F6973
 
 
 @keras.saving.register_keras_serializable("pixelcnn_tf")
@@ -35,31 +37,31 @@ class PixelCNNPlusPlus(AutoregressiveModel):
     """PixelCNN++ (Salimans et al., ICLR 2017). The variables exist after construction.
 
     Args:
-      image_shape: `(H, W, C)`; C 1 or 3. A height or width that is not divisible by 4 is extended
-        to one inside the network (`pixelcnn_tf.models.passes.extend`), and its output cut back.
-      nr_resnet: residual blocks of each stage of the up pass; the down pass has one more at half
-        and at full size.
+      image_shape: `(H, W, C)`; C 1 or 3. Inside the network height and width are padded to
+        multiples of `multiple`; the output is cropped.
+      nr_resnet: residual blocks per stage of the up pass; the down pass has one more in every stage
+        but the lowest resolution.
       nr_filters: channels of the network.
       nr_logistic_mix: components of the mixture at every pixel.
       resnet_nonlinearity: "concat_elu", "elu" or "relu".
       dropout_p: dropout after the inner nonlinearity of every residual block.
       num_classes: classes of a class-conditional model, or None.
-      spatial_channels: channels D of a map `[B, H, W, D]` that it is conditioned on instead of
-        classes, or None: it enters every gated block by a 1x1 convolution, at half and quarter
-        resolution by its mean over 2 x 2 and 4 x 4 pixels.
-      condition: what is made of the image itself, see `pixelcnn_tf.conditions`: "grey" or
-        "small:N", maps; or a Keras model from images to vectors, which is not trained; or None.
-      energy_distance: give samples for the energy distance instead of a mixture.
+      spatial_channels: channels D of a conditioning map `[B, H, W, D]` instead of classes, or None.
+        A 1x1 convolution adds it in every gated block; lower resolutions use its mean over 2 x 2,
+        4 x 4, ... pixels.
+      condition: a condition computed from the image itself (`pixelcnn_tf.conditions`): "grey" or
+        "small:N" for maps; a Keras model from images to vectors, which is not trained; or None.
+      energy_distance: use the energy distance and its head instead of a mixture.
       num_levels: number of levels per channel.
-      remat: save memory in training at the price of time: keep only the inputs of each gated
-        block for the backward pass, which computes its inside again.
+      remat: gradient checkpointing: keep only the inputs of each gated block for the backward pass,
+        which recomputes the block; less memory, more time.
+      num_stages: resolutions of the U-Net: full, half, quarter, ...; 3 in the paper.
 
     Attributes:
-      num_stages: resolutions of the U-Net: full, half, quarter.
-      multiple: inside the network, height and width are divisible by it.
+      multiple: `2 ** (num_stages - 1)`; height and width are padded to a multiple of it.
 
     Raises:
-      ValueError: for an argument out of its range.
+      ValueError: for an argument out of range.
 
     Example:
       >>> model = PixelCNNPlusPlus((32, 32, 3), nr_resnet=1, nr_filters=8)
@@ -67,8 +69,6 @@ class PixelCNNPlusPlus(AutoregressiveModel):
       >>> model(images).shape
       TensorShape([2, 32, 32, 100])
     """
-
-    num_stages = 3
 
     def __init__(
         self,
@@ -84,16 +84,17 @@ class PixelCNNPlusPlus(AutoregressiveModel):
         remat: bool = False,
         spatial_channels: int | None = None,
         condition: str | keras.Model | None = None,
+        num_stages: int = PAPER_STAGES,
         **kwargs,
     ):
         super().__init__(image_shape, num_classes, check_num_levels(num_levels), **kwargs)
-        vars(self)["num_stages"] = type(self).num_stages  # fixed now, whatever the class has later
         channels = self.image_shape[-1]
         if channels not in (1, 3):
-            raise ValueError(f"image_shape={self.image_shape}: images must have 1 or 3 channels")
+            raise ValueError(f"image_shape={self.image_shape}: must have 1 or 3 channels")
         self.nonlinearity = get_nonlinearity(resnet_nonlinearity)
         self.set_condition(condition, spatial_channels)
 
+        self.num_stages = require_integer("num_stages", num_stages, 1)
         self.nr_resnet = require_integer("nr_resnet", nr_resnet, 1)
         self.nr_filters = require_integer("nr_filters", nr_filters, 1)
         self.nr_logistic_mix = require_integer("nr_logistic_mix", nr_logistic_mix, 1)
@@ -148,8 +149,8 @@ class PixelCNNPlusPlus(AutoregressiveModel):
         self.ul_double = tuple(
             DownRightShiftedConv2DTranspose(filters, strides=2, dtype=dtype) for _ in halvings
         )
-        # The head computes in the variables' precision: 8 bits of bfloat16 are coarser than the
-        # levels that its outputs tell apart.
+        # The head computes in the variables' precision: bfloat16's 8 bits are coarser than 256
+        # levels.
         dtype = self.variable_dtype
         if self.energy_distance:
             self.head = EnergyHead(self.image_shape[-1], dtype=dtype)
@@ -157,7 +158,7 @@ class PixelCNNPlusPlus(AutoregressiveModel):
             self.head = MixtureHead(self.likelihood.num_parameters, dtype=dtype)
 
     def build(self, *_):
-        """Creates every variable, by a walk that hands on numbers of channels."""
+        """Creates every variable, by a walk over numbers of channels instead of images."""
 
         def run(layer, channels, a=()):
             shape, *a_shape = ((None, None, None, number) for number in (channels, *a))
@@ -168,18 +169,19 @@ class PixelCNNPlusPlus(AutoregressiveModel):
         self.built = True
 
     def walk(self, image, run: Callable):
-        """The network, once, for whoever walks it: training, init, naming, samplers.
+        """Runs the layers in order: the only definition of the network's topology, used for
+        training, initialisation, official names and samplers.
 
-        `u` is the vertical stream (all above), `ul` the horizontal one (above and to the
-        left), as in the official code.
+        `u` is the vertical stream (rows above), `ul` the horizontal one (above and to the left),
+        as in the official code.
 
         Args:
-          image: what `run` takes as the image with its channel of ones.
-          run: `run(layer, x, a=())` applies one layer; `a` is the auxiliary input of a
-            gated residual block, a tuple of what `run` returned before.
+          image: the image with its channel of ones, of any type that `run` accepts.
+          run: `run(layer, x, a=())` applies one layer; `a` is the auxiliary input of a gated
+            residual block, a tuple of earlier results of `run`.
 
         Returns:
-          What `run` returns for the head.
+          The result of `run` for the head.
         """
         # Up pass: each stage's outputs are kept for the down pass.
         u = run(self.u_input, image)
@@ -223,29 +225,30 @@ class PixelCNNPlusPlus(AutoregressiveModel):
 
         Args:
           images: `[B, H, W, C]`, floats in [-1, 1].
-          labels: classes `[B]` (or vectors `[B, num_classes]`) of a conditional model, or maps
-            `[B, H, W, spatial_channels]`; None of a model with `condition`: the images' own.
+          labels: classes `[B]`, vectors `[B, num_classes]` or maps `[B, H, W, spatial_channels]`;
+            None for an unconditional model, or to compute the model's `condition` from the images.
           training: apply dropout.
-          seed: for dropout and the energy head's noise: one int or `[2]` for the batch; `[B, 2]`
-            int32, one an example, whose noise does not depend on the batch around it; `[B, 3]`,
+          seed: for dropout and the energy head's noise: an int or `[2]` for the batch; `[B, 2]`
+            int32, one per example, for noise independent of the rest of the batch; `[B, 3]`,
             places in a larger batch, see `pixelcnn_tf.random.batch_places`; None draws from
             TensorFlow's global generator.
           dropout_masks: instead of random ones: 0/1 arrays, one for each gated residual block
             in call order; implies `training`.
           noise: instead of random noise for the energy head, `[K, B, H, W, 4]` in [-1, 1], or
             `[K * B, H, W, 4]` as in the official code.
-          init: set every layer from this batch before it is applied, see `data_dependent_init`.
+          init: initialise every layer from this batch before it is applied, see
+            `data_dependent_init`.
 
         Returns:
           `[B, H, W, 10 * nr_logistic_mix]` for 3 channels, `[B, H, W, 3 * nr_logistic_mix]`
-          for one (see `split_parameters`); with `energy_distance` samples `[K, B, H, W, C]`,
-          K = 10 unless `noise` says otherwise.
+          for one (see `split_parameters`); with `energy_distance` samples `[K, B, H, W, C]`, K of
+          `noise`, by default 10.
 
         Raises:
           ValueError: if images or labels do not fit the model.
         """
         images = self.check_images(images)
-        labels = self.own_condition(images) if labels is None else labels
+        labels = self.compute_condition(images) if labels is None else labels
         images = tf.cast(images, self.compute_dtype)
         h = self.conditioning(labels, images.shape[0])
         if self.spatial_channels is not None:
@@ -263,7 +266,7 @@ class PixelCNNPlusPlus(AutoregressiveModel):
         remat = self.remat and training and not init
         run = ImagePass(self.nonlinearity, h, dropout, noise, init=init, remat=remat)
         extended = extend(add_ones_channel(images), self.multiple)
-        output = self.walk(run.value(extended), run).raw
+        output = self.walk(run.lazy(extended), run).raw
         if dropout is not None:
             dropout.finish()
         return cut(output, *self.image_shape[:2])
@@ -275,7 +278,7 @@ class PixelCNNPlusPlus(AutoregressiveModel):
         data_dependent_init(self, images, labels, seed=seed)
 
     def draw_noise(self, images: tf.Tensor, seed: Seed | None) -> tf.Tensor:
-        """Noise of the energy head, `[10, B, H, W, 4]`: 10 samples an image, as `model_spec`."""
+        """Noise of the energy head, `[10, B, H, W, 4]`: 10 samples per image, as `model_spec`."""
         height, width, _ = self.image_shape
         shape = [NUM_SAMPLES, height, width, NUM_NOISE]
         uniforms = random_uniforms(self.seeds_for(images, seed), shape, NOISE_NUMBER)
@@ -297,7 +300,7 @@ class PixelCNNPlusPlus(AutoregressiveModel):
         return self.likelihood.sample(samples, None, quantize, temperature)
 
     def predict_step(self, data):
-        """Keras' own; the energy distance's samples as `[B, K, H, W, C]`, the batch first."""
+        """Keras' own; samples of the energy head are transposed to `[B, K, H, W, C]`."""
         output = super().predict_step(data)
         return tf.transpose(output, [1, 0, 2, 3, 4]) if self.energy_distance else output
 
@@ -305,9 +308,12 @@ class PixelCNNPlusPlus(AutoregressiveModel):
         return CachedSampler(self)
 
     def get_config(self):
-        maps = {}  # left out where there are none: as they were before, fingerprints are the same
+        # Left out at their defaults, so that fingerprints of compressed files stay the same.
+        later = {}
         if self.spatial_channels and not self.condition:
-            maps["spatial_channels"] = self.spatial_channels
+            later["spatial_channels"] = self.spatial_channels
+        if self.num_stages != PAPER_STAGES:
+            later["num_stages"] = self.num_stages
         return super().get_config() | {
             "nr_resnet": self.nr_resnet,
             "nr_filters": self.nr_filters,
@@ -316,5 +322,5 @@ class PixelCNNPlusPlus(AutoregressiveModel):
             "dropout_p": self.dropout_p,
             "energy_distance": self.energy_distance,
             "remat": self.remat,
-            **maps,
+            **later,
         }

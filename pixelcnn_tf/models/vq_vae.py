@@ -8,22 +8,23 @@ import keras
 import tensorflow as tf
 
 from pixelcnn_tf.checks import require_integer
-from pixelcnn_tf.layers.vector_quantizer import VectorQuantizer
+from pixelcnn_tf.layers.vector_quantizer import RENAMED_ARGUMENTS, VectorQuantizer
 from pixelcnn_tf.levels import input_to_levels
 from pixelcnn_tf.likelihoods.reconstruction import Reconstruction, ReconstructionError
 from pixelcnn_tf.models.image_model import ImageModel
 from pixelcnn_tf.random import Seed
+from pixelcnn_tf.renamed import renamed
 
-STAGES = 2  # of stride 2: a code stands for 4 x 4 pixels
+STAGES = 2  # of stride 2: one code per 4 x 4 pixels
 STRIDE = 2**STAGES
 
 
 @keras.saving.register_keras_serializable("pixelcnn_tf", "VQVAEResidualBlock")
 class ResidualBlock(keras.layers.Layer):
-    """`x + conv1x1(relu(conv3x3(relu(x))))`, of as many maps as the input (section 4.1).
+    """`x + conv1x1(relu(conv3x3(relu(x))))`, `[B, h, w, filters]` -> the same shape (section 4.1).
 
     Args:
-      filters: maps.
+      filters: feature maps.
     """
 
     def __init__(self, filters: int, **kwargs):
@@ -31,8 +32,8 @@ class ResidualBlock(keras.layers.Layer):
         self.filters = filters
         dtype = self.dtype_policy
         self.inner = keras.layers.Conv2D(filters, 3, padding="same", dtype=dtype, name="inner")
-        # Without a bias: TensorFlow 2.21 would try to fuse it with the sums of two blocks, and log
-        # an error as it fails.
+        # Without a bias: TensorFlow 2.21 would try to fuse it with the sums of two blocks, fail and
+        # log an error.
         self.outer = keras.layers.Conv2D(filters, 1, use_bias=False, dtype=dtype, name="outer")
 
     def call(self, x):
@@ -43,30 +44,31 @@ class ResidualBlock(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable("pixelcnn_tf")
+@renamed(RENAMED_ARGUMENTS | {"commitment": "commitment_cost"})
 class VQVAE(ImageModel):
-    """An autoencoder whose latents are codes: a map of integers, one for each 4 x 4 pixels. The
-    variables exist after construction. Images of any size: the last codes of a row and column may
-    stand for less.
+    """An autoencoder whose latents are codes: a map of integers, one per 4 x 4 pixels.
 
-    `initialize` puts the codebook onto latents of a first batch and measures the data's variance.
-    It is trained by `train.main`, or by a loop of one's own over `likelihood.loss`, with
-    `learn(statistics(...))` after each step; not by Keras' `fit`.
+    The variables exist after construction. Images may have any size; the codes at the lower and
+    right edge may stand for fewer pixels. `initialize` sets the codebook to latents of a first
+    batch and measures the data's variance. Train with `train.main`, or with a custom loop over
+    `likelihood.loss` that calls `update_ema(ema_statistics(...))` after each step; Keras' `fit` is
+    not supported.
 
     Args:
       image_shape: `(H, W, C)`.
       nr_resnet: residual blocks of the encoder, and of the decoder.
-      nr_filters: maps of both.
-      nr_embeddings: K, number of codes.
+      nr_filters: feature maps of both.
+      num_embeddings: K, number of codes.
       embedding_dim: D, length of a code's vector.
-      commitment: beta, weight of the commitment loss.
-      codebook, ema_decay, restart_codes: see `VectorQuantizer`.
+      commitment_cost: beta, weight of the commitment loss.
+      codebook_update, ema_decay, reset_unused_after: see `VectorQuantizer`.
       num_levels: number of levels per channel.
 
     Raises:
-      ValueError: for an argument out of its range.
+      ValueError: for an argument out of range.
 
     Example:
-      >>> model = VQVAE((28, 28, 1), nr_filters=8, nr_embeddings=16, embedding_dim=4)
+      >>> model = VQVAE((28, 28, 1), nr_filters=8, num_embeddings=16, embedding_dim=4)
       >>> codes = model.encode(tf.zeros([2, 28, 28, 1]))
       >>> codes.shape, model.decode(codes).shape
       (TensorShape([2, 7, 7]), TensorShape([2, 28, 28, 1]))
@@ -77,31 +79,31 @@ class VQVAE(ImageModel):
         image_shape: Sequence[int],
         nr_resnet: int = 2,
         nr_filters: int = 256,
-        nr_embeddings: int = 512,
+        num_embeddings: int = 512,
         embedding_dim: int = 64,
-        commitment: float = 0.25,
-        codebook: str = "loss",
+        commitment_cost: float = 0.25,
+        codebook_update: str = "gradient",
         ema_decay: float = 0.99,
-        restart_codes: int = 0,
+        reset_unused_after: int = 0,
         num_levels: int = 256,
         **kwargs,
     ):
         super().__init__(image_shape, None, num_levels, **kwargs)
         self.nr_resnet = require_integer("nr_resnet", nr_resnet, 1)
         self.nr_filters = require_integer("nr_filters", nr_filters, 1)
-        if isinstance(commitment, bool) or not commitment >= 0:
-            raise ValueError(f"commitment={commitment!r}: must be a number of at least 0")
-        self.commitment = commitment
+        if isinstance(commitment_cost, bool) or not commitment_cost >= 0:
+            raise ValueError(f"commitment_cost={commitment_cost!r}: must be a number, at least 0")
+        self.commitment_cost = commitment_cost
         dtype = self.dtype_policy
         self.quantizer = VectorQuantizer(
-            nr_embeddings,
+            num_embeddings,
             embedding_dim,
-            codebook,
+            codebook_update,
             ema_decay,
-            restart_codes,
+            reset_unused_after,
             dtype=self.variable_dtype,
         )
-        self.likelihood = ReconstructionError(num_levels, nr_embeddings, commitment)
+        self.likelihood = ReconstructionError(num_levels, num_embeddings, commitment_cost)
         self.variance = self.add_weight(
             shape=(), initializer="ones", trainable=False, autocast=False, name="variance"
         )
@@ -128,14 +130,14 @@ class VQVAE(ImageModel):
         self.decoder_blocks = blocks()
         self.up = (
             *(up(nr_filters, f"up_{number}") for number in range(STAGES - 1)),
-            # In the precision of the variables, as the heads of the other models.
+            # In the variables' precision, as the heads of the other models.
             up(self.image_shape[-1], "to_image", self.variable_dtype),
         )
         self.build()
 
     @property
     def codes_shape(self) -> tuple[int, int, int]:
-        """`(h, w, 1)` of the codes, as an image of codes."""
+        """`(h, w, 1)`, the shape of the codes as an image."""
         height, width, _ = self.image_shape
         return -(-height // STRIDE), -(-width // STRIDE), 1
 
@@ -146,12 +148,12 @@ class VQVAE(ImageModel):
         self.built = True
 
     def compile(self, *args, **kwargs):
-        """Not offered: `fit` would not move a codebook of moving averages.
+        """Not supported: `fit` would not update a codebook of moving averages.
 
         Raises:
           ValueError: always.
         """
-        raise ValueError("a VQVAE is not trained by Keras' fit: use train.main or a loop of yours")
+        raise ValueError("VQVAE: Keras' fit is not supported, use train.main or a custom loop")
 
     def latents(self, images: tf.Tensor) -> tf.Tensor:
         """z_e: images `[B, H, W, C]` -> `[B, h, w, D]`, before they are quantised."""
@@ -182,8 +184,8 @@ class VQVAE(ImageModel):
 
         Args:
           images: `[B, H, W, C]`, floats in [-1, 1].
-          labels: None: the model has no classes.
-          training, seed: for the common interface; nothing here is random.
+          labels: must be None; the model is unconditional.
+          training, seed: not used; the model has no dropout.
 
         Raises:
           ValueError: if images do not fit the model, or labels are given.
@@ -191,29 +193,29 @@ class VQVAE(ImageModel):
         images = self.check_images(images)
         self.conditioning(labels)
         latents = self.quantizer(self.latents(images))
-        decoded = self._cut(self.decode_latents(latents.quantized))
+        decoded = self._crop(self.decode_latents(latents.quantized))
         return Reconstruction(decoded, latents, tf.convert_to_tensor(self.variance))
 
-    def _cut(self, images):
+    def _crop(self, images):
         height, width, _ = self.image_shape
         return images[:, :height, :width]
 
     def encode(self, images: tf.Tensor) -> tf.Tensor:
-        """The codes int32 `[B, h, w]` of images `[B, H, W, C]`, floats in [-1, 1].
+        """Encodes images `[B, H, W, C]`, floats in [-1, 1], to codes int32 `[B, h, w]`.
 
         Raises:
           ValueError: if the images do not fit the model.
         """
         images = self.check_images(images)
-        self.watch_range(images)
+        self.warn_if_unnormalized(images)
         latents = self.latents(images)
         return self.quantizer.nearest(tf.cast(latents, self.quantizer.variable_dtype))
 
     def decode(self, codes: tf.Tensor) -> tf.Tensor:
-        """The images of codes, float `[B, H, W, C]` in [-1, 1], not rounded to levels.
+        """Decodes codes to images `[B, H, W, C]`, floats in [-1, 1], not rounded to levels.
 
         Args:
-          codes: integers `[B, h, w]`, 0 ... nr_embeddings - 1.
+          codes: integers `[B, h, w]`, 0 ... num_embeddings - 1.
 
         Raises:
           ValueError: for codes of another shape, floats, or (when executing eagerly) codes out of
@@ -223,28 +225,28 @@ class VQVAE(ImageModel):
         if not codes.dtype.is_integer:
             raise ValueError(
                 f"codes of dtype {codes.dtype.name}: must be integers; "
-                "pixelcnn_tf.levels.input_to_levels makes them of what a prior samples"
+                "pixelcnn_tf.levels.input_to_levels converts samples of a prior"
             )
         if codes.shape.rank != 3 or tuple(codes.shape[1:]) != self.codes_shape[:2]:
             raise ValueError(
-                f"codes of shape {codes.shape}: this model takes [B, "
+                f"codes of shape {codes.shape}: must be [B, "
                 f"{', '.join(map(str, self.codes_shape[:2]))}]"
             )
         if tf.executing_eagerly():
-            last = self.quantizer.nr_embeddings - 1
-            wide = tf.cast(codes, tf.int64)  # small integers cannot hold every number of codes
+            last = self.quantizer.num_embeddings - 1
+            wide = tf.cast(codes, tf.int64)  # small integer types cannot represent `last`
             wrong = tf.boolean_mask(wide, (wide < 0) | (wide > last))
             if len(wrong):
-                raise ValueError(f"codes: {wrong[0].numpy()} is not in 0 ... {last}")
-        images = self._cut(self.decode_latents(self.quantizer.lookup(codes)))
+                raise ValueError(f"codes: must be in 0 ... {last}, got {wrong[0].numpy()}")
+        images = self._crop(self.decode_latents(self.quantizer.lookup(codes)))
         return tf.clip_by_value(images, -1.0, 1.0)
 
     def decode_to_levels(self, codes: tf.Tensor) -> tf.Tensor:
-        """`decode`, as integer levels int32 `[B, H, W, C]`."""
+        """Decodes codes to integer levels, int32 `[B, H, W, C]`; see `decode`."""
         return input_to_levels(self.decode(codes), self.num_levels)
 
     def initialize(self, images: tf.Tensor, labels: tf.Tensor | None = None, seed: int = 0) -> None:
-        """Puts the codebook onto latents of a first batch, and notes the variance of its values.
+        """Sets the codebook to latents of a first batch, and `variance` to its variance.
 
         Args:
           images: `[B, H, W, C]`, floats in [-1, 1].
@@ -252,29 +254,29 @@ class VQVAE(ImageModel):
           seed: int.
         """
         images = tf.cast(self.check_images(images), self.variable_dtype)
-        self.watch_range(images)
+        self.warn_if_unnormalized(images)
         self.variance.assign(tf.maximum(tf.math.reduce_variance(images), 1e-6))
         self.quantizer.start(self.latents(images), int(seed))
 
-    def statistics(self, outputs: Reconstruction, seeds: tf.Tensor) -> dict:
-        """See `VectorQuantizer.statistics`."""
-        return self.quantizer.statistics(outputs.latents, seeds)
+    def ema_statistics(self, outputs: Reconstruction, seeds: tf.Tensor) -> dict:
+        """See `VectorQuantizer.ema_statistics`."""
+        return self.quantizer.ema_statistics(outputs.latents, seeds)
 
-    def learn(self, statistics: dict) -> None:
-        """See `VectorQuantizer.learn`."""
-        self.quantizer.learn(statistics)
+    def update_ema(self, statistics: dict) -> None:
+        """See `VectorQuantizer.update_ema`."""
+        self.quantizer.update_ema(statistics)
 
     def get_config(self):
         quantizer = self.quantizer
         config = super().get_config() | {
             "nr_resnet": self.nr_resnet,
             "nr_filters": self.nr_filters,
-            "nr_embeddings": quantizer.nr_embeddings,
+            "num_embeddings": quantizer.num_embeddings,
             "embedding_dim": quantizer.embedding_dim,
-            "commitment": self.commitment,
-            "codebook": quantizer.codebook,
+            "commitment_cost": self.commitment_cost,
+            "codebook_update": quantizer.codebook_update,
             "ema_decay": quantizer.ema_decay,
-            "restart_codes": quantizer.restart_codes,
+            "reset_unused_after": quantizer.reset_unused_after,
         }
         del config["num_classes"]
         return config

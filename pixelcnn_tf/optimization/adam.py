@@ -11,11 +11,11 @@ def subtract(variable: tf.Variable, factor: tf.Tensor, change: tf.Tensor) -> Non
 
 @keras.saving.register_keras_serializable("pixelcnn_tf")
 class OfficialAdam(keras.optimizers.Optimizer):
-    """Adam with epsilon inside the square root, the learning rate decayed before every step.
+    """Adam with epsilon inside the square root; the learning rate decays before every step.
 
     Step t = 1, 2, ...: `lr = learning_rate * lr_decay^t`, then
     `p -= lr * m_hat / sqrt(v_hat + epsilon)`. epsilon is on the scale of the official loss,
-    which is a SUM of nats over the global batch; with a mean loss it would change the updates.
+    which is a SUM of nats over the global batch; a mean loss would change the updates.
     Under `tf.distribute` gradients are summed over replicas, as in the official code.
 
     Args:
@@ -23,7 +23,7 @@ class OfficialAdam(keras.optimizers.Optimizer):
       beta_1: decay of the first moment (official `mom1`).
       beta_2: decay of the second moment (official `mom2`).
       epsilon: inside the root (official 1e-8).
-      lr_decay: factor a step (official flag `lr_decay`).
+      lr_decay: decay factor per step (official flag `lr_decay`).
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class OfficialAdam(keras.optimizers.Optimizer):
         return True
 
     def moments(self, variable: keras.Variable) -> tuple[keras.Variable, keras.Variable | None]:
-        """The variables that hold a weight's first and second moment."""
+        """The variables of a weight's first and second moment."""
         index = self._get_variable_index(variable)
         return self.first_moments[index], self.second_moments[index]
 
@@ -77,24 +77,27 @@ class OfficialAdam(keras.optimizers.Optimizer):
         return tf.pow(tf.constant(self.lr_decay, tf.float64), tf.cast(step, tf.float64))
 
     def apply(self, grads, trainable_variables=None):
-        """A step.
+        """Makes one step.
 
         Args:
-          grads: one gradient a variable, of the loss summed over the global batch.
-          trainable_variables: the variables, in the order of `grads`; default: those of `build`.
+          grads: one gradient per variable, of the loss summed over the global batch.
+          trainable_variables: the variables, in the order of `grads`; default: as in `build`.
 
         Raises:
-          ValueError: if there are no variables yet, or not as many as gradients.
+          ValueError: if the optimizer is not built, or the numbers of gradients and variables
+            differ.
         """
         grads = list(grads)
         if trainable_variables is None and not self.built:
-            raise ValueError("the optimizer is not built: call build(variables), or hand them over")
+            raise ValueError("trainable_variables=None: call build(variables) first, or pass them")
         variables = list(
             self._trainable_variables if trainable_variables is None else trainable_variables
         )
         if len(grads) != len(variables):
-            raise ValueError(f"{len(grads)} gradients of {len(variables)} variables: must be equal")
-        # What all variables share is computed once, not for each of them.
+            raise ValueError(
+                f"grads: must be one per variable, got {len(grads)} for {len(variables)} variables"
+            )
+        # Learning rate and bias corrections are the same for all variables: computed once.
         step = tf.convert_to_tensor(self.iterations) + 1
         lr = self.decayed_learning_rate(step)
         if trainable_variables is not None:
@@ -106,12 +109,12 @@ class OfficialAdam(keras.optimizers.Optimizer):
             for dtype in dtypes
         }
         self.previous = {}  # device -> the last update there
-        # The last variables first, one after the other (`update_step`): their gradients are there
-        # first, and need not wait in memory for those of the first layers.
+        # The last variables first, one after the other (`update_step`): backpropagation computes
+        # their gradients first, so these need not stay in memory.
         super().apply(grads[::-1], variables[::-1])
 
     def _scalars(self, step, lr, dtype):
-        """What the bias corrections make of learning rate and epsilon, in a variable's dtype.
+        """Learning rate and epsilon with the bias corrections applied, in a variable's dtype.
 
         `lr * (m / c_1) / sqrt(v / c_2 + epsilon)` is
         `lr * sqrt(c_2) / c_1 * m / sqrt(v + epsilon * c_2)`.
@@ -126,8 +129,8 @@ class OfficialAdam(keras.optimizers.Optimizer):
         dtype = variable.dtype if isinstance(variable.dtype, str) else variable.dtype.name
         lr, epsilon = self.of_step[dtype]
         m, v = (moment.value for moment in self.moments(variable))
-        # One variable after the other: TensorFlow would begin all at once, and keep half a dozen
-        # intermediate values of every weight in memory.
+        # One variable after the other: TensorFlow would start all updates at once, and keep about
+        # six intermediate values of every weight in memory.
         with tf.control_dependencies(self.previous.get(gradient.device, [])):
             gradient = tf.cast(tf.convert_to_tensor(gradient), dtype)
             self._update_moments(gradient, variable, m, v)
@@ -136,8 +139,8 @@ class OfficialAdam(keras.optimizers.Optimizer):
         self.previous[gradient.device] = [update]
 
     def _update_moments(self, gradient, variable, m, v):
-        """Both moments in one operation: TensorFlow's own Adam, its learning rate 0. It leaves the
-        variable alone, as epsilon is not where the official code has it."""
+        """Updates both moments in one operation, TensorFlow's Adam with learning rate 0. It cannot
+        update the variable too, since its epsilon is outside the root."""
         zero, one, beta_1, beta_2 = self.constants[gradient.dtype.name]
         tf.raw_ops.ResourceApplyAdam(
             var=variable.handle,

@@ -1,4 +1,4 @@
-"""Dynamic loss scaling for float16, whose gradients would overflow or vanish otherwise."""
+"""Dynamic loss scaling for float16, whose gradients would otherwise overflow or vanish."""
 
 import tensorflow as tf
 
@@ -6,13 +6,13 @@ import tensorflow as tf
 # batch: some of its gradients exceed float16 (65,504) unscaled, so the scale starts at 1 and may
 # fall below.
 INITIAL_SCALE = 1.0
-GROWTH_STEPS = 2000  # as Keras: steps without overflow after which the scale is doubled
+GROWTH_STEPS = 2000  # as in Keras: steps without overflow before the scale is doubled
 
 
 class LossScale:
-    """The factor of the loss, halved after an overflow, doubled after 2,000 steps without one.
+    """The loss's scale, halved after an overflow, doubled after 2,000 steps without one.
 
-    Make it in the strategy's scope and call `update` in cross-replica context.
+    Create it in the strategy's scope and call `update` in cross-replica context.
     """
 
     def __init__(self):

@@ -31,16 +31,16 @@ def muon_direction(gradient: tf.Tensor, variable: tf.Tensor, kernel: HiddenKerne
 
     The gradient (with momentum) is made orthogonal as a matrix `[fan-in, filters]`. A
     weight-normalised kernel is then scaled by `max(1, sqrt(filters / fan-in))` and by the norm of
-    each filter: the learning rate is the angle that a filter turns per step, in radians. Any other
-    kernel is scaled to entries of root mean square 0.2.
+    each filter: the learning rate is the angle by which a filter rotates per step, in radians. Any
+    other kernel is scaled to entries of root mean square 0.2.
     """
     axis, rank = kernel.filter_axis, len(gradient.shape)
     order = [other for other in range(rank) if other != axis] + [axis]
     inverse = [order.index(place) for place in range(rank)]
-    turned = tf.transpose(gradient, order)
-    filters = turned.shape[-1]
-    matrix = orthogonalize(tf.reshape(turned, [-1, filters]))
-    direction = tf.transpose(tf.reshape(matrix, turned.shape), inverse)
+    moved = tf.transpose(gradient, order)
+    filters = moved.shape[-1]
+    matrix = orthogonalize(tf.reshape(moved, [-1, filters]))
+    direction = tf.transpose(tf.reshape(matrix, moved.shape), inverse)
     if kernel.mask is not None:
         direction *= tf.cast(kernel.mask, direction.dtype)
     if not kernel.weight_normalized:
@@ -91,13 +91,13 @@ class Muon(OfficialAdam):
         self.hidden_kernels = [hidden_kernel(variable) for variable in variables]
         if not any(self.hidden_kernels):
             raise ValueError(
-                f"optimizer=Muon: none of the {len(variables)} variables is a kernel of a hidden "
-                "layer; it supports PixelCNNPlusPlus, GatedPixelCNN, PixelCNN, RowLSTM and "
+                f"optimizer=Muon: none of the {len(variables)} variables is the kernel of a hidden "
+                "layer; supported are PixelCNNPlusPlus, GatedPixelCNN, PixelCNN, RowLSTM and "
                 "DiagonalBiLSTM"
             )
         super().build(variables)
 
-    def has_second_moment(self, variable):
+    def has_second_moment(self, variable: keras.Variable) -> bool:
         return hidden_kernel(variable) is None
 
     def apply(self, grads, trainable_variables=None):

@@ -1,8 +1,8 @@
 """Polyak averaging: the exponential moving average of the weights.
 
 Evaluation and sampling use it (official flag `polyak_decay`,
-`tf.train.ExponentialMovingAverage`). The average lives in the variables of a second model of
-the same configuration, so whatever scores or samples a model takes the averaged one as it is.
+`tf.train.ExponentialMovingAverage`). The average is stored in a second model of the same
+configuration, which can be scored, sampled and saved like any model.
 """
 
 import keras
@@ -16,15 +16,16 @@ class PolyakAverage:
     """Keeps `averaged_model`'s variables at the moving average of `model`'s.
 
     `s <- s - (1 - polyak_decay) (s - p)`, constant decay, no debiasing, as the official code.
-    What a model of this library learns without gradients (`state`) is averaged too. Deviation (see
-    BUILD_NOTES.md): it starts from the initialised values and is fed after each
-    step. Works under `tf.distribute`: call both methods in cross-replica context.
+    `non_gradient_variables` are averaged too. Deviation (see BUILD_NOTES.md): the average starts
+    from the initialised values and is updated after each step. Under `tf.distribute`, call both
+    methods in cross-replica context.
 
     Args:
-      model: the model that is trained.
-      averaged_model: another of the same configuration; its variables are overwritten. So are, at
-        once, those of its `encoder`, if that is not the same object.
-      polyak_decay: weight of the past, 0 <= polyak_decay < 1.
+      model: the trained model.
+      averaged_model: another model of the same configuration; its variables are overwritten. The
+        weights of `model.encoder` are copied to its `encoder` at once, unless they are the same
+        object.
+      polyak_decay: decay, 0 <= polyak_decay < 1.
 
     Raises:
       ValueError: if the decay is out of range or the models' variables differ in shape.
@@ -34,7 +35,7 @@ class PolyakAverage:
         self, model: keras.Model, averaged_model: keras.Model, polyak_decay: float = 0.9995
     ):
         def weights(model):
-            return [*model.trainable_variables, *getattr(model, "state", [])]
+            return [*model.trainable_variables, *getattr(model, "non_gradient_variables", [])]
 
         self.pairs = [
             (shadow.value, variable.value)
@@ -42,7 +43,10 @@ class PolyakAverage:
         ]
         for shadow, variable in self.pairs:
             if shadow.shape != variable.shape:
-                raise ValueError(f"{variable.name}: {variable.shape} against {shadow.shape}")
+                raise ValueError(
+                    f"averaged_model: {variable.name} must have the shape {variable.shape}, got "
+                    f"{shadow.shape}"
+                )
         self.polyak_decay = require_share("polyak_decay", polyak_decay)
         encoders = [getattr(each, "encoder", None) for each in (averaged_model, model)]
         if encoders[0] is not encoders[1]:
@@ -54,18 +58,18 @@ class PolyakAverage:
             shadow.assign(variable)
 
     def update(self) -> None:
-        """Feeds the model's current values into the average. May run inside a `tf.function`."""
+        """Updates the average with the model's current values; works inside a `tf.function`."""
         extended = tf.distribute.get_strategy().extended
 
         dtypes = {shadow.dtype for shadow, _ in self.pairs}
         shares = {dtype: tf.constant(1.0 - self.polyak_decay, dtype) for dtype in dtypes}
-        previous = {}  # device -> the last change there: one after the other, see OfficialAdam
+        previous = {}  # device -> the last change there; one after the other, see OfficialAdam
 
-        def feed(shadow, variable):
+        def update(shadow, variable):
             with tf.control_dependencies(previous.get(shadow.device, [])):
                 change = shadow - variable
                 subtract(shadow, shares[shadow.dtype], change)
             previous[shadow.device] = [change]
 
         for shadow, variable in self.pairs:
-            extended.update(shadow, feed, args=(variable,))
+            extended.update(shadow, update, args=(variable,))

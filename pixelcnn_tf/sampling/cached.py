@@ -1,12 +1,12 @@
-"""Runs a model's cached sampler, in which each value of the network is computed once.
+"""Runs a model's cached sampler, which computes each value of the network once.
 
-A cached sampler is what `AutoregressiveModel.make_cached_sampler` gives: an object with
+`AutoregressiveModel.make_cached_sampler` returns a cached sampler, an object with
 
-- `period`: rows are filled in groups of so many;
-- `fold()`: the weights as it uses them, a nest of tensors, computed once;
-- `conditions(h)`: what the conditioning vector adds in the layers, a nest of tensors;
+- `period`: rows are sampled in groups of this many;
+- `normalized_weights()`: precomputed weights, a nest of tensors;
+- `conditions(h)`: the condition's projections in the layers, a nest of tensors;
 - `start(batch)`: the state before the first row;
-- `fill(weights, conditions, state, images, mask, uniforms, rows, options)`: fills in some rows,
+- `fill_rows(weights, conditions, state, images, mask, uniforms, rows, options)`: samples some rows,
   see `pixelcnn_pp/cached_sampler.py`.
 """
 
@@ -16,27 +16,27 @@ import tensorflow as tf
 
 from pixelcnn_tf.sampling.compiled import cached_sampler, compiled
 
-# Folding is a tenth as long as a `tf.function`, whose tracing is as long as 20 folds without: the
-# first calls, which users wait for, do without.
-FOLDS_BEFORE_TRACING = 2
+# A `tf.function` precomputes the weights in a tenth of the time, but tracing it takes as long as 20
+# calls without: the first calls are not traced.
+CALLS_BEFORE_TRACING = 2
 
 
-class Fold:
-    """`fold` of a cached sampler, which becomes a `tf.function` at the third call."""
+class NormalizedWeights:
+    """`normalized_weights` of a cached sampler, a `tf.function` from the third call on."""
 
     def __init__(self, sampler):
         self.sampler = sampler
-        self.traced = tf.function(sampler.fold, autograph=False)
+        self.traced = tf.function(sampler.normalized_weights, autograph=False)
         self.calls = 0
 
     def __call__(self):
         self.calls += 1
-        often = self.calls > FOLDS_BEFORE_TRACING
-        return self.traced() if often else self.sampler.fold()
+        often = self.calls > CALLS_BEFORE_TRACING
+        return self.traced() if often else self.sampler.normalized_weights()
 
 
 def cached_run(model, quantize: bool, temperature: tf.Tensor, jit_compile: bool) -> Callable:
-    """The function that fills in a batch of images, as `naive_run`; weights are folded once.
+    """The function that samples a batch of images, see `naive_run`; weights are precomputed once.
 
     Args:
       model: an `AutoregressiveModel` with a cached sampler.
@@ -47,16 +47,16 @@ def cached_run(model, quantize: bool, temperature: tf.Tensor, jit_compile: bool)
     def make_fill():
         def fill(weights, conditions, state, images, mask, uniforms, rows, temperature):
             options = (quantize, temperature, False)
-            images, _, state = sampler.fill(
+            images, _, state = sampler.fill_rows(
                 weights, conditions, state, images, mask, uniforms, rows, options
             )
             return images, state
 
-        # Autograph has nothing to convert, and takes its time to find out.
+        # Autograph has nothing to convert, and takes time to find that out.
         return tf.function(fill, autograph=False, jit_compile=jit_compile)
 
     fill = compiled(model, ("cached", quantize, jit_compile), make_fill)
-    weights = compiled(model, "fold", lambda: Fold(sampler))()
+    weights = compiled(model, "weights", lambda: NormalizedWeights(sampler))()
 
     def run(images, mask, h, uniforms, progress):
         conditions = sampler.conditions(h)

@@ -1,4 +1,4 @@
-"""The compiled functions of a model's samplers, made once for each model."""
+"""The compiled functions of a model's samplers, created once per model."""
 
 import threading
 from collections.abc import Callable, Hashable
@@ -7,7 +7,7 @@ _LOCK = threading.RLock()  # several replicas sample from threads
 
 
 def compiled(model, key: Hashable, make: Callable):
-    """`make()`, made once for each model and key, whichever thread asks first."""
+    """The result of `make()`, called once per model and key, also with several threads."""
     with _LOCK:
         functions = vars(model.sampling_functions)
         if key not in functions:

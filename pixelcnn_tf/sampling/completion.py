@@ -1,6 +1,6 @@
 """Sampling from a model, and completing images, pixel by pixel in raster order.
 
-Two samplers give the same images for the same seed, up to float rounding:
+Two samplers return the same images for the same seed, up to float rounding:
 
 - "cached" computes every value of the network once (`cached.py`, and the model's own sampler:
   `pixelcnn_pp/`, `gated_pixelcnn.py`);
@@ -13,7 +13,8 @@ from functools import partial
 import tensorflow as tf
 
 from pixelcnn_tf.checks import require_bool, require_integer
-from pixelcnn_tf.levels import refuse_other_range
+from pixelcnn_tf.levels import require_in_range
+from pixelcnn_tf.likelihoods.base import Likelihood
 from pixelcnn_tf.likelihoods.discretized_mix_logistic import UNIFORM_MARGIN
 from pixelcnn_tf.random import Seed, example_seeds, uniform_per_example
 from pixelcnn_tf.sampling.cached import cached_run
@@ -21,24 +22,23 @@ from pixelcnn_tf.sampling.compiled import cached_sampler
 from pixelcnn_tf.sampling.naive import naive_run
 
 METHODS = ("cached", "naive")
-# Compiling the cached sampler with XLA takes about half a minute, and saves a CPU about a
-# millisecond a pixel and batch, and only in networks so narrow that the time goes into the
-# number of operations (benchmarks/sampling.py). The default counts on that, on a CPU alone: on a
-# GPU nothing of it was measured, and XLA is left to who asks for it.
+# Compiling the cached sampler with XLA takes about half a minute. On a CPU it saves about 1 ms per
+# pixel and batch, and only in narrow networks, whose time depends on the number of operations
+# (benchmarks/sampling.py). On a GPU it was not measured, so XLA is off by default.
 XLA_PAYS_FROM_PIXELS = 40_000
 XLA_PAYS_TO_FILTERS = 64
 
 
 def pixel_uniforms(model, seeds: tf.Tensor) -> tf.Tensor:
-    """The uniform noise that each image's sample consumes.
+    """The uniform noise that sampling each image uses.
 
     Args:
       model: an `AutoregressiveModel`.
-      seeds: int32 `[B, 2]`, one an image.
+      seeds: int32 `[B, 2]`, one per image.
 
     Returns:
-      float32 `[B, H, W, likelihood.num_uniforms]` in [1e-5, 1 - 1e-5]; image i's depends on
-      `seeds[i]` alone.
+      float32 `[B, H, W, likelihood.num_uniforms]` in [1e-5, 1 - 1e-5]; row i depends only on
+      `seeds[i]`.
     """
     height, width, _ = model.image_shape
     shape = [height, width, model.likelihood.num_uniforms]
@@ -46,8 +46,8 @@ def pixel_uniforms(model, seeds: tf.Tensor) -> tf.Tensor:
 
 
 def xla_pays(model, num_batches: int) -> bool:
-    """Whether compiling the cached sampler with XLA pays for so many batches: on a CPU, as far as
-    was measured; on a GPU never."""
+    """Whether compiling the cached sampler with XLA saves time for this many batches: measured on a
+    CPU; always False on a GPU."""
     if tf.config.list_logical_devices("GPU"):
         return False
     height, width, _ = model.image_shape
@@ -56,10 +56,10 @@ def xla_pays(model, num_batches: int) -> bool:
 
 
 def _make_run(model, method, num_batches, jit_compile, quantize, temperature):
-    """The function that fills in a batch: see `naive_run`.
+    """The function that samples a batch, see `naive_run`.
 
     Raises:
-      ValueError: if the model has no such sampler.
+      ValueError: if the model does not have this sampler.
     """
     if method is None:
         method = "cached" if cached_sampler(model) is not None else "naive"
@@ -77,8 +77,8 @@ def _make_run(model, method, num_batches, jit_compile, quantize, temperature):
 def _check_temperature(temperature, model):
     if isinstance(temperature, (str, bool)) or not 0 < temperature < float("inf"):
         raise ValueError(f"temperature={temperature!r}: must be a number above 0")
-    if temperature != 1.0 and not model.likelihood.has_temperature:
-        raise ValueError(f"temperature={temperature}: this model has none, only 1 is allowed")
+    if temperature != 1.0 and not isinstance(model.likelihood, Likelihood):
+        raise ValueError(f"temperature={temperature}: must be 1 for a model without a likelihood")
     return tf.constant(temperature, tf.float32)
 
 
@@ -102,20 +102,20 @@ def _check_noise(noise, num, model):
     return noise
 
 
-def fill(
+def complete_unchecked(
     model,
     images: tf.Tensor,
     mask: tf.Tensor,
     uniforms: tf.Tensor,
     labels: tf.Tensor | None = None,
 ) -> tf.Tensor:
-    """`complete` without its checks, for use inside a graph and for any batch size (export).
+    """`complete` without its checks, for use inside a graph and with unknown batch size (export).
 
     Args:
-      model: an `AutoregressiveModel`; its fastest sampler is taken, without XLA.
+      model: an `AutoregressiveModel`; its fastest sampler is used, without XLA.
       images: `[B, H, W, C]`, floats in [-1, 1].
       mask: bool `[B, H, W]`, True where the pixel is given.
-      uniforms: of `pixel_uniforms`.
+      uniforms: noise of `pixel_uniforms`.
       labels: classes `[B]` of a conditional model.
 
     Returns:
@@ -141,29 +141,29 @@ def complete(
 ) -> tf.Tensor:
     """Completes images: keeps the given pixels, samples all others in raster order.
 
-    Each sampled pixel is drawn given all pixels before it (not given those after it).
+    Each pixel is sampled conditionally on all pixels before it, not on given pixels after it.
 
     Args:
       model: an `AutoregressiveModel`.
       images: `[N, H, W, C]`, floats in [-1, 1]; used only where `mask` is 1.
       mask: `[N, H, W]` or `[H, W]`, 1 (or True) where the pixel is given.
-      seed: int or int32 `[2]`: image i depends on (seed, i) alone, not on N or `batch_size`. Or
-        int32 `[N, 2]`: image i depends on `seed[i]` alone. Give either this or `noise`.
-      labels: classes `[N]` of a conditional model.
+      seed: int or int32 `[2]`: image i depends only on (seed, i), not on N or `batch_size`. Or
+        int32 `[N, 2]`: image i depends only on `seed[i]`. Give either this or `noise`.
+      labels: classes `[N]`, vectors or maps of a conditional model, see `ImageModel.conditioning`.
       temperature: > 0; 1 is the model.
       quantize: round to the nearest level (False: the official unrounded values).
-      method: "cached", "naive", or None for the faster that the model has.
-      jit_compile: compile the cached sampler with XLA: it takes about half a minute and then
-        runs several times faster for narrow networks. None chooses by the work to do; the
-        naive sampler is never compiled with XLA.
+      method: "cached", "naive", or None for the fastest that the model supports.
+      jit_compile: compile the cached sampler with XLA, which takes about half a minute and makes
+        narrow networks several times faster. None chooses by the amount of work; the naive sampler
+        is never compiled with XLA.
       batch_size: images sampled at a time; bounds the memory.
       noise: instead of `seed`: uniforms `[N, H, W, likelihood.num_uniforms]`, or the pair
         `(u_mix, u_logistic)` of the official sampler.
-      progress: called with the number of rows just finished, of each batch.
+      progress: called with the number of rows just finished in a batch.
 
     Returns:
-      float32 `[N, H, W, C]` in [-1, 1] (float64 from a float64 model); given pixels are as in
-      `images`, to the bit.
+      float32 `[N, H, W, C]` in [-1, 1] (float64 from a float64 model); given pixels are exactly as
+      in `images`.
 
     Raises:
       ValueError: for arguments that do not fit the model or each other.
@@ -176,11 +176,11 @@ def complete(
     num = images.shape[0]
     mask = _check_mask(mask, num, model.image_shape)
     given = tf.boolean_mask(images, mask)
-    refuse_other_range(given, "images: a given pixel")
-    model.watch_range(given[None, None])
+    require_in_range(given, "images (given pixels)")
+    model.warn_if_unnormalized(given[None, None])
     h = model.conditioning(labels, num)
     if (seed is None) == (noise is None):
-        raise ValueError("give either seed or noise, not both or neither")
+        raise ValueError("seed, noise: give exactly one of them")
     if noise is None:
         seeds, uniforms_of = example_seeds(seed, num), partial(pixel_uniforms, model)
     else:
@@ -191,7 +191,7 @@ def complete(
     run = _make_run(model, method, num_batches, jit_compile, quantize, temperature)
     finished = []
     for begin in range(0, num, batch_size):
-        # The last batch is filled up, since every other size would be compiled anew.
+        # The last batch is padded: another size would be compiled again.
         indices = tf.minimum(tf.range(begin, begin + batch_size), num - 1)
 
         def part(tensor, indices=indices):
@@ -214,8 +214,8 @@ def sample(
     Args:
       model: an `AutoregressiveModel`.
       num_samples: N >= 1.
-      seed: int or int32 `[2]`, image i depends on (seed, i) alone; or int32 `[N, 2]`, one an image.
-      labels: classes `[N]` of a conditional model.
+      seed: int or int32 `[2]`, image i depends only on (seed, i); or int32 `[N, 2]`, one per image.
+      labels: classes `[N]`, vectors or maps of a conditional model.
       **options: `temperature`, `quantize`, `method`, `jit_compile`, `batch_size`, `noise`,
         `progress` of `complete`.
 

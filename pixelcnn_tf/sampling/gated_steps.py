@@ -1,14 +1,14 @@
-"""Gated PixelCNN a pixel at a time, for whoever chooses the pixels' values outside TensorFlow."""
+"""Gated PixelCNN one pixel at a time; see `pixelcnn_tf.sampling.steps`."""
 
 import tensorflow as tf
 
 
 class Functions:
-    """What a row and a pixel cost, compiled once for a model and whatever batch.
+    """The functions of a row and of a pixel, compiled once per model for any batch size.
 
     Args:
       sampler: the model's `GatedCachedSampler`.
-      jit_compile: by XLA.
+      jit_compile: compile with XLA.
     """
 
     def __init__(self, sampler, jit_compile=False):
@@ -17,41 +17,42 @@ class Functions:
         self.pixel = tf.function(self._pixel, autograph=False, jit_compile=jit_compile)
 
     def _row(self, conditions, state, row):
-        """The vertical stack: `(told, vertical)`, lists by layer."""
-        told, vertical = self.sampler.row_above(conditions, state, row)
-        return [told[layer] for layer in self.sampler.model.gated_layers], vertical
+        """The vertical stack: `(from_vertical, vertical)`, lists by layer."""
+        from_vertical, vertical = self.sampler.row_above(conditions, state, row)
+        return [from_vertical[layer] for layer in self.sampler.model.gated_layers], vertical
 
-    def _pixel(self, pixel, before, told, column, windows):
+    def _pixel(self, pixel, before, from_vertical, column, windows):
         """The horizontal stack.
 
         Args:
           pixel: `[B, C]`, the channels known so far.
-          before: `[B, C]`, the pixel to the left, whole.
-          told: of `_row`.
+          before: `[B, C]`, the pixel to the left, all channels.
+          from_vertical: the result of `_row`.
           column: int32 scalar.
-          windows: by layer, `[B, 1, half + 1, size]`: what it saw at the pixel to the left.
+          windows: by layer `[B, 1, half + 1, size]`, its input at the pixel to the left.
 
         Returns:
           `(parameters [B, P], windows)`.
         """
         model = self.sampler.model
-        # The first layer's input is the pixel itself, of which not all was known then.
+        # The first layer's input is the pixel, whose channels were not all known then.
         whole = model.network_input(before[:, None, None])
         whole *= tf.cast(column > 0, whole.dtype)
         windows = [tf.concat([windows[0][:, :, :-1], whole], axis=2), *windows[1:]]
         layers = model.gated_layers
-        told = {
-            layer: tf.gather(row, [column], axis=2) for layer, row in zip(layers, told, strict=True)
+        from_vertical = {
+            layer: tf.gather(row, [column], axis=2)
+            for layer, row in zip(layers, from_vertical, strict=True)
         }
         left = [window[:, :, 1:] for window in windows]
-        return self.sampler.run_pixel(pixel, told, left)
+        return self.sampler.run_pixel(pixel, from_vertical, left)
 
 
 class PixelSteps:
-    """A batch on its way through the pixels; see `pixelcnn_tf.sampling.steps`.
+    """The state of a batch; see `pixelcnn_tf.sampling.steps`.
 
     Args:
-      functions: `Functions` of the model.
+      functions: the model's `Functions`.
       h: the condition, or None.
       batch: B.
     """
@@ -76,14 +77,14 @@ class PixelSteps:
                 self.before = self.windows
             windows = self.before
         parameters, self.windows = self.functions.pixel(
-            pixel, before, self.told, tf.constant(column), windows
+            pixel, before, self.from_vertical, tf.constant(column), windows
         )
         return parameters
 
     def _begin_row(self, images, row):
         if row > 0:
             self.state["image"] = tf.constant(images[:, row - 1 : row])
-        self.told, self.state["vertical"] = self.functions.row(
+        self.from_vertical, self.state["vertical"] = self.functions.row(
             self.conditions, self.state, tf.constant(row)
         )
         self.empty = self.sampler.zeros(lambda layer, size: [self.batch, 1, layer.half + 1, size])

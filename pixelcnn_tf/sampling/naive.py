@@ -1,5 +1,5 @@
-"""The naive sampler: the whole network once for every pixel, as the official `sample_from_model`
-(`train.py`), or once for every channel of it. It is the reference for the others.
+"""The naive sampler: runs the whole network once per pixel, as the official `sample_from_model`
+(`train.py`), or once per channel. It is the reference for the cached samplers.
 """
 
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from pixelcnn_tf.sampling.compiled import compiled
 
 
 def naive_run(model, quantize: bool, temperature: tf.Tensor) -> Callable:
-    """The function that fills in a batch of images.
+    """The function that samples a batch of images.
 
     Args:
       model: an `AutoregressiveModel`.
@@ -18,7 +18,7 @@ def naive_run(model, quantize: bool, temperature: tf.Tensor) -> Callable:
 
     Returns:
       `run(images [B, H, W, C], mask [B, H, W], h, uniforms [B, H, W, num_uniforms], progress)`,
-      which gives `[B, H, W, C]`.
+      which returns `[B, H, W, C]`.
     """
     fill_row = compiled(model, ("naive", quantize), lambda: _fill_row_function(model, quantize))
 
@@ -35,8 +35,8 @@ def naive_run(model, quantize: bool, temperature: tf.Tensor) -> Callable:
 
 
 def _fill_row_function(model, quantize):
-    """Compiles: fill one row of a batch of images, `model.passes_per_pixel` passes of the whole
-    network a pixel."""
+    """A compiled function that samples one row of a batch of images, with `model.passes_per_pixel`
+    passes of the whole network per pixel."""
     passes = model.passes_per_pixel
 
     def fill_row(images, mask, labels, uniforms, temperature, row):
@@ -54,5 +54,5 @@ def _fill_row_function(model, quantize):
         start = (tf.constant(0), images)
         return tf.while_loop(lambda number, _: number < width * passes, fill, start)[1]
 
-    # Autograph would keep the model alive, and there is nothing for it to convert.
+    # Autograph would keep a reference to the model, and has nothing to convert.
     return tf.function(fill_row, autograph=False)

@@ -1,5 +1,5 @@
-"""A model a pixel at a time, for whoever chooses the pixels' values outside TensorFlow: the
-decoder of `pixelcnn_tf.codec`, in which several batches go through the pixels side by side.
+"""A model one pixel at a time, for callers that choose the pixels' values outside TensorFlow: the
+decoder of `pixelcnn_tf.codec`, which runs several batches in parallel.
 """
 
 from collections.abc import Callable
@@ -13,23 +13,23 @@ METHODS = ("cached", "naive")
 
 
 def pixel_steps(model, method: str | None = None, jit_compile: bool = False) -> Callable:
-    """How a model goes through the pixels.
+    """Computes a likelihood's parameters pixel by pixel.
 
     Args:
       model: an `AutoregressiveModel`.
-      method: "cached" (each value of the network computed once), "naive" (the whole network for
-        each pixel), or None for the faster that the model has.
-      jit_compile: by XLA.
+      method: "cached" (each value of the network is computed once), "naive" (the whole network for
+        each pixel), or None for the fastest that the model supports.
+      jit_compile: compile with XLA.
 
     Returns:
-      A function `begin(h, batch)`, which gives for a batch of B images with the conditions `h` a
-      function `parameters(images, row, column, channel)`. That is to be called in raster order,
-      for each channel below `model.passes_per_pixel`, with float32 `[B, H, W, C]` (NumPy) in which
-      all before is set, and gives the likelihood's parameters there, `[B, P]`. Of the method
-      "cached" they are those of the weights that the model had at the first call for it.
+      A function `begin(h, batch)`, which returns for a batch of B images with the conditions `h` a
+      function `parameters(images, row, column, channel)`. Call it in raster order, for each channel
+      below `model.passes_per_pixel`, with float32 `[B, H, W, C]` (NumPy) in which all earlier
+      sub-pixels are set; it returns the parameters of this pixel, `[B, P]`. The method "cached"
+      keeps the model's weights of its first call.
 
     Raises:
-      ValueError: if the model has no such method.
+      ValueError: if the model does not support the method.
     """
     sampler = cached_sampler(model)
     has_steps = hasattr(sampler, "steps")
@@ -39,7 +39,7 @@ def pixel_steps(model, method: str | None = None, jit_compile: bool = False) -> 
         raise ValueError(f"method={method!r}: must be one of {', '.join(METHODS)}, or None")
     if method == "cached":
         if not has_steps:
-            raise ValueError(f"method='cached': {type(model).__name__} has no such sampler")
+            raise ValueError(f"method='cached': {type(model).__name__} has no cached sampler")
         return compiled(model, ("steps", jit_compile), lambda: sampler.steps(jit_compile))
 
     def make():

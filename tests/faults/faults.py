@@ -34,6 +34,7 @@ VALUES = dict(
     config="tiny",
     nr_filters=4,
     nr_logistic_mix=2,
+    num_stages=1,
     batch_size=20,
     init_batch_size=20,
     max_steps=STEPS,
@@ -64,7 +65,6 @@ def child(arguments):
     """Runs `train.main` with logical CPU devices and, perhaps, a planted fault."""
     options = argparse.ArgumentParser()
     options.add_argument("--devices", type=int, default=1)
-    options.add_argument("--stages", type=int, default=1)
     options.add_argument("--nan_at", type=int, default=0)
     options.add_argument("--nan_times", type=int, default=1)
     options.add_argument("--fill_at", type=int, default=0)
@@ -73,10 +73,6 @@ def child(arguments):
     options, rest = options.parse_known_args(arguments)
 
     import tensorflow as tf
-
-    from pixelcnn_tf import PixelCNNPlusPlus
-
-    PixelCNNPlusPlus.num_stages = options.stages
 
     from train import flags, main
     from train.command import run
@@ -400,8 +396,8 @@ class Faults:
         with self.small_disk(f"disk_{what}", 40) as disk:
             workdir = os.path.join(disk, "run") if disk else self.path(f"run_{what}")
             # The sampler is made for the whole network.
-            stages = f"--stages={3 if changes.get('num_samples') else 1}"
-            options = [when, stages]
+            changes["num_stages"] = 3 if changes.get("num_samples") else 1
+            options = [when]
             if not disk:
                 options.append(f"--file_limit={limit}")
             output = finish(start(workdir, *options, **changes), 2)
@@ -411,8 +407,8 @@ class Faults:
             kept = newest(workdir)
             with contextlib.suppress(FileNotFoundError):
                 os.remove(os.path.join(workdir, "filler"))
-            finish(start(workdir, stages, **changes))
-            result = exactly(workdir, self.undisturbed(stages, **changes))
+            finish(start(workdir, **changes))
+            result = exactly(workdir, self.undisturbed(**changes))
         how = "tmpfs" if disk else "file limit"
         return f"({how}) one error, step {kept} kept; with room again: {result}"
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from absl import flags
-from small import SMALLEST, OneStage, random_values
+from small import ONE_STAGE, random_values
 
 import pixelcnn_tf
-from pixelcnn_tf import GatedPixelCNN
+from pixelcnn_tf import GatedPixelCNN, PixelCNNPlusPlus
 from pixelcnn_tf.levels import levels_to_input
 
 tfp = pytest.importorskip("tensorflow_probability")
@@ -19,12 +19,12 @@ PixelCNNDistribution = pixelcnn_tf.PixelCNNDistribution
 
 @pytest.fixture(scope="module")
 def rgb():
-    return OneStage((2, 4, 3), **SMALLEST)
+    return PixelCNNPlusPlus((2, 4, 3), **ONE_STAGE)
 
 
 @pytest.fixture(scope="module")
 def conditional():
-    return OneStage((4, 4, 1), **SMALLEST, num_classes=3)
+    return PixelCNNPlusPlus((4, 4, 1), **ONE_STAGE, num_classes=3)
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def helpers():
         flags.FLAGS.unparse_flags()
 
 
-def test_images_and_log_prob_are_the_models(rgb):
+def test_samples_and_log_prob_equal_the_models(rgb):
     distribution = PixelCNNDistribution(rgb)
     assert distribution.event_shape == [2, 4, 3] and distribution.batch_shape == []
     images = distribution.sample(3, seed=[1, 2])
@@ -132,19 +132,19 @@ def test_conditions_of_a_batch(conditional):
 
 def test_maps_as_conditions():
     model = GatedPixelCNN(
-        (2, 2, 1), nr_resnet=1, nr_filters=2, nr_output_filters=2, spatial_channels=2
+        (2, 2, 1), nr_resnet=1, nr_filters=2, num_head_filters=2, spatial_channels=2
     )
     maps = random_values(3, 2, 2, 2)
     distribution = PixelCNNDistribution(model, conditional_input=maps)
     assert distribution.batch_shape == [3]
     assert distribution.log_prob(tf.zeros([2, 2, 1])).shape == [3]
-    with pytest.raises(ValueError, match="conditional_input of dtype int64: maps and vectors must"):
+    with pytest.raises(ValueError, match="conditional_input of dtype int64"):
         PixelCNNDistribution(model, conditional_input=np.ones([3, 2, 2, 2], int))
 
 
 def test_half_precision_must_hold_the_levels(rgb):
-    arguments = dict(nr_resnet=1, nr_filters=2, nr_output_filters=2)
-    with pytest.raises(ValueError, match="dtype=bfloat16: too small for 512 levels"):
+    arguments = dict(nr_resnet=1, nr_filters=2, num_head_filters=2)
+    with pytest.raises(ValueError, match="dtype=bfloat16: .*512 levels"):
         PixelCNNDistribution(
             GatedPixelCNN((2, 2, 1), num_levels=512, **arguments), dtype="bfloat16"
         )
@@ -153,11 +153,11 @@ def test_half_precision_must_hold_the_levels(rgb):
     half = tf.cast(levels_to_input(images), tf.bfloat16)  # off by up to a quarter of a bin
     expected = PixelCNNDistribution(rgb).log_prob(images)
     np.testing.assert_array_equal(values.log_prob(half), expected)
-    with pytest.raises(ValueError, match="images of dtype uint8: must be floats"):
+    with pytest.raises(ValueError, match="images of dtype uint8"):
         values.log_prob(tf.cast(images, tf.uint8))
 
 
-def test_it_may_be_made_inside_a_graph(conditional):
+def test_it_can_be_created_inside_a_graph(conditional):
     labels = tf.constant([0, 2])
     images = PixelCNNDistribution(conditional, conditional_input=labels).sample(seed=1)
 
@@ -176,29 +176,29 @@ def test_sample_around_it(rgb):
     np.testing.assert_allclose(two.log_prob(images), expected, rtol=1e-5)
 
 
-def test_faults_are_named(rgb, conditional):
+def test_invalid_arguments_are_named(rgb, conditional):
     for arguments, message in [
         (dict(images="pixels"), "images='pixels'"),
         (dict(images="values", dtype=tf.int32), "dtype=int32"),
-        (dict(dtype=tf.int8), "dtype=int8: too small for 256 levels"),
-        (dict(conditional_input=[1]), "the model has no conditions"),
+        (dict(dtype=tf.int8), "dtype=int8: .*256 levels"),
+        (dict(conditional_input=[1]), "conditional_input: must be None"),
         (dict(conditional_shape=(3,)), r"conditional_shape=\(3,\)"),
     ]:
         with pytest.raises(ValueError, match=message.removeprefix("--")):
             PixelCNNDistribution(rgb, **arguments)
     distribution = PixelCNNDistribution(conditional)
-    with pytest.raises(ValueError, match="labels missing"):
+    with pytest.raises(ValueError, match="labels: missing"):
         distribution.sample(2, seed=1)
-    with pytest.raises(ValueError, match="the sample shape must end in its shape"):
+    with pytest.raises(ValueError, match="conditional_input of shape"):
         distribution.sample(4, seed=1, conditional_input=[0, 1, 2])
-    with pytest.raises(ValueError, match="given twice"):
+    with pytest.raises(ValueError, match="conditional_input: must be None"):
         PixelCNNDistribution(conditional, conditional_input=[1]).sample(conditional_input=[1])
     strict = PixelCNNDistribution(rgb, validate_args=True)
     for wrong in (-1.0, 0.5, 256.0):
-        with pytest.raises(tf.errors.InvalidArgumentError, match=r"levels, 0 \.\.\. 255"):
+        with pytest.raises(tf.errors.InvalidArgumentError, match=r"integers in 0 \.\.\. 255"):
             strict.log_prob(tf.fill([2, 4, 3], wrong))
     strict = PixelCNNDistribution(rgb, images="values", validate_args=True)
-    with pytest.raises(tf.errors.InvalidArgumentError, match=r"lie in \[-1, 1\]"):
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"must be in \[-1, 1\]"):
         strict.log_prob(tf.fill([2, 4, 3], 1.5))
 
 
@@ -209,7 +209,7 @@ def random_weights(model):
 
 def test_helpers_of_tfp(helpers):
     """Samples fall on each level as often as `log_prob` says, for an image of one sub-pixel."""
-    model = OneStage((1, 1, 1), **SMALLEST, num_levels=4)
+    model = PixelCNNPlusPlus((1, 1, 1), **ONE_STAGE, num_levels=4)
     random_weights(model)
     scalar = tfd.TransformedDistribution(
         PixelCNNDistribution(model), tfp.bijectors.Reshape([], [1, 1, 1])
@@ -227,7 +227,7 @@ def test_helpers_of_tfp(helpers):
 
 
 def test_probabilities_of_all_images_sum_to_one(helpers):
-    model = OneStage((2, 2, 1), **SMALLEST, num_levels=3)
+    model = PixelCNNPlusPlus((2, 2, 1), **ONE_STAGE, num_levels=3)
     random_weights(model)
     images = np.indices([3] * 4).reshape(4, -1).T.reshape(-1, 2, 2, 1)
     distribution = PixelCNNDistribution(model, dtype=tf.int32)
@@ -239,7 +239,7 @@ def test_probabilities_of_all_images_sum_to_one(helpers):
     assert np.abs(counts - probabilities).max() < 5 * deviation.max()
 
 
-def test_without_tfp_it_is_told_what_to_install(monkeypatch):
+def test_missing_tfp_names_the_package_to_install(monkeypatch):
     """That the rest does without: tests/program/commands/test_processes.py."""
     monkeypatch.setitem(sys.modules, "tensorflow_probability", None)
     monkeypatch.delitem(sys.modules, "pixelcnn_tf.distribution")
@@ -247,14 +247,14 @@ def test_without_tfp_it_is_told_what_to_install(monkeypatch):
         pixelcnn_tf.PixelCNNDistribution  # noqa: B018
 
 
-def test_images_of_another_shape_are_refused(rgb):
+def test_log_prob_rejects_images_of_another_shape(rgb):
     distribution = PixelCNNDistribution(rgb)
     for shape in ([4, 2, 3], [1, 8, 3], [24], [2, 4, 1]):
         with pytest.raises(ValueError, match=r"must be \[\.\.\., 2, 4, 3\]"):
             distribution.log_prob(tf.zeros([5, *shape]))
 
 
-def test_levels_that_are_not_quite_whole(rgb):
+def test_levels_with_rounding_errors(rgb):
     distribution = PixelCNNDistribution(rgb)
     levels = distribution.sample(2, seed=[1, 2])
     np.testing.assert_array_equal(
@@ -262,8 +262,8 @@ def test_levels_that_are_not_quite_whole(rgb):
     )
 
 
-def test_samples_are_of_the_conditions_in_their_order():
-    model = OneStage((4, 4, 3), **SMALLEST, num_classes=3)
+def test_samples_follow_the_order_of_the_conditions():
+    model = PixelCNNPlusPlus((4, 4, 3), **ONE_STAGE, num_classes=3)
     for block in (*model.ul_up[0], *model.ul_down[0]):
         block.hw.assign(block.hw * 200.0)
     distribution = PixelCNNDistribution(model)

@@ -3,6 +3,7 @@ import pytest
 import tensorflow as tf
 
 from pixelcnn_tf.levels import (
+    dtype_of_levels,
     input_to_levels,
     level_values,
     levels_to_input,
@@ -32,6 +33,11 @@ def test_levels_are_exactly_invertible(num_levels):
     np.testing.assert_array_equal(input_to_levels(nearby, num_levels), levels)
 
 
+@pytest.mark.parametrize("num_levels, dtype", [(2, "uint8"), (256, "uint8"), (257, "uint16")])
+def test_dtype_of_levels(num_levels, dtype):
+    assert dtype_of_levels(num_levels) == np.dtype(dtype)
+
+
 def test_eight_bit_values_are_the_official_ones():
     official = ((np.arange(256) - 127.5) / 127.5).astype(np.float32)
     np.testing.assert_array_equal(level_values(256), official)
@@ -53,7 +59,7 @@ def test_noise_of_an_example_does_not_depend_on_the_batch():
     assert len(tf.unique(tf.reshape(noise, [-1]))[0]) == 60
 
 
-def test_levels_that_were_computed_are_not_quite_whole():
+def test_computed_levels_are_rounded():
     levels = np.arange(256)
     computed = (levels_to_input(levels) + 1.0) * np.float32(127.5)
     assert (tf.cast(computed, tf.int32) != levels).numpy().any()
@@ -61,31 +67,31 @@ def test_levels_that_were_computed_are_not_quite_whole():
 
 
 @pytest.mark.parametrize(
-    "levels, message",
+    "levels, value",
     [
-        (np.array([0.0, 0.5, 1.0]), "0.5 is none; levels must be whole numbers, 0 to 255"),
-        (np.array([0.0, np.nan]), "nan is none"),
-        (np.array([3, 256]), "256 is none"),
-        (np.array([-1], np.int8), "-1 is none"),
-        (np.array([-1.0, 1.0]), "-1 is none"),
-        (256, "256 is none"),
+        (np.array([0.0, 0.5, 1.0]), "0.5"),
+        (np.array([0.0, np.nan]), "nan"),
+        (np.array([3, 256]), "256"),
+        (np.array([-1], np.int8), "-1"),
+        (np.array([-1.0, 1.0]), "-1"),
+        (256, "256"),
     ],
 )
-def test_what_is_no_level_is_refused(levels, message):
-    with pytest.raises(ValueError, match=f"levels: {message}"):
+def test_invalid_levels_are_rejected(levels, value):
+    with pytest.raises(ValueError, match=rf"levels: .*0 \.\.\. 255.* got {value}$"):
         levels_to_input(levels)
-    with pytest.raises(tf.errors.InvalidArgumentError, match="whole numbers, 0 to 255"):
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"levels: .*0 \.\.\. 255"):
         tf.function(lambda: require_levels(levels, 256))()
 
 
-def test_single_levels_and_those_in_half_precision():
+def test_single_levels_and_levels_in_half_precision():
     assert levels_to_input(255) == 1.0 and round_to_level(tf.constant(0.999)) == 1.0
     values = tf.cast(levels_to_input(np.arange(256)), tf.float16)
     computed = (values + 1) * 127.5  # not whole by up to an eighth
     np.testing.assert_array_equal(levels_to_input(computed), levels_to_input(np.arange(256)))
 
 
-def test_integers_are_no_values():
+def test_integers_are_rejected_as_values():
     parameters = tf.zeros([1, 2, 2, 6])
     levels = np.full([1, 2, 2, 1], 200, np.uint8)
     for function in (
@@ -94,11 +100,11 @@ def test_integers_are_no_values():
         lambda x: energy_distance(x, tf.zeros([2, 1, 2, 2, 1])),
         lambda x: Categorical(1, 6).loss(x, parameters),
     ):
-        with pytest.raises(ValueError, match="x of dtype uint8: must be floats in"):
+        with pytest.raises(ValueError, match="x of dtype uint8"):
             function(levels)
 
 
-def test_half_precision_holds_the_levels_that_it_can():
+def test_half_precision_levels_stay_in_range():
     values = tf.cast(levels_to_input(np.arange(512), 512), tf.bfloat16)
     levels = input_to_levels(values, 512).numpy()
     assert levels.min() == 0 and levels.max() == 511
@@ -109,16 +115,16 @@ def test_seeds_of_any_integer_type(kind):
     np.testing.assert_array_equal(as_seed(kind(5)), as_seed(5))
 
 
-def test_no_bit_of_a_seed_is_lost():
+def test_all_bits_of_a_seed_are_used():
     wide = 2**40 + 3
     for seed in (np.array(wide), tf.constant(wide, tf.int64), tf.constant(wide, tf.uint64)):
         np.testing.assert_array_equal(as_seed(seed), as_seed(wide))
     traced = tf.function(as_seed)(tf.constant(wide, tf.int64))
     np.testing.assert_array_equal(traced, as_seed(wide))
     for seed in ([wide, 1], np.array([1, wide])):
-        with pytest.raises(ValueError, match="two numbers of 32 bits each, or one of 64"):
+        with pytest.raises(ValueError, match=r"seed=\[.*32 bits"):
             as_seed(seed)
-    with pytest.raises(ValueError, match="two numbers of 32 bits"):
+    with pytest.raises(ValueError, match=r"seed=\[.*32 bits"):
         example_seeds(np.array([[wide, 1]]), 1)
 
 

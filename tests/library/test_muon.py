@@ -68,9 +68,9 @@ def test_first_and_last_layers_have_adam():
     between = (*model.u_halve, *model.ul_halve, *model.u_double, *model.ul_double)
     assert marked == expected | {layer.V.path for layer in between}
 
-    network = PixelCNN((8, 8, 1), nr_resnet=2, nr_filters=4, nr_output_filters=8)
+    network = PixelCNN((8, 8, 1), nr_resnet=2, nr_filters=4, num_head_filters=8)
     assert sum(hidden_kernel(v) is not None for v in network.trainable_variables) == 2 * 3
-    gated = GatedPixelCNN((8, 8, 1), nr_resnet=2, nr_filters=4, nr_output_filters=8)
+    gated = GatedPixelCNN((8, 8, 1), nr_resnet=2, nr_filters=4, num_head_filters=8)
     marks = [
         hidden_kernel(v) is not None
         for v in gated.trainable_variables
@@ -82,8 +82,8 @@ def test_first_and_last_layers_have_adam():
 def test_two_steps_follow_the_formula():
     """Momentum, decay and rate, against NumPy; the other weights are the official Adam's."""
     model = PixelCNNPlusPlus((8, 8, 1), **SMALLEST)
-    twin = PixelCNNPlusPlus((8, 8, 1), **SMALLEST)
-    twin.set_weights(model.get_weights())
+    other = PixelCNNPlusPlus((8, 8, 1), **SMALLEST)
+    other.set_weights(model.get_weights())
     muon, adam = Muon(0.002, 0.03, momentum=0.9, lr_decay=0.5), OfficialAdam(0.002, lr_decay=0.5)
     variables = model.trainable_variables
     momenta = [np.zeros(v.shape, np.float32) for v in variables]
@@ -91,10 +91,10 @@ def test_two_steps_follow_the_formula():
         gradients = [random(v.shape, seed) for seed, v in enumerate(variables, start=9 * step)]
         before = [v.numpy() for v in variables]
         muon.apply([tf.constant(g) for g in gradients], variables)
-        adam.apply([tf.constant(g) for g in gradients], twin.trainable_variables)
+        adam.apply([tf.constant(g) for g in gradients], other.trainable_variables)
         for n, v in enumerate(variables):
             if hidden_kernel(v) is None:
-                np.testing.assert_array_equal(v.numpy(), twin.trainable_variables[n].numpy())
+                np.testing.assert_array_equal(v.numpy(), other.trainable_variables[n].numpy())
                 continue
             momenta[n] = 0.9 * momenta[n] + gradients[n]
             ahead = tf.constant(gradients[n] + 0.9 * momenta[n])
@@ -123,6 +123,6 @@ def test_optimizer_is_saved_with_a_keras_model(tmp_path):
 
 
 def test_models_without_hidden_kernels_are_rejected():
-    model = VQVAE((8, 8, 1), nr_filters=4, nr_resnet=1, nr_embeddings=4, embedding_dim=2)
+    model = VQVAE((8, 8, 1), nr_filters=4, nr_resnet=1, num_embeddings=4, embedding_dim=2)
     with pytest.raises(ValueError, match="optimizer=Muon: none of"):
         Muon().build(model.trainable_variables)

@@ -21,7 +21,7 @@ def test_round_trip(model):
 
 
 @pytest.mark.parametrize("problem", ["missing", "extra", "shape"])
-def test_refuses_and_assigns_nothing(model, problem):
+def test_values_that_do_not_fit_are_rejected_atomically(model, problem):
     values = values_of(model)
     before = {name: v.numpy() for name, v in official.named_variables(model).items()}
     name = "model/conv2d_3/V"

@@ -1,4 +1,4 @@
-"""What `import pixelcnn_tf` offers, and what a user may get wrong with it."""
+"""The public names of `pixelcnn_tf`, and errors for invalid arguments."""
 
 import inspect
 import types
@@ -7,21 +7,21 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from small import SMALLEST, OneStage, one_stage
+from small import ONE_STAGE
 
 import pixelcnn_tf
-from pixelcnn_tf import GatedPixelCNN, PixelCNNPlusPlus, sampling
+from pixelcnn_tf import PixelCNNPlusPlus, sampling
 from pixelcnn_tf.optimization.loss_scale import LossScale
 
 
 @pytest.fixture(scope="module")
 def model():
-    return OneStage((4, 4, 1), **SMALLEST)
+    return PixelCNNPlusPlus((4, 4, 1), **ONE_STAGE)
 
 
 @pytest.fixture(scope="module")
 def conditional():
-    return OneStage((4, 4, 1), **SMALLEST, num_classes=3)
+    return PixelCNNPlusPlus((4, 4, 1), **ONE_STAGE, num_classes=3)
 
 
 def public_functions(thing):
@@ -41,7 +41,7 @@ def public_functions(thing):
 
 
 @pytest.mark.parametrize("name", [n for n in pixelcnn_tf.__all__ if n != "__version__"])
-def test_every_public_name_says_what_it_is(name):
+def test_public_name_has_a_docstring(name):
     assert inspect.getdoc(getattr(pixelcnn_tf, name))
 
 
@@ -66,7 +66,7 @@ def test_public_functions_have_type_hints():
     assert not bare
 
 
-def test_short_ways(model):
+def test_methods_equal_functions(model):
     images = model.sample(2, seed=3)
     np.testing.assert_array_equal(images, sampling.sample(model, 2, seed=3))
     mask = np.zeros([4, 4])
@@ -77,18 +77,18 @@ def test_short_ways(model):
     np.testing.assert_allclose(model.log_prob(images), -loss, rtol=1e-6)
 
 
-def test_a_seed_for_each_image(model):
+def test_seed_per_image(model):
     seeds = tf.constant([[1, 2], [3, 4], [5, 6]])
     three = model.sample(3, seed=seeds)
-    turned = model.sample(3, seed=tf.reverse(seeds, [0]))
-    np.testing.assert_array_equal(turned[0], three[2])
+    reversed_seeds = model.sample(3, seed=tf.reverse(seeds, [0]))
+    np.testing.assert_array_equal(reversed_seeds[0], three[2])
     np.testing.assert_array_equal(model.sample(3, seed=seeds, method="naive"), three)
     # The seeds of one number are those of its images.
     split = pixelcnn_tf.sampling.pixel_uniforms(model, tf.random.split([7, 0], 3))
     np.testing.assert_array_equal(model.sample(3, noise=split), model.sample(3, seed=7))
 
 
-def test_progress_changes_nothing_that_is_traced(model):
+def test_progress_does_not_retrace(model):
     plain = model.sample(2, seed=3)
     before = sum(f.experimental_get_tracing_count() for f in traced(model))
     np.testing.assert_array_equal(model.sample(2, seed=3, progress=lambda rows: None), plain)
@@ -100,122 +100,53 @@ def traced(model):
     return [f for f in functions if hasattr(f, "experimental_get_tracing_count")]
 
 
-def test_compiled_models_can_be_sampled_saved_and_loaded(tmp_path):
-    with one_stage():
-        model = PixelCNNPlusPlus((4, 4, 1), **SMALLEST)
-        before = model.sample(1, seed=1)
-        with pytest.raises(ValueError, match="compile"):
-            model.fit(before, before)
-        model.compile(loss="mse", optimizer="sgd")
-        np.testing.assert_array_equal(model.sample(1, seed=1), before)
-        model.save(tmp_path / "model.keras")
-        loaded = keras.saving.load_model(tmp_path / "model.keras")
-        np.testing.assert_array_equal(loaded.sample(1, seed=1), before)
-
-
-def test_remat_is_in_the_configuration(tmp_path):
-    model = PixelCNNPlusPlus((4, 4, 1), **SMALLEST, remat=True)
-    assert PixelCNNPlusPlus.from_config(model.get_config()).remat
-    config = model.get_config()
-    del config["remat"]  # as it was before
-    assert not PixelCNNPlusPlus.from_config(config).remat
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        dict(nr_filters=None),
-        dict(nr_filters=True),
-        dict(nr_resnet=1.0),
-        dict(nr_logistic_mix="3"),
-        dict(num_classes="10"),
-        dict(num_classes=2.0),
-        dict(dropout_p="a"),
-        dict(dropout_p=float("nan")),
-        dict(energy_distance="no"),
-        dict(remat=1),
-        dict(num_levels="256"),
-        dict(image_shape=(4, 4)),
-        dict(image_shape=4),
-        dict(image_shape=(4, 4.0, 1)),
-    ],
-    ids=str,
-)
-def test_bad_arguments_of_a_model_are_named(arguments):
-    (name,) = arguments
-    with pytest.raises(ValueError, match=f"^{name}="):
-        PixelCNNPlusPlus(**(dict(image_shape=(4, 4, 1)) | SMALLEST | arguments))
-
-
-@pytest.mark.parametrize(
-    "arguments", [dict(kernel_size=None), dict(spatial_channels=1.5), dict(input_embedding=None)]
-)
-def test_bad_arguments_of_gated_pixelcnn_are_named(arguments):
-    (name,) = arguments
-    with pytest.raises(ValueError, match=f"^{name}="):
-        GatedPixelCNN((4, 4, 1), nr_resnet=1, nr_filters=2, nr_output_filters=2, **arguments)
-
-
-@pytest.mark.parametrize(
-    "arguments, message",
-    [
-        (dict(seed=None), "give either seed or noise"),
-        (dict(seed=1, noise=tf.fill([2, 4, 4, 2], 0.5)), "give either seed or noise"),
-        (dict(seed=1.5), "seed=1.5"),
-        (dict(seed="x"), "seed='x'"),
-        (dict(seed=True), "seed=True"),
-        (dict(seed=-1), "seed=-1"),
-        (dict(seed=[[1, 2]]), r"seed of shape \(1, 2\): one for each of 2"),
-        (dict(seed=1, num_samples=2.0), "num_samples=2.0"),
-        (dict(seed=1, num_samples=0), "num_samples=0"),
-        (dict(seed=1, batch_size=1.5), "batch_size=1.5"),
-        (dict(seed=1, temperature=float("inf")), "temperature=inf"),
-        (dict(seed=1, temperature=float("nan")), "temperature=nan"),
-        (dict(seed=1, temperature="1"), "temperature='1'"),
-        (dict(seed=1, quantize="no"), "quantize='no'"),
-        (dict(seed=1, method="fast"), "method='fast'"),
-    ],
-)
-def test_bad_arguments_of_sampling_are_named(model, arguments, message):
-    with pytest.raises(ValueError, match=message.removeprefix("--")):
-        model.sample(**(dict(num_samples=2) | arguments))
+def test_compiled_model_that_was_sampled_can_be_saved(tmp_path):
+    """The compiled functions of its sampler are not in the file."""
+    model = PixelCNNPlusPlus((4, 4, 1), **ONE_STAGE)
+    before = model.sample(1, seed=1)
+    with pytest.raises(ValueError, match="compile"):
+        model.fit(before, before)
+    model.compile(loss="mse", optimizer="sgd")
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(loaded.sample(1, seed=1), before)
 
 
 @pytest.mark.parametrize("value", [255.0, float("nan"), -1.01])
-def test_given_pixels_that_are_no_values_are_refused(model, value):
+def test_complete_rejects_given_pixels_out_of_range(model, value):
     images, mask = np.zeros([1, 4, 4, 1], np.float32), np.zeros([4, 4])
     images[0, 3, 3] = value
     assert np.isfinite(model.complete(images, mask, seed=1)).all()  # not given, so not used
     mask[3, 3] = 1
-    with pytest.raises(ValueError, match=r"images: a given pixel is .*must lie in \[-1, 1\]"):
+    with pytest.raises(ValueError, match=r"images .given pixels.: .*\[-1, 1\]"):
         model.complete(images, mask, seed=1)
 
 
-def test_batches_without_images_are_refused(model):
+def test_empty_batches_are_rejected(model):
     images = tf.zeros([0, 4, 4, 1])
     for use in (model, model.log_prob, lambda x: model.complete(x, np.zeros([4, 4]), seed=1)):
-        with pytest.raises(ValueError, match="images: none given"):
+        with pytest.raises(ValueError, match="images: the batch is empty"):
             use(images)
 
 
 @pytest.mark.parametrize("number", [1, 2])
-def test_labels_for_another_number_of_images_are_refused(conditional, number):
+def test_number_of_labels_is_checked(conditional, number):
     images, labels = tf.zeros([4, 4, 4, 1]), tf.zeros([number], tf.int32)
-    with pytest.raises(ValueError, match=f"labels: {number} given for 4 images"):
+    with pytest.raises(ValueError, match=f"labels: .*got {number} for 4 images"):
         conditional(images, labels)
-    with pytest.raises(ValueError, match=f"labels: {number} given for 4 images"):
+    with pytest.raises(ValueError, match=f"labels: .*got {number} for 4 images"):
         conditional.sample(4, seed=1, labels=labels)
 
 
-def test_labels_out_of_range_are_refused_in_a_graph_too(conditional):
+def test_labels_out_of_range_are_rejected_in_a_graph(conditional):
     compiled = tf.function(lambda labels: conditional(tf.zeros([2, 4, 4, 1]), labels))
     assert compiled(tf.constant([0, 2])).shape == [2, 4, 4, 6]
-    with pytest.raises(tf.errors.InvalidArgumentError, match=r"labels: must lie in 0 \.\.\. 2"):
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"labels: .*0 \.\.\. 2"):
         compiled(tf.constant([0, 7]))
 
 
-def test_formats_that_could_not_be_used_again_are_refused(model, tmp_path):
-    with pytest.raises(ValueError, match="must end in .keras"):
+def test_unsupported_formats_are_rejected(model, tmp_path):
+    with pytest.raises(ValueError, match="filepath=.*model.h5"):
         model.save(tmp_path / "model.h5")
     with pytest.raises(ValueError, match="pixelcnn_tf.export.export_saved_model"):
         tf.saved_model.save(model, str(tmp_path / "model"))

@@ -91,6 +91,26 @@ def field(
     return dataclasses.field(default=default, metadata=metadata)
 
 
+# Fields of version 0.2 that were renamed: old name -> (present name, {old value: present value}).
+OLD_NAMES = {
+    "nr_output_filters": ("num_head_filters", {}),
+    "nr_embeddings": ("num_embeddings", {}),
+    "commitment": ("commitment_cost", {}),
+    "codebook": ("codebook_update", {"loss": "gradient"}),
+    "restart_codes": ("reset_unused_after", {}),
+}
+
+
+def with_present_names(values: dict) -> dict:
+    """The values of fields, with the names of version 0.2 replaced by the present ones."""
+    found = dict(values)
+    for old, (new, renamed) in OLD_NAMES.items():
+        if old in found:
+            value = found.pop(old)
+            found[new] = renamed.get(value, value) if isinstance(value, str) else value
+    return found
+
+
 @dataclasses.dataclass(frozen=True)
 class Config:
     """One field a flag."""
@@ -162,8 +182,11 @@ class Config:
     model: str = field("pixelcnn_pp", "which model", one_of(*MODELS))
     nr_resnet: int = field(5, "residual blocks per stage of the model", at_least(1))
     nr_filters: int = field(160, "filters across the model", at_least(1))
+    num_stages: int = field(
+        3, "resolutions of the PixelCNN++ U-Net: full, half, quarter, ...", at_least(1)
+    )
     nr_logistic_mix: int = field(10, "logistic components in the mixture", at_least(1))
-    nr_output_filters: int = field(
+    num_head_filters: int = field(
         1024, "maps of the two 1x1 layers before the softmax", at_least(1)
     )
     resnet_nonlinearity: str = field(
@@ -183,19 +206,18 @@ class Config:
         "the levels are codes: the network gets an embedding of each; on by default for "
         "--dataset=codes:...",
     )
-    nr_embeddings: int = field(512, "codes of the codebook, 2 to 65536", NUM_CODES)
+    num_embeddings: int = field(512, "codes of the codebook, 2 to 65536", NUM_CODES)
     embedding_dim: int = field(64, "length of the vector of a code", at_least(1))
-    commitment: float = field(0.25, "beta, weight of the commitment loss", NOT_NEGATIVE)
-    codebook: str = field(
-        "loss",
-        "how it is learnt: loss (by gradient, as in the paper) or ema (by moving averages)",
-        one_of("loss", "ema"),
+    commitment_cost: float = field(0.25, "beta, weight of the commitment loss", NOT_NEGATIVE)
+    codebook_update: str = field(
+        "gradient",
+        "how the codebook is trained: gradient (as in the paper) or ema (moving averages)",
+        one_of("gradient", "ema"),
     )
     ema_decay: float = field(0.99, "gamma of the codebook's moving averages", SHARE)
-    restart_codes: int = field(
+    reset_unused_after: int = field(
         0,
-        "move a code that no training image of so many steps has to a vector of the batch; 0: "
-        "never",
+        "re-initialise codes unused for this many steps from the current batch; 0: never",
         at_least(0),
     )
     # optimisation

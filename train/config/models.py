@@ -1,8 +1,8 @@
 """The models of the program, by the name of `--model`. Imports no TensorFlow.
 
-To add one, write it as a subclass of `pixelcnn_tf.models.base.AutoregressiveModel` (or, if it has
-no likelihood of images, of `pixelcnn_tf.models.image_model.ImageModel`) in a file of its own, and
-enter it in `MODELS`.
+To add one, write a subclass of `AutoregressiveModel` (or, if it has no likelihood of images, of
+`ImageModel`; both in `pixelcnn_tf/models/image_model.py`) in a file of its own, and add it to
+`MODELS`.
 """
 
 import importlib
@@ -37,7 +37,7 @@ class Entry(NamedTuple):
 
 def _sizes(tiny, small, paper, *others):
     """The sizes of each preset: `(nr_resnet, nr_filters, *others)`, as dicts."""
-    names = ("nr_resnet", "nr_filters", *(others or ("nr_output_filters",)))
+    names = ("nr_resnet", "nr_filters", *(others or ("num_head_filters",)))
     every = {"tiny": tiny, "small": small, "paper": paper}
     return {name: dict(zip(names, size, strict=True)) for name, size in every.items()}
 
@@ -45,9 +45,17 @@ def _sizes(tiny, small, paper, *others):
 MODELS = {
     "pixelcnn_pp": Entry(
         "pixelcnn_tf.models.pixelcnn_pp:PixelCNNPlusPlus",
-        "PixelCNN++; nr_resnet blocks in each of 3 stages, up and down, of nr_filters maps",
+        "PixelCNN++; num_stages stages up and down of nr_resnet blocks, nr_filters maps",
         _sizes((1, 24, 5), (2, 32, 5), (5, 160, 10), "nr_logistic_mix"),
-        ("resnet_nonlinearity", "dropout_p", "energy_distance", CONDITION, CONDITIONAL, REMAT),
+        (
+            "num_stages",
+            "resnet_nonlinearity",
+            "dropout_p",
+            "energy_distance",
+            CONDITION,
+            CONDITIONAL,
+            REMAT,
+        ),
     ),
     "pixelcnn": Entry(
         "pixelcnn_tf.models.pixelcnn:PixelCNN",
@@ -75,9 +83,9 @@ MODELS = {
         "VQ-VAE, whose codes another run models (--dataset=codes:...); nr_resnet residual blocks "
         "of nr_filters maps",
         _sizes(
-            (2, 64, 32, 32), (2, 128, 512, 64), (2, 256, 512, 64), "nr_embeddings", "embedding_dim"
+            (2, 64, 32, 32), (2, 128, 512, 64), (2, 256, 512, 64), "num_embeddings", "embedding_dim"
         ),
-        ("commitment", "codebook", "ema_decay", "restart_codes"),
+        ("commitment_cost", "codebook_update", "ema_decay", "reset_unused_after"),
     ),
 }
 

@@ -6,7 +6,7 @@ import zlib
 
 import numpy as np
 
-from pixelcnn_tf.levels import MAX_NUM_LEVELS
+from pixelcnn_tf.levels import MAX_NUM_LEVELS, dtype_of_levels
 from train.data.dataset import Dataset
 from train.data.options import DataOptions
 from train.data.split_names import choose
@@ -76,7 +76,7 @@ def load_npz(path: str, options: DataOptions) -> Dataset:
         raise ArgumentError("dataset", path, f"images differ in shape: {shown}")
     num_levels = _npz_levels(path, arrays, images)
     if num_levels > 256 or any(each.dtype != np.uint8 for each in images.values()):
-        small = np.uint8 if num_levels <= 256 else np.uint16
+        small = dtype_of_levels(num_levels)
         images = {split: each.astype(small) for split, each in images.items()}
     dataset = _dataset(path, images, labels, num_levels, options)
     known = "num_levels" in arrays or num_levels != 256

@@ -10,6 +10,7 @@ import os
 
 import numpy as np
 
+from pixelcnn_tf.levels import dtype_of_levels
 from train.data.dataset import Dataset
 from train.data.decode import EXTENSIONS
 from train.data.file_split import FileSplit
@@ -167,7 +168,7 @@ def _make_split(images: Images, numbers: list[int], labels, crop) -> Split:
         lambda number: images.read(paths[number]),
         len(paths),
         shape,
-        np.uint8 if images.num_levels <= 256 else np.uint16,
+        dtype_of_levels(images.num_levels),
         labels,
         crop,
         (min(lows), max(highs)),

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from pixelcnn_tf.levels import dtype_of_levels
 from train.data.decode import EXTENSIONS, read_image, resize
 from train.errors import UserError
 
@@ -153,7 +154,7 @@ def read_images(
     def alike(image):
         levels = image.levels
         if image.num_levels != num_levels:
-            dtype = np.uint8 if num_levels <= 256 else np.uint16
+            dtype = dtype_of_levels(num_levels)
             levels = levels.astype(dtype) * dtype(factor(image))
         return np.broadcast_to(levels, [*levels.shape[:2], channels])
 

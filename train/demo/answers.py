@@ -9,9 +9,9 @@ import tensorflow as tf
 
 from pixelcnn_tf import sampling
 from pixelcnn_tf.levels import input_to_levels, levels_to_input
-from pixelcnn_tf.likelihoods.base import nats_to_bits
-from pixelcnn_tf.models.base import AutoregressiveModel
-from pixelcnn_tf.sampling.cached import FOLDS_BEFORE_TRACING
+from pixelcnn_tf.likelihoods.base import Likelihood, nats_to_bits
+from pixelcnn_tf.models.image_model import AutoregressiveModel
+from pixelcnn_tf.sampling.cached import CALLS_BEFORE_TRACING
 
 COMPLETIONS = 8  # of each image: one batch, for which everything is traced
 
@@ -43,7 +43,7 @@ class Answers:
 
     def __init__(self, model: AutoregressiveModel):
         self.model = model
-        self.has_temperature = model.likelihood.has_temperature
+        self.has_temperature = isinstance(model.likelihood, Likelihood)
         signature = [tf.TensorSpec([COMPLETIONS, *model.image_shape], tf.float32)]
         if model.num_classes:
             signature.append(tf.TensorSpec([COMPLETIONS], tf.int32))
@@ -57,7 +57,7 @@ class Answers:
         """Compiles all that an answer needs; returns the seconds that one takes then."""
         levels = np.zeros(self.model.image_shape, np.int32)
         missing = np.zeros(self.model.image_shape[:2], bool)
-        for seed in range(1, FOLDS_BEFORE_TRACING + 2):
+        for seed in range(1, CALLS_BEFORE_TRACING + 2):
             answer = self(levels, missing, seed=seed)
         return answer.seconds
 

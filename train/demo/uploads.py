@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pixelcnn_tf.levels import quantize_levels
+from pixelcnn_tf.levels import dtype_of_levels, quantize_levels
 from train.data.decode import read_image, resize
 from train.errors import UserError
 from train.run import Run
@@ -51,7 +51,7 @@ def read_upload(path: str, name: str, run: Run) -> tuple[np.ndarray, list[str]]:
             levels = quantize_levels(levels, picture.num_levels, data.num_levels)
         else:
             levels = np.rint(levels * ((data.num_levels - 1) / (picture.num_levels - 1)))
-        levels = levels.astype(np.uint8 if data.num_levels <= 256 else np.uint16)
+        levels = levels.astype(dtype_of_levels(data.num_levels))
         if fewer:
             changes.append(f"{'quantised' if quantised else 'rounded'} to {data.num_levels} levels")
     return levels, changes

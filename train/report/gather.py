@@ -11,7 +11,8 @@ import numpy as np
 
 from pixelcnn_tf import sampling
 from pixelcnn_tf.levels import input_to_levels, levels_to_input
-from pixelcnn_tf.models.base import AutoregressiveModel
+from pixelcnn_tf.likelihoods.base import Likelihood
+from pixelcnn_tf.models.image_model import AutoregressiveModel
 from train.data.dataset import Dataset
 from train.data.image_sources import Image, scored_images
 from train.progress import Counter
@@ -285,7 +286,7 @@ def gather(
     if options.num_images:
         kept = max(CALIBRATED, FIELD_IMAGES, COMPLETED)
         images = list(islice(scored_images(known.dataset), min(kept, options.num_images)))
-    if model.likelihood.has_log_prob and images:
+    if isinstance(model.likelihood, Likelihood) and images:
         known = _with_scores(known, model, options, say)
         known = _with_pixels(known, model, images)
     if options.num_samples and isinstance(model, AutoregressiveModel):
@@ -345,7 +346,7 @@ def _with_samples(known, model, options, images, say):
     if model.condition is not None:
         if not images:
             return known
-        maps = model.own_condition(_inputs(model, images)[1])
+        maps = model.compute_condition(_inputs(model, images)[1])
         labels = np.take(maps, np.arange(num) % len(images), axis=0)
     batch = min(num, COMPLETED * COMPLETIONS)
     progress = RowProgress(model, num, say)
@@ -361,7 +362,7 @@ def _with_samples(known, model, options, images, say):
     say(f"completing {len(images)} images ...")
     levels, values, labels = _inputs(model, images)
     if model.condition is not None:
-        labels = model.own_condition(values).numpy()
+        labels = model.compute_condition(values).numpy()
     mask = given_mask("top", model.image_shape)
     completed = sampling.complete(
         model,

@@ -55,9 +55,11 @@ class Checkpoints:
             "parameters": [variable.value for variable in model.trainable_variables],
             "averages": [variable.value for variable in averaged_model.trainable_variables],
         }
-        if model.state:
-            parts["state"] = [variable.value for variable in model.state]
-            parts["averaged_state"] = [variable.value for variable in averaged_model.state]
+        if model.non_gradient_variables:
+            parts["state"] = [variable.value for variable in model.non_gradient_variables]
+            parts["averaged_state"] = [
+                variable.value for variable in averaged_model.non_gradient_variables
+            ]
         if optimizer is not None:
             parts["optimizer"] = [variable.value for variable in optimizer.variables]
         self.complete = optimizer is not None

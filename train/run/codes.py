@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from pixelcnn_tf.levels import levels_to_input
+from pixelcnn_tf.levels import dtype_of_levels, levels_to_input
 from pixelcnn_tf.models.vq_vae import STRIDE, VQVAE
 from train.data.codes import codes_file, read_fingerprint
 from train.errors import ArgumentError, UserError, writing
@@ -38,7 +38,7 @@ class Decoder(NamedTuple):
 
     def decode(self, codes: np.ndarray) -> np.ndarray:
         """Integer levels `[N, H, W, C]` of codes `[N, h, w, 1]`, uint8 up to 256 levels."""
-        dtype = np.uint8 if self.model.num_levels <= 256 else np.uint16
+        dtype = dtype_of_levels(self.model.num_levels)
         parts = [
             self.model.decode_to_levels(tf.constant(codes[begin : begin + BATCH_SIZE, ..., 0]))
             for begin in range(0, len(codes), BATCH_SIZE)
@@ -54,7 +54,7 @@ class Decoder(NamedTuple):
 def fingerprint_of(model: VQVAE) -> str:
     """16 hexadecimal digits of SHA-256 over the weights, the codebook's state included."""
     digest = hashlib.sha256()
-    for variable in (*model.trainable_variables, *model.state):
+    for variable in (*model.trainable_variables, *model.non_gradient_variables):
         value = np.ascontiguousarray(variable.numpy())
         digest.update(f"{value.dtype} {value.shape}".encode() + value.tobytes())
     return digest.hexdigest()[:16]
@@ -114,7 +114,7 @@ def _encode_data(run, decoder, data_dir):
     model, dataset = decoder.model, run.dataset(data_dir=data_dir)
     config_json.check_dataset_matches(run.saved, run.config, dataset)
     arrays = {
-        "num_levels": model.likelihood.nr_embeddings,
+        "num_levels": model.likelihood.num_embeddings,
         "num_classes": dataset.num_classes or 0,
         "scored": dataset.eval_name,
         "fingerprint": decoder.fingerprint,
@@ -138,8 +138,7 @@ def _encode_data(run, decoder, data_dir):
 def _encode_split(encode, split, model, counter):
     """Codes `[N, h, w]` of a split in its order, and labels `[N]` or None."""
     num, shape = split.num_examples, model.codes_shape[:2]
-    many = model.likelihood.nr_embeddings > 256
-    codes = np.empty((num, *shape), np.uint16 if many else np.uint8)
+    codes = np.empty((num, *shape), dtype_of_levels(model.likelihood.num_embeddings))
     labels = []
     for number, batch in enumerate(split.in_order(BATCH_SIZE)):
         begin = number * BATCH_SIZE

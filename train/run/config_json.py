@@ -7,7 +7,7 @@ import os
 import platform
 from typing import TYPE_CHECKING, NamedTuple
 
-from train.config.config import Config, check
+from train.config.config import Config, check, with_present_names
 from train.data.description import DataDescription
 from train.errors import ArgumentError, UserError, writing
 from train.files import write_json
@@ -119,7 +119,7 @@ def read(folder: str, workdir: str) -> RunConfig:
             fingerprint = _typed("read", DatasetFingerprint, fingerprint)
         rest = {name: fields.pop(name) for name in ("versions", "embedding") if name in fields}
         batch = fields.pop("global_batch_size", None)
-        config = Config(**fields).replace(workdir=workdir)
+        config = Config(**with_present_names(fields)).replace(workdir=workdir)
         check(config)
         batch = config.batch_size if batch is None else batch
         found = RunConfig(config, data, batch, **rest, fingerprint=fingerprint)

@@ -4,7 +4,7 @@ import collections
 
 import numpy as np
 
-from pixelcnn_tf.levels import quantize_levels
+from pixelcnn_tf.levels import dtype_of_levels, quantize_levels
 from train.data.image_sources import Image, Images
 from train.errors import UserError
 
@@ -101,7 +101,7 @@ class ImageAdapter:
         if spread and not self.takes_codes:
             # As a folder of both kinds is read: 1-bit files beside 8-bit ones.
             self.conversions[f"of {num_levels} levels, spread over {self.num_levels}"] += 1
-            dtype = np.uint8 if self.num_levels <= 256 else np.uint16
+            dtype = dtype_of_levels(self.num_levels)
             return levels.astype(dtype) * dtype((self.num_levels - 1) // (num_levels - 1))
         if self.declares_levels and num_levels == 256 and highest < self.num_levels:
             self.conversions[

@@ -1,6 +1,7 @@
 """What a run's model can do, checked before work begins."""
 
-from pixelcnn_tf.models.base import AutoregressiveModel
+from pixelcnn_tf.likelihoods.base import Likelihood
+from pixelcnn_tf.models.image_model import AutoregressiveModel
 from train.errors import ArgumentError, UserError
 
 
@@ -17,7 +18,7 @@ def check_draws_images(model, workdir: str) -> None:
 
 def check_has_likelihood(model, argument: str, workdir: str) -> None:
     """Raises ArgumentError if a run's model was not trained by likelihood."""
-    if not model.likelihood.has_log_prob:
+    if not isinstance(model.likelihood, Likelihood):
         raise ArgumentError(
             argument,
             workdir,

@@ -10,8 +10,8 @@ import tensorflow as tf
 
 from pixelcnn_tf import sampling
 from pixelcnn_tf.grid import grid, to_uint8
-from pixelcnn_tf.levels import input_to_levels, levels_to_input
-from pixelcnn_tf.models.base import AutoregressiveModel
+from pixelcnn_tf.levels import dtype_of_levels, input_to_levels, levels_to_input
+from pixelcnn_tf.models.image_model import AutoregressiveModel
 from pixelcnn_tf.random import example_seeds
 from train.data.dataset import Dataset
 from train.data.image_sources import Images
@@ -41,13 +41,13 @@ def _small(model, levels):
     """Levels, or vectors, in the type in which they are kept."""
     if levels.dtype.kind not in "iu":
         return levels
-    return levels.astype(np.uint8 if model.num_levels <= 256 else np.uint16)
+    return levels.astype(dtype_of_levels(model.num_levels))
 
 
 def conditions_of(model: AutoregressiveModel, levels: np.ndarray) -> np.ndarray:
     """The conditions of images `[N, H, W, C]`, integer levels: levels `[N, h, w, D]`, or vectors
     `[N, D]`."""
-    condition = model.condition.of(levels_to_input(levels, model.num_levels))
+    condition = model.condition.from_images(levels_to_input(levels, model.num_levels))
     if model.encoder is not None:
         return condition.numpy()
     return input_to_levels(condition, model.num_levels).numpy()
@@ -115,7 +115,7 @@ def _as_h(model, conditions):
     """Conditions as the model takes them: maps or vectors."""
     if model.encoder is None:
         conditions = levels_to_input(conditions, model.num_levels)
-    return model.condition.to_h(conditions, model.image_shape)
+    return model.condition.broadcast_to_image(conditions, model.image_shape)
 
 
 def _draw(model, h, seed, temperature, say, between_rows=None):

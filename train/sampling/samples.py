@@ -10,9 +10,8 @@ import numpy as np
 
 from pixelcnn_tf import sampling
 from pixelcnn_tf.grid import grid, to_uint8
-from pixelcnn_tf.levels import input_to_levels, levels_to_input
-from pixelcnn_tf.models.base import AutoregressiveModel
-from pixelcnn_tf.models.image_model import ImageModel
+from pixelcnn_tf.levels import dtype_of_levels, input_to_levels, levels_to_input
+from pixelcnn_tf.models.image_model import AutoregressiveModel, ImageModel
 from pixelcnn_tf.random import example_seeds
 from train.data.dataset import Dataset
 from train.devices import Workers
@@ -74,7 +73,8 @@ def check_memory(
     shown = model.image_shape if decoder is None else decoder.model.image_shape
     height, width, channels = model.image_shape
     # Noise; given, sampled and whole images in float32, as levels and in the picture.
-    numbers = height * width * (model.likelihood.num_uniforms + 3 * channels)
+    noise = model.likelihood.num_uniforms if isinstance(model, AutoregressiveModel) else 0
+    numbers = height * width * (noise + 3 * channels)
     each = 4 * numbers + 2 * math.prod(shown) + picture_bytes(shown)
     if num_samples * each > MAX_BYTES:
         raise UserError(
@@ -87,7 +87,7 @@ def check_memory(
 def _levels(model, images):
     """Images in [-1, 1] as integer levels."""
     levels = input_to_levels(images, model.num_levels).numpy()
-    return levels.astype(np.uint8 if model.num_levels <= 256 else np.uint16)
+    return levels.astype(dtype_of_levels(model.num_levels))
 
 
 def _shown(model, levels, decoder):
@@ -260,7 +260,7 @@ def write_completions(
     values = levels_to_input(originals, model.num_levels)
     labels = np.repeat(batch["labels"].numpy(), num_completions) if model.num_classes else None
     if model.condition is not None:
-        labels = model.own_condition(values)
+        labels = model.compute_condition(values)
     mask = given_mask(part, model.image_shape)
     completed = sampling.complete(
         model,

@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from pixelcnn_tf.models.base import AutoregressiveModel
+from pixelcnn_tf.models.image_model import AutoregressiveModel
 
 PROJECTIONS = 3  # random sums of a pixel's parameters; a path may be closed to one of them
 

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from pixelcnn_tf.levels import levels_to_input
 from pixelcnn_tf.likelihoods.base import bits_per_dim, nats_to_bits
-from pixelcnn_tf.models.base import AutoregressiveModel
+from pixelcnn_tf.models.image_model import AutoregressiveModel
 from train.data.image_sources import Image
 from train.errors import UserError
 from train.files import atomic_write

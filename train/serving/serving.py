@@ -4,7 +4,7 @@ import os
 
 import tensorflow as tf
 
-from pixelcnn_tf.export import CHEAP_SIGNATURES, levels_dtype
+from pixelcnn_tf.export import CHEAP_SIGNATURES, request_dtype
 from pixelcnn_tf.models.image_model import ImageModel
 from pixelcnn_tf.models.vq_vae import VQVAE
 from train.files import write_text
@@ -55,7 +55,7 @@ def write_warmup(
     if not names:
         return names
     shown = vq_vae or model
-    inputs = {"images": tf.zeros([1, *shown.image_shape], levels_dtype(shown.num_levels))}
+    inputs = {"images": tf.zeros([1, *shown.image_shape], request_dtype(shown.num_levels))}
     if model.num_classes:
         inputs["labels"] = tf.zeros([1], tf.int32)
     path = os.path.join(folder, WARMUP_FILE)

@@ -5,7 +5,7 @@ import os
 import sys
 import time
 
-from pixelcnn_tf.models.base import AutoregressiveModel
+from pixelcnn_tf.models.image_model import AutoregressiveModel
 from train.errors import Interrupted, NotFinite, Stopped
 from train.progress import Progress, duration
 from train.run.codes import Decoder

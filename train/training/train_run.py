@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from pixelcnn_tf.likelihoods.base import Likelihood
 from train.config.config import Config
 from train.devices import Workers, make_strategy
 from train.errors import ArgumentError, WorkerLost, errors_about, reason
@@ -137,7 +138,7 @@ def _report(trainer, results, say):
     likelihood, dataset = trainer.model.likelihood, trainer.dataset
     scores = {name: result.scores[likelihood.metric] for name, result in results.items()}
     averaged = results["averaged"]
-    if likelihood.has_log_prob:
+    if isinstance(likelihood, Likelihood):
         say(table(dataset, [(f"{name} weights", score) for name, score in scores.items()]))
         say(f"  {averaged.loss:.3f} nats/image (averaged weights)")
     else:

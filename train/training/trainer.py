@@ -105,7 +105,7 @@ class Trainer:
         self.average.start()
         self.averaged_model.initialize(images, self._labels(batch), seed=self.config.seed)
         averaged = self.averaged_model
-        self.workers.broadcast([*averaged.trainable_variables, *averaged.state])
+        self.workers.broadcast([*averaged.trainable_variables, *averaged.non_gradient_variables])
         for shadow, variable in self.average.pairs:
             variable.assign(shadow)
 
@@ -116,8 +116,8 @@ class Trainer:
           ValueError: if its weights have other shapes, naming one.
         """
         averaged = self.averaged_model
-        here = [*averaged.trainable_variables, *averaged.state]
-        there = [*source.trainable_variables, *source.state]
+        here = [*averaged.trainable_variables, *averaged.non_gradient_variables]
+        there = [*source.trainable_variables, *source.non_gradient_variables]
         for mine, other in zip(here, there, strict=False):
             if mine.shape != other.shape:
                 raise ValueError(
@@ -184,7 +184,7 @@ class Trainer:
         return bool(self.finite_function())
 
     def _weights_are_finite(self):
-        variables = [*self.model.trainable_variables, *self.model.state]
+        variables = [*self.model.trainable_variables, *self.model.non_gradient_variables]
         return tf.reduce_all([tf.reduce_all(tf.math.is_finite(v)) for v in variables])
 
     def learning_rate(self, step: int) -> float:
@@ -241,7 +241,7 @@ class Trainer:
         self.optimizer.apply(gradients, self.model.trainable_variables)
         if statistics:
             context = tf.distribute.get_replica_context()
-            self.model.learn(context.all_reduce(tf.distribute.ReduceOp.SUM, statistics))
+            self.model.update_ema(context.all_reduce(tf.distribute.ReduceOp.SUM, statistics))
 
     def gradients(self, batch: dict, scale: tf.Tensor | float) -> tuple:
         """A replica's loss, summed over its batch (nats), with what the step changes: the gradients
@@ -253,4 +253,4 @@ class Trainer:
             loss = tf.reduce_sum(self.model.likelihood.loss(images, parameters))
             scaled = loss * scale
         gradients = tape.gradient(scaled, self.model.trainable_variables)
-        return loss, (gradients, self.model.statistics(parameters, batch["seeds"]))
+        return loss, (gradients, self.model.ema_statistics(parameters, batch["seeds"]))

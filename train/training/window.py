@@ -69,7 +69,7 @@ class Window:
         score = self.trainer.score(self.sum / (self.count * batch_size))
         speed = self.timed * batch_size / max(time.monotonic() - self.begin, 1e-9)
         likelihood = self.trainer.model.likelihood
-        metric = likelihood.loss_metric or likelihood.metric
+        metric = likelihood.loss_metric
         values = {
             f"train/{metric}": score,
             "learning_rate": self.trainer.learning_rate(step),

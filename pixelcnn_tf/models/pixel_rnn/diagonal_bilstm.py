@@ -16,11 +16,11 @@ KERNEL = 2  # of the column-wise state-to-state convolution
 def skew(x):
     """Moves row i to the right by i: `[B, H, W, C]` -> `[B, H, W + H - 1, C]` (Figure 3).
 
-    The pixels of a diagonal of `x` come to stand in one column; zeros fill the rest.
+    A diagonal of `x` becomes one column; the rest is zeros.
     """
     height, width, filters = x.shape[1:]
     x = tf.pad(x, [[0, 0], [0, 0], [0, height], [0, 0]])
-    # One zero fewer a row than there is room for shifts each row by one more than the last.
+    # Dropping one zero per row shifts each row by one more than the row above.
     x = tf.reshape(x, [-1, height * (width + height), filters])
     return tf.reshape(x[:, :-height], [-1, height, width + height - 1, filters])
 
@@ -35,7 +35,7 @@ def unskew(x, width):
 
 @keras.saving.register_keras_serializable("pixelcnn_tf")
 class DiagonalLSTM(GroupedLayer):
-    """An LSTM that runs along the diagonals, from the upper left corner to the lower right.
+    """An LSTM along the diagonals, from the upper left corner to the lower right.
 
     The state of a pixel is computed from the states to the left and above, and from its own
     input (1x1 input-to-state convolution, masked). `[B, H, W, any]` -> `[B, H, W, filters]`.
@@ -57,8 +57,8 @@ class DiagonalLSTM(GroupedLayer):
         )
 
     def build(self, _):
-        # No bias: outside the image the gates of the skewed map are then zero, and so are the
-        # states that reach into it.
+        # No bias: outside the image the gates of the skewed map, and so the states that enter the
+        # image, are then zero.
         shape = [KERNEL * self.filters, NUM_GATES * self.filters]
         self.state_to_state = self.add_weight(shape=shape, name="state_to_state")
 
@@ -76,10 +76,10 @@ class DiagonalLSTM(GroupedLayer):
 
 @keras.saving.register_keras_serializable("pixelcnn_tf")
 class DiagonalBiLSTMBlock(GroupedLayer):
-    """Both directions with their residual connection. `[B, H, W, 2 * filters]` -> the same.
+    """Both directions with a residual connection. `[B, H, W, 2 * filters]` -> the same shape.
 
-    The map that runs from right to left would see pixels to the right in its own row: it is
-    shifted down by one row before it is added.
+    The right-to-left map depends on pixels to the right in its own row, so it is shifted down by
+    one row before it is added.
 
     Args:
       filters: h.
@@ -91,23 +91,30 @@ class DiagonalBiLSTMBlock(GroupedLayer):
         options = dict(groups=groups, dtype=self.dtype_policy)
         self.to_right = DiagonalLSTM(filters, name="to_right", **options)
         self.to_left = DiagonalLSTM(filters, name="to_left", **options)
-        self.widen = MaskedConv2D(2 * filters, (1, 1), name="widen", **options)
+        self.bottleneck_out = MaskedConv2D(2 * filters, (1, 1), name="widen", **options)
+
+    @property
+    def widen(self):
+        """The name of the layer in Keras files of version 0.2."""
+        return self.bottleneck_out
 
     def call(self, x):
         right = self.to_right(x)
         left = tf.reverse(self.to_left(tf.reverse(x, axis=[2])), axis=[2])
-        return x + self.widen(right + down_shift(left))
+        return x + self.bottleneck_out(right + down_shift(left))
 
 
 @keras.saving.register_keras_serializable("pixelcnn_tf")
 class DiagonalBiLSTM(ResidualNetwork):
-    """PixelRNN with Diagonal BiLSTM layers: sees all pixels before each but the last of the row
-    above (BUILD_NOTES.md tells why), which only the pixels near the right edge see.
+    """PixelRNN with Diagonal BiLSTM layers.
+
+    A pixel depends on all pixels before it except the last one of the row above, on which only the
+    pixels near the right edge depend (BUILD_NOTES.md explains why).
 
     Args: see `ResidualNetwork`; `nr_resnet` is the number of BiLSTM layers.
 
     Example:
-      >>> model = DiagonalBiLSTM((8, 8, 3), nr_resnet=2, nr_filters=8, nr_output_filters=16)
+      >>> model = DiagonalBiLSTM((8, 8, 3), nr_resnet=2, nr_filters=8, num_head_filters=16)
       >>> model(tf.zeros([2, 8, 8, 3])).shape
       TensorShape([2, 8, 8, 768])
     """

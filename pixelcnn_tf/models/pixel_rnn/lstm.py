@@ -1,4 +1,4 @@
-"""The LSTM of PixelRNN: one step of it, and its loop (van den Oord et al. 2016a, equation 3)."""
+"""The LSTM of PixelRNN: one step, and the loop (van den Oord et al. 2016a, equation 3)."""
 
 import tensorflow as tf
 
@@ -22,7 +22,7 @@ def lstm_step(state, input_to_state, state_to_state):
 
 
 def run_lstm(input_to_state, convolve_state):
-    """Runs an LSTM over the first axis, a `tf.while_loop` (`tf.scan`), from a state of zeros.
+    """Runs an LSTM over the first axis (`tf.scan`), from a state of zeros.
 
     Args:
       input_to_state: `[T, B, N, 4 * F]`.

@@ -14,10 +14,10 @@ KERNEL = 3  # of the convolutions along a row, input-to-state and state-to-state
 
 @keras.saving.register_keras_serializable("pixelcnn_tf")
 class RowLSTMBlock(GroupedLayer):
-    """An LSTM that runs from the top row to the bottom, with its residual connection.
+    """An LSTM from the top row to the bottom, with a residual connection.
 
     A step is a whole row: the state of a pixel is computed from the three states above it
-    (state-to-state, not masked) and from its own input and that to the left (input-to-state,
+    (state-to-state, not masked) and from the inputs at the pixel and to its left (input-to-state,
     masked, computed for the whole image at once). `[B, H, W, 2 * filters]` -> the same shape.
 
     Args:
@@ -31,10 +31,15 @@ class RowLSTMBlock(GroupedLayer):
         self.input_to_state = MaskedConv2D(
             NUM_GATES * filters, (1, KERNEL), parts=NUM_GATES, name="input_to_state", **options
         )
-        self.widen = MaskedConv2D(2 * filters, (1, 1), name="widen", **options)
+        self.bottleneck_out = MaskedConv2D(2 * filters, (1, 1), name="widen", **options)
+
+    @property
+    def widen(self):
+        """The name of the layer in Keras files of version 0.2."""
+        return self.bottleneck_out
 
     def build(self, _):
-        # No bias: that of the input-to-state convolution is in the same sum.
+        # No bias: the input-to-state convolution has one in the same sum.
         shape = [KERNEL, self.filters, NUM_GATES * self.filters]
         self.state_to_state = self.add_weight(shape=shape, name="state_to_state")
 
@@ -42,17 +47,17 @@ class RowLSTMBlock(GroupedLayer):
         kernel = tf.cast(tf.convert_to_tensor(self.state_to_state), x.dtype)
         gates = tf.transpose(self.input_to_state(x), [1, 0, 2, 3])  # [H, B, W, 4 * filters]
         h = run_lstm(gates, lambda h: tf.nn.conv1d(h, kernel, 1, "SAME"))
-        return x + self.widen(tf.transpose(h, [1, 0, 2, 3]))
+        return x + self.bottleneck_out(tf.transpose(h, [1, 0, 2, 3]))
 
 
 @keras.saving.register_keras_serializable("pixelcnn_tf")
 class RowLSTM(ResidualNetwork):
-    """PixelRNN with Row LSTM layers: sees a triangle above each pixel.
+    """PixelRNN with Row LSTM layers: the receptive field is a triangle above each pixel.
 
     Args: see `ResidualNetwork`; `nr_resnet` is the number of LSTM layers.
 
     Example:
-      >>> model = RowLSTM((8, 8, 3), nr_resnet=2, nr_filters=8, nr_output_filters=16)
+      >>> model = RowLSTM((8, 8, 3), nr_resnet=2, nr_filters=8, num_head_filters=16)
       >>> model(tf.zeros([2, 8, 8, 3])).shape
       TensorShape([2, 8, 8, 768])
     """

@@ -1,12 +1,12 @@
-"""The cached sampler of PixelCNN++: each value of the network computed once (after Ramachandran
-et al. 2017, "Fast Generation for Convolutional Autoregressive Models").
+"""The cached sampler of PixelCNN++, which computes each value of the network once (after
+Ramachandran et al. 2017, "Fast Generation for Convolutional Autoregressive Models").
 
-For every row it walks the network's one definition, `PixelCNNPlusPlus.walk`, with a `RowPass`,
-which runs the vertical stream and prepares the horizontal one, and then for every pixel with a
-`PixelPass`, which runs what is left of the horizontal stream; then it samples the pixel.
+For every row it runs `PixelCNNPlusPlus.walk` with a `RowPass`, which runs the vertical stream and
+prepares the horizontal one, and then for every pixel with a `PixelPass`, which runs the rest of the
+horizontal stream; then it samples the pixel.
 
-The loops go over groups of 4 rows and, inside, 4 columns: which stages of the U-Net are active in
-each of the 4 x 4 phases is decided when the function is traced, not while it runs.
+The loops go over groups of 4 rows and, inside, 4 columns (with 3 stages): the active stages of the
+U-Net in each of the 4 x 4 phases are known when the function is traced.
 """
 
 from functools import partial
@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from pixelcnn_tf.sampling.pixelcnn_pp import steps
 from pixelcnn_tf.sampling.pixelcnn_pp.condition_maps import MAPS, condition_maps, row_conditions
-from pixelcnn_tf.sampling.pixelcnn_pp.passes import (
+from pixelcnn_tf.sampling.pixelcnn_pp.row_and_pixel_pass import (
     PixelPass,
     RowPass,
     incremental_layers,
@@ -26,7 +26,7 @@ from pixelcnn_tf.sampling.pixelcnn_pp.passes import (
 
 
 def write(arrays, values):
-    """Writes `values`, name -> (index, tensor), to those `tf.TensorArray`s that there are."""
+    """Writes `values`, name -> (index, tensor), to the `tf.TensorArray`s of the same names."""
     return {
         name: array.write(*values[name]) if name in values else array
         for name, array in arrays.items()
@@ -34,15 +34,16 @@ def write(arrays, values):
 
 
 class CachedSampler:
-    """Fills in the pixels of images for one model; see `pixelcnn_tf.sampling.complete`.
+    """Samples the pixels of images for one model; its interface: `pixelcnn_tf.sampling.cached`.
 
     Args:
       model: a `PixelCNNPlusPlus`.
 
     Attributes:
       layers: layer -> `IncrementalLayer`.
-      period: rows and columns after which the phases repeat; rows are filled in groups of so many.
-      width: of the images as the network takes them, extended to a multiple of `period`.
+      period: rows and columns after which the phases repeat; rows are sampled in groups of this
+        many.
+      width: width of the images, padded to a multiple of `period`.
     """
 
     def __init__(self, model):
@@ -50,19 +51,19 @@ class CachedSampler:
         self.period = model.multiple
         self.width = model.image_shape[1] + -model.image_shape[1] % self.period
         self.layers = incremental_layers(model)
-        # The values of a stage's layers stand side by side in one tensor, so that a pixel costs
-        # one read and one write a stage.
+        # The values of a stage's layers are concatenated in one tensor, so that a pixel costs one
+        # read and one write per stage.
         every, stages = self.layers.values(), range(model.num_stages)
         self.preparing = [[x for x in every if x.prepared_sizes and x.stage == s] for s in stages]
         self.caching = [[x for x in every if x.cached_sizes and x.in_stage == s] for s in stages]
 
-    def fold(self):
+    def normalized_weights(self):
         """The normalised weights of every layer, a nest of tensors."""
-        return {layer.name: layer.fold() for layer in self.layers.values()}
+        return {layer.name: layer.normalized_weights() for layer in self.layers.values()}
 
     def conditions(self, h):
-        """What the conditioning vector `[B, num_classes]` adds in each gated block, `[B, 2 F]`. Of
-        a map `[B, H, W, D]` the map itself at every stage: its rows are taken when they are due."""
+        """The projection of the conditioning vector `[B, num_classes]` in each gated block,
+        `[B, 2 F]`; for a map `[B, H, W, D]` the map at every stage, projected row by row later."""
         if h is None:
             return {}
         if h.shape.rank == 4:  # [H, W, B, D], a row is a slice
@@ -72,11 +73,11 @@ class CachedSampler:
         return {name: condition for name, condition in added.items() if condition is not None}
 
     def start(self, batch):
-        """The state before the first row, all zeros: outside the image lies padding.
+        """The state before the first row, all zeros, as the padding around the image.
 
         Returns:
           Dict of `vertical`, by layer; `cached`, the horizontal layers' values in the row above,
-          by stage; `image`, the two rows above with their ones.
+          by stage; `image`, the two rows above with the channel of ones.
         """
         channels, width = self.model.image_shape[-1], self.width
 
@@ -91,11 +92,11 @@ class CachedSampler:
         }
 
     def _with_one(self, pixels, columns):
-        """Appends the channel of ones, which has zeros where the image was extended.
+        """Appends the channel of ones, which is zero where the image is padded.
 
         Args:
           pixels: `[W, B, C]` of a row, or `[B, C]`.
-          columns: theirs, `[W, 1, 1]` or a scalar.
+          columns: their columns, `[W, 1, 1]` or a scalar.
         """
         dtype, width = self.model.compute_dtype, self.model.image_shape[1]
         ones = tf.ones_like(pixels[..., :1])
@@ -104,26 +105,26 @@ class CachedSampler:
         return tf.cast(tf.concat([pixels, ones], axis=-1), dtype)
 
     def steps(self, jit_compile):
-        """The same a pixel at a time: a function of `(h, batch)`, see `sampling/steps.py`."""
+        """The sampler one pixel at a time: a function of `(h, batch)`, see `sampling/steps.py`."""
         return partial(steps.PixelSteps, steps.Functions(self, jit_compile))
 
     def cached_size(self, stage):
-        """Channels that the layers of a stage keep of a pixel."""
+        """Channels that the layers of a stage cache per pixel."""
         return sum(size for layer in self.caching[stage] for size in layer.cached_sizes)
 
     @tf.autograph.experimental.do_not_convert  # nothing to convert; tracing is 3 times faster
-    def fill(self, weights, conditions, state, images, mask, uniforms, rows, options):
-        """Fills in some rows of a batch of images.
+    def fill_rows(self, weights, conditions, state, images, mask, uniforms, rows, options):
+        """Samples some rows of a batch of images.
 
         Args:
-          weights: of `fold`.
-          conditions: of `conditions`.
-          state: of `start`, or of the rows before.
-          images: `[H, W, B, C]`, of any H and W, filled in so far.
+          weights: the result of `normalized_weights`.
+          conditions: the result of `conditions`.
+          state: the result of `start`, or the state after the previous rows.
+          images: `[H, W, B, C]`, of any H and W; rows before the first one are complete.
           mask: `[H, W, B, 1]`, 1 where the pixel is given.
           uniforms: `[H, W, B, likelihood.num_uniforms]`.
-          rows: int32 `[2]`, the first row to fill in, divisible by `period`, and the one after
-            the last, divisible too or H.
+          rows: int32 `[2]`, the first row to sample, divisible by `period`, and the row after the
+            last, divisible by `period` or H.
           options: `(quantize, temperature, keep_parameters)`; the last also returns the
             distribution's parameters at every pixel, for tests.
 
@@ -172,8 +173,7 @@ class CachedSampler:
             return sampled["images"], sampled.get("parameters"), state
 
         def group(index, outputs, state):
-            # Of the odd rows all are alike: only the full resolution is active in them. They are
-            # traced once.
+            # In all odd rows only the full resolution is active: they are traced once.
             odd_row = tf.function(partial(one_row, 1), autograph=False)
             for phase in range(self.period):
                 row = index * self.period + phase
@@ -194,8 +194,8 @@ class CachedSampler:
         return stacked["images"], stacked.get("parameters"), state
 
     def _extend(self, values, fill):
-        """Extends `[H, W, B, ?]` to a multiple of `period`, as `passes.extend` does the images,
-        with pixels that are given. (Rows that are added are seen by no pixel of the image.)"""
+        """Pads `[H, W, B, ?]` to a multiple of `period`, as `image_pass.extend` pads images, with
+        given pixels. (No pixel of the image depends on added rows.)"""
         missing = [[0, -size % self.period] for size in values.shape[:2]]
         if missing == [[0, 0], [0, 0]]:
             return values
@@ -205,14 +205,14 @@ class CachedSampler:
         """Samples a row.
 
         Args:
-          row_pass: the `RowPass` that has walked the network.
-          images, mask, uniforms: as those of `fill`, of this row.
-          draw: `draw(parameters, uniforms, mask, image)` gives a pixel `[B, C]`.
+          row_pass: the `RowPass` that has run the network.
+          images, mask, uniforms: arguments of `fill_rows`, this row.
+          draw: `draw(parameters, uniforms, mask, image)` returns a pixel `[B, C]`.
           keep: whether to keep the parameters.
 
         Returns:
           Dict of `images` `[W, B, C]`, `parameters` `[W, B, P]` if they are kept, and
-          `cached <stage>` for every stage that this row has a row of its own at.
+          `cached <stage>` for every stage that is active in this row.
         """
         model, dtype = self.model, self.model.compute_dtype
         width, batch, channels = images.shape[0], tf.shape(images)[1], images.shape[-1]
@@ -225,7 +225,7 @@ class CachedSampler:
         prepared = {stage: pack(row_pass.prepared, preparing[stage]) for stage in stages}
 
         def one_pixel(phase, column, left, left_pixel):
-            """Samples a pixel: its values for `outputs`, and what its right neighbour needs."""
+            """Samples a pixel: its values for `outputs`, and the inputs of its right neighbour."""
             place = {stage: column // 2**stage for stage in stages if phase % 2**stage == 0}
             here = {}
             for stage in place:
@@ -242,7 +242,7 @@ class CachedSampler:
             return values, left | run.cached, self._with_one(pixel, column)
 
         def group(index, outputs, left, left_pixel):
-            odd_pixel = tf.function(partial(one_pixel, 1), autograph=False)  # as the odd rows
+            odd_pixel = tf.function(partial(one_pixel, 1), autograph=False)  # as odd rows
             for phase in range(period):
                 run_pixel = odd_pixel if phase % 2 else partial(one_pixel, phase)
                 values, left, left_pixel = run_pixel(index * period + phase, left, left_pixel)

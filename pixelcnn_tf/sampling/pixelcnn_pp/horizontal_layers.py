@@ -1,4 +1,4 @@
-"""The layers of the horizontal stream and the heads: a part a row, the rest a pixel."""
+"""The layers of the horizontal stream and the heads: one part per row, the rest per pixel."""
 
 import tensorflow as tf
 
@@ -23,7 +23,7 @@ class HorizontalInputLayer(IncrementalLayer):
     def prepared_sizes(self):
         return (self.layer.filters,)
 
-    def fold(self):
+    def normalized_weights(self):
         left_above, left_here = taps_of_rows(self.layer.left.kernel())
         return {
             "above": all_taps(self.layer.above),
@@ -34,20 +34,20 @@ class HorizontalInputLayer(IncrementalLayer):
         }
 
     def row(self, run, x, a):
-        """Row 0 has no part from above, column 0 none from the left."""
+        """Row 0 gets nothing from above, column 0 nothing from the left."""
         w, (row, _) = run.weights[self.name], x
         above = product([with_neighbours(row)], w["above"]) + w["above_bias"]
         left = from_left(product([row], w["left_above"]) + w["left_bias"])
         run.prepared[self.name] = (above * run.not_first + left,)
 
     def pixel(self, run, x, a):
-        """`x` is the image's pixel to the left with its one, zeros in column 0."""
+        """`x` is the image's pixel to the left with its one; zeros in column 0."""
         w, (prepared,) = run.weights[self.name], run.prepared[self.name]
-        return self.value(product([x], w["left_here"]) + prepared)
+        return self.lazy(product([x], w["left_here"]) + prepared)
 
 
 class HorizontalResnetLayer(IncrementalLayer):
-    """`GatedResnet` of the horizontal stream; its auxiliary inputs are u and, on the way down, the
+    """`GatedResnet` of the horizontal stream; its auxiliary inputs are u and, in the down pass, the
     shortcut."""
 
     @property
@@ -58,13 +58,13 @@ class HorizontalResnetLayer(IncrementalLayer):
     def cached_sizes(self):
         return (self.layer.nin.widening * self.layer.filters,) * 2
 
-    def fold(self):
+    def normalized_weights(self):
         layer = self.layer
         above, row = taps_of_rows(layer.conv_in.kernel())
         left, here = tf.split(row, 2)
         gate_above, gate_row = taps_of_rows(layer.conv_gate.kernel())
         gate_left, gate_here = tf.split(gate_row, 2)
-        # For f(u), and, on the way down, for f(shortcut).
+        # For f(u), and in the down pass for f(shortcut).
         from_u, *from_skip = layer.nin.kernels(layer.nin.kernel())
         return {
             "above": stack_taps(above, from_u),
@@ -91,14 +91,14 @@ class HorizontalResnetLayer(IncrementalLayer):
     def pixel(self, run, x, a):
         w, (conv, gate) = run.weights[self.name], run.prepared[self.name]
         left, gate_left = run.left[self.name]
-        # Products of their own with all that is known before `x`: a second thread computes them
-        # while the first follows the chain of the layers.
+        # Separate products of everything known before `x`: a second thread can compute them while
+        # the first thread runs the layers before this one.
         known = product([left, *(skip.activated for skip in a[1:])], w["left"]) + conv
         gate_known = product([gate_left], w["gate_left"]) + gate
         inner = self.nonlinearity(product([x.activated], w["here"]) + known)
         gated = product([inner], w["gate_here"]) + gate_known
         run.cached[self.name] = x.activated, inner
-        return self.value(add_gated(x.raw, gated))
+        return self.lazy(add_gated(x.raw, gated))
 
 
 class HorizontalHalveLayer(IncrementalLayer):
@@ -112,7 +112,7 @@ class HorizontalHalveLayer(IncrementalLayer):
 
     cached_sizes = prepared_sizes
 
-    def fold(self):
+    def normalized_weights(self):
         above, here = taps_of_rows(self.layer.kernel())
         return {"above": above, "here": here, "bias": self.layer.bias()}
 
@@ -130,7 +130,7 @@ class HorizontalHalveLayer(IncrementalLayer):
         w, (prepared,), (left,) = (
             each[self.name] for each in (run.weights, run.prepared, run.left)
         )
-        return self.value(product([left, x.raw], w["here"]) + prepared)
+        return self.lazy(product([left, x.raw], w["here"]) + prepared)
 
 
 class HorizontalDoubleLayer(IncrementalLayer):
@@ -144,11 +144,11 @@ class HorizontalDoubleLayer(IncrementalLayer):
 
     cached_sizes = prepared_sizes
 
-    def fold(self):
+    def normalized_weights(self):
         return {"taps": taps_of_transpose(self.layer), "bias": self.layer.bias()}
 
     def row(self, run, x, a):
-        """Row 2y + 1 from row y, which is finished; row 2y is the pixels' part."""
+        """Row 2y + 1, from the finished row y; row 2y is computed pixel by pixel."""
         if not run.active(self.in_stage):
             w, (low,) = run.weights[self.name], run.cached[self.name]
             even, odd = (product([low], tap) for tap in w["taps"][1])
@@ -158,17 +158,17 @@ class HorizontalDoubleLayer(IncrementalLayer):
         if x is not None:
             run.cached[self.name] = (x.raw,)
         if run.row_phase // 2**self.stage % 2:
-            return self.value(run.prepared[self.name][0])
+            return self.lazy(run.prepared[self.name][0])
         w = run.weights[self.name]
         low = x.raw if x is not None else run.left[self.name][0]
         tap = w["taps"][0][run.column_phase // 2**self.stage % 2]
-        return self.value(product([low], tap) + w["bias"])
+        return self.lazy(product([low], tap) + w["bias"])
 
 
 class MixtureHeadLayer(IncrementalLayer):
     """`MixtureHead`: the parameters of a pixel's mixture, `[B, P]`."""
 
-    def fold(self):
+    def normalized_weights(self):
         return {"matrix": self.layer.nin.kernel(), "bias": self.layer.nin.bias()}
 
     def pixel(self, run, x, a):
@@ -180,7 +180,7 @@ class MixtureHeadLayer(IncrementalLayer):
 class EnergyHeadLayer(IncrementalLayer):
     """`EnergyHead`: a sample of a pixel, `[1, B, 1, 1, C]`, from the pixel's uniforms."""
 
-    def fold(self):
+    def normalized_weights(self):
         return {}
 
     def pixel(self, run, x, a):

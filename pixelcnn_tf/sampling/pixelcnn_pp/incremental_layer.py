@@ -1,20 +1,20 @@
 """The layers of PixelCNN++, one row and one pixel at a time.
 
-The image pass (`layer(x)`) computes all pixels at once. A sampler knows only the pixels so far,
-so it runs each layer in two parts, made from the same weights:
+The image pass (`layer(x)`) computes all pixels at once. A sampler has only the pixels so far, so it
+runs each layer in two parts with the same weights:
 
-- `row`: once a row, everything that earlier rows decide: the whole vertical stream, and of the
-  horizontal stream the upper two taps of its 2x2 convolutions, the parts from the vertical
-  stream, and the biases. One matrix product a convolution, for all columns together.
-- `pixel`: once a pixel, what remains: the taps [left, here] of the horizontal stream.
+- `row`, once per row, computes everything that depends only on earlier rows: the whole vertical
+  stream; in the horizontal stream the upper two taps of its 2x2 convolutions, the input from the
+  vertical stream, and the biases. One matrix product per convolution, for all columns.
+- `pixel`, once per pixel, computes the rest: the taps [left, here] of the horizontal stream.
 
-Rows are laid out `[W, B, C]`, so that a pixel `[B, C]` is one contiguous slice. Every value is
-kept after its nonlinearity, so that it is computed once.
+Rows are laid out `[W, B, C]`, so that a pixel `[B, C]` is one contiguous slice. Values are cached
+after their nonlinearity, which is computed once.
 """
 
 import tensorflow as tf
 
-from pixelcnn_tf.layers.nonlinearities import Value
+from pixelcnn_tf.layers.nonlinearities import LazyActivation
 
 
 def from_left(row):
@@ -80,18 +80,18 @@ def add_gated(x, gated, condition=None):
 
 
 class IncrementalLayer:
-    """A layer as the sampler runs it: a part of it a row, the rest a pixel.
+    """A layer as the sampler runs it: one part per row, the rest per pixel.
 
     Args:
       layer: the layer of the network.
       name: key of its weights, conditions and state.
       in_stage: stage of its input: 0 is full resolution, 1 half, 2 quarter.
-      nonlinearity: that of the residual blocks.
+      nonlinearity: nonlinearity of the residual blocks.
 
     Attributes:
-      stage: of its output.
+      stage: stage of its output.
       prepared_sizes: channels of each value that `row` prepares for `pixel`, at `stage`.
-      cached_sizes: channels of each value that `pixel` leaves for the pixel to the right and
+      cached_sizes: channels of each value that `pixel` caches for the pixel to the right and
         for the next row, at `in_stage`.
     """
 
@@ -106,36 +106,36 @@ class IncrementalLayer:
         self.stage = in_stage + self.stage_change
         self.nonlinearity = nonlinearity
 
-    def value(self, raw):
-        return Value(raw, self.nonlinearity)
+    def lazy(self, raw):
+        return LazyActivation(raw, self.nonlinearity)
 
-    def fold(self):
-        """The normalised weights as `row` and `pixel` take them, a nest of tensors."""
+    def normalized_weights(self):
+        """The normalised weights in the form that `row` and `pixel` use, a nest of tensors."""
         raise NotImplementedError
 
     def condition(self, h):
-        """What the conditioning vector `[B, num_classes]` adds, or None."""
+        """The projection of a condition `[..., D]` that the layer adds, or None."""
         return None
 
     def start(self, zeros):
-        """The state of the vertical stream before the first row, from `zeros(stage, channels)`,
-        or None without one."""
+        """The state of the vertical stream before the first row, made by `zeros(stage, channels)`;
+        None for a layer without state."""
         return None
 
     def row(self, run, x, a):
-        """The row's part; called in rows in which the finer of its two stages has a row.
+        """The part per row; called in rows where the finer of its two stages is active.
 
         Args:
-          run: the `RowPass`; its `state` and `prepared` are written to.
-          x: `Value` of the row, `[W, B, C]`, or None where its stage has no such row.
-          a: the auxiliary inputs, a tuple of such.
+          run: the `RowPass`; its `state` and `prepared` are updated.
+          x: `LazyActivation` of the row, `[W, B, C]`; None if its stage is not active in the row.
+          a: the auxiliary inputs, a tuple of the same type.
 
         Returns:
-          `Value` of the row in the vertical stream, None in the horizontal one.
+          `LazyActivation` of the row in the vertical stream, None in the horizontal one.
         """
         return None
 
     def pixel(self, run, x, a):
-        """The pixel's part, likewise: `run` is the `PixelPass`, values are `[B, C]`, and it is the
-        vertical stream that gives None."""
+        """The part per pixel: as `row`, but `run` is the `PixelPass`, values are `[B, C]`, and the
+        vertical stream returns None."""
         return None

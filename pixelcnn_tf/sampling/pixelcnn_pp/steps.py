@@ -1,4 +1,4 @@
-"""PixelCNN++ a pixel at a time, for whoever chooses the pixels' values outside TensorFlow.
+"""PixelCNN++ one pixel at a time; see `pixelcnn_tf.sampling.steps`.
 
 The same layers as in `cached_sampler.py`, with the loops over rows and columns in Python.
 """
@@ -6,7 +6,13 @@ The same layers as in `cached_sampler.py`, with the loops over rows and columns 
 import tensorflow as tf
 
 from pixelcnn_tf.sampling.pixelcnn_pp.condition_maps import row_conditions
-from pixelcnn_tf.sampling.pixelcnn_pp.passes import PixelPass, RowPass, pack, row_above, unpack
+from pixelcnn_tf.sampling.pixelcnn_pp.row_and_pixel_pass import (
+    PixelPass,
+    RowPass,
+    pack,
+    row_above,
+    unpack,
+)
 
 
 def with_one(pixels, dtype):
@@ -16,19 +22,19 @@ def with_one(pixels, dtype):
 
 
 class Functions:
-    """What a row and a pixel cost, compiled once for a model and whatever batch.
+    """The functions of a row and of a pixel, compiled once per model for any batch size.
 
     Args:
       sampler: the model's `CachedSampler`.
-      jit_compile: by XLA.
+      jit_compile: compile with XLA.
     """
 
     def __init__(self, sampler, jit_compile=False):
         self.sampler = sampler
-        self.weights = sampler.fold()
+        self.weights = sampler.normalized_weights()
         self.jit_compile = jit_compile
         self.compiled = {}
-        self.preparing = {}  # (row phase, stage) -> layers, noted when the row is traced
+        self.preparing = {}  # (row phase, stage) -> layers, set when the row is traced
 
     def _compile(self, key, function):
         if key not in self.compiled:
@@ -38,24 +44,24 @@ class Functions:
         return self.compiled[key]
 
     def stages(self, row_phase):
-        """The stages that a row of this phase has a row of its own at."""
+        """The stages that are active in a row of this phase."""
         return [s for s in range(self.sampler.model.num_stages) if row_phase % 2**s == 0]
 
     def begin_row(self, phase, conditions, vertical, cached, image, not_first):
-        """The row part of every layer.
+        """The part per row of every layer.
 
         Args:
           phase: row modulo the period.
-          conditions: of `CachedSampler.conditions`.
+          conditions: the result of `CachedSampler.conditions`.
           vertical: name of a layer -> its state.
-          cached: by stage, `[W, B, size]`, of the row above.
+          cached: by stage, `[W, B, size]`, the cached values of the row above.
           image: the two rows above, `[W, B, C + 1]`, nearest first.
           not_first: 0.0 in row 0, else 1.0.
 
         Returns:
           `(prepared, vertical)`: by active stage `[W, B, size]`, and the new state.
         """
-        phase = 1 if phase % 2 else phase  # all odd rows are alike
+        phase = 1 if phase % 2 else phase  # all odd rows are computed alike
 
         def run(conditions, vertical, cached, image, not_first):
             sampler = self.sampler
@@ -79,14 +85,14 @@ class Functions:
         return function(conditions, vertical, cached, image, not_first)
 
     def pixel(self, row_phase, phase, prepared, place, left, left_pixel):
-        """The pixel part of every layer.
+        """The part per pixel of every layer.
 
         Args:
           row_phase, phase: row and column modulo the period.
-          prepared: of `begin_row`.
+          prepared: a result of `begin_row`.
           place: int32 scalar, the column.
-          left: by active stage `[B, size]`, what the pixel to the left keeps.
-          left_pixel: `[B, C]`; what it is in column 0 does not matter.
+          left: by active stage `[B, size]`, the cached values of the pixel to the left.
+          left_pixel: `[B, C]`; ignored in column 0.
 
         Returns:
           `(parameters [B, P], left)`.
@@ -97,7 +103,7 @@ class Functions:
         def run(prepared, place, left, left_pixel):
             sampler, stages = self.sampler, self.stages(row_phase)
             here, seen = {}, {}
-            inside = tf.cast(place > 0, sampler.model.compute_dtype)  # else it is padding
+            inside = tf.cast(place > 0, sampler.model.compute_dtype)  # else padding
             left_pixel = with_one(left_pixel, sampler.model.compute_dtype) * inside
             for stage, tensor, packed in zip(stages, prepared, left, strict=True):
                 seen |= unpack(packed, sampler.caching[stage], "cached_sizes")
@@ -113,10 +119,10 @@ class Functions:
 
 
 class PixelSteps:
-    """A batch on its way through the pixels; see `pixelcnn_tf.sampling.steps`.
+    """The state of a batch; see `pixelcnn_tf.sampling.steps`.
 
     Args:
-      functions: `Functions` of the model.
+      functions: the model's `Functions`.
       h: the conditioning vector `[B, num_classes]`, or None.
       batch: B.
     """
@@ -148,7 +154,7 @@ class PixelSteps:
     def _begin_row(self, images, row):
         state, missing = self.state, self.sampler.width - images.shape[2]
         if row > 0:
-            # What was added at the right, zeros, is seen by no pixel of the horizontal stream.
+            # Padding at the right: no pixel of the horizontal stream depends on it.
             for stage, kept in self.kept.items():
                 added = self.sampler.width // 2**stage - len(kept)
                 kept = tf.stack(kept + [tf.zeros_like(kept[0])] * added)

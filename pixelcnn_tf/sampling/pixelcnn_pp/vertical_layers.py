@@ -1,4 +1,4 @@
-"""The layers of the vertical stream, a row at a time; a pixel has nothing left to do."""
+"""The layers of the vertical stream, computed row by row; no part per pixel."""
 
 from pixelcnn_tf.sampling.pixelcnn_pp.incremental_layer import (
     IncrementalLayer,
@@ -15,22 +15,22 @@ from pixelcnn_tf.sampling.pixelcnn_pp.incremental_layer import (
 
 
 class VerticalInputLayer(IncrementalLayer):
-    """`VerticalInput`: row r from the image's rows r - 2 and r - 1 (with their ones)."""
+    """`VerticalInput`: row r from the image's rows r - 2 and r - 1 (with the channel of ones)."""
 
-    def fold(self):
+    def normalized_weights(self):
         return {"conv": all_taps(self.layer.above), "bias": self.layer.above.bias()}
 
     def row(self, run, x, a):
         w, (above, before) = run.weights[self.name], x
         taps = [with_neighbours(before), with_neighbours(above)]
-        # The shift leaves row 0 exactly zero.
-        return self.value((product(taps, w["conv"]) + w["bias"]) * run.not_first)
+        # After the shift row 0 is exactly zero.
+        return self.lazy((product(taps, w["conv"]) + w["bias"]) * run.not_first)
 
 
 class VerticalResnetLayer(IncrementalLayer):
     """`GatedResnet` of the vertical stream."""
 
-    def fold(self):
+    def normalized_weights(self):
         layer = self.layer
         w = {
             "conv": all_taps(layer.conv_in),
@@ -59,7 +59,7 @@ class VerticalResnetLayer(IncrementalLayer):
         gate_here = with_neighbours(inner)
         gated = product([gate_above, gate_here], w["gate"]) + w["gate_bias"]
         run.state[self.name] = here, gate_here
-        return self.value(add_gated(x.raw, gated, run.condition(self)))
+        return self.lazy(add_gated(x.raw, gated, run.condition(self)))
 
 
 class VerticalHalveLayer(IncrementalLayer):
@@ -67,7 +67,7 @@ class VerticalHalveLayer(IncrementalLayer):
 
     stage_change = 1
 
-    def fold(self):
+    def normalized_weights(self):
         return {"conv": all_taps(self.layer), "bias": self.layer.bias()}
 
     def start(self, zeros):
@@ -81,7 +81,7 @@ class VerticalHalveLayer(IncrementalLayer):
             return None
         rows = (above, x.raw)
         taps = [tap for row in rows for tap in (from_left(row)[::2], row[::2], row[1::2])]
-        return self.value(product(taps, w["conv"]) + w["bias"])
+        return self.lazy(product(taps, w["conv"]) + w["bias"])
 
 
 class VerticalDoubleLayer(IncrementalLayer):
@@ -89,7 +89,7 @@ class VerticalDoubleLayer(IncrementalLayer):
 
     stage_change = -1
 
-    def fold(self):
+    def normalized_weights(self):
         return {"taps": taps_of_transpose(self.layer), "bias": self.layer.bias()}
 
     def start(self, zeros):
@@ -104,4 +104,4 @@ class VerticalDoubleLayer(IncrementalLayer):
         left, middle, right = w["taps"][run.phase // 2**self.stage % 2]
         even = product([low], middle)
         odd = product([low, from_right(low)], stack_taps(right, left))
-        return self.value(interleave(even, odd) + w["bias"])
+        return self.lazy(interleave(even, odd) + w["bias"])

@@ -1,11 +1,11 @@
-"""The bytes of a file: every byte that is altered and every cut is noticed; other models too."""
+"""The file format: altered bytes, truncation and other models are detected."""
 
 import io
 
 import keras
 import numpy as np
 import pytest
-from small import SMALLEST, OneStage, random_levels
+from small import ONE_STAGE, SMALLEST, random_levels
 
 from pixelcnn_tf import GatedPixelCNN, PixelCNNPlusPlus
 from pixelcnn_tf.codec import Codec, CodecError, Decoded, container, decode, encode
@@ -15,7 +15,7 @@ from pixelcnn_tf.codec.names import after, pack, unpack
 
 @pytest.fixture(scope="module")
 def model():
-    return OneStage((3, 4, 1), **SMALLEST, num_levels=5)
+    return PixelCNNPlusPlus((3, 4, 1), **ONE_STAGE, num_levels=5)
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,7 @@ def read(codec, data):
     return list(codec.read(io.BytesIO(data)))
 
 
-def test_what_went_in_comes_out(codec, data, images):
+def test_round_trip(codec, data, images):
     (part,) = read(codec, data)
     np.testing.assert_array_equal(part.images, images)
     assert part.images.dtype == np.uint8 and part.labels is None
@@ -45,7 +45,7 @@ def test_what_went_in_comes_out(codec, data, images):
     assert codec.sizes(io.BytesIO(data)) == {images.shape[1:3]: 3}
 
 
-def test_every_cut_is_noticed(codec, data):
+def test_truncation_is_detected(codec, data):
     for size in range(len(data)):
         with pytest.raises(CodecError) as error:
             read(codec, data[:size])
@@ -55,8 +55,8 @@ def test_every_cut_is_noticed(codec, data):
         read(codec, data + b"\0")
 
 
-def test_every_altered_byte_is_noticed(codec, data):
-    """Before anything is decoded: `sizes` looks at the whole file."""
+def test_altered_bytes_are_detected(codec, data):
+    """Before anything is decoded: `sizes` reads the whole file."""
     kinds = set()
     for place in range(len(data)):
         for change in (1, 128, 255):
@@ -69,7 +69,7 @@ def test_every_altered_byte_is_noticed(codec, data):
 
 
 def test_a_length_beyond_memory(codec, data, tmp_path):
-    """From a file on the disk, of which Python would make room for all that is asked."""
+    """In a file on disk, for which Python would allocate the requested size."""
     header = len(container.header_bytes(codec.engine.header))
     path = tmp_path / "x"
     path.write_bytes(data[: header + 1] + container.varint(2**62) + data[header + 2 :])
@@ -77,36 +77,36 @@ def test_a_length_beyond_memory(codec, data, tmp_path):
         codec.sizes(file)
 
 
-def test_pixels_that_differ_are_not_given_out(codec, images):
-    """As on a machine whose probabilities are others: the range decoder goes astray."""
+def test_decoded_images_are_verified(codec, images):
+    """As on a machine with other probabilities, where the range decoder returns other pixels."""
     chunk = codec.engine.encode(images)
     levels, _ = codec.engine.decode(chunk)
     np.testing.assert_array_equal(levels, images)
     wrong = chunk._replace(stream=bytes([chunk.stream[0] ^ 64]) + chunk.stream[1:])
-    with pytest.raises(CodecError, match="^its checksum is another"):
+    with pytest.raises(CodecError, match="^checksum mismatch"):
         codec.engine.decode(wrong)
     checks = np.zeros([3, 2], np.uint8)
-    with pytest.raises(CodecError, match="^b: its checksum is another"):
+    with pytest.raises(CodecError, match="^b: checksum mismatch"):
         checked = chunk._replace(names=["a", "b", "c"], checks=checks)
         checks[0] = image_checks(images, 0, 2)[0]
         codec.engine.decode(checked)
 
 
-def test_other_models_are_told(codec, data, model):
-    keras.utils.set_random_seed(1)  # the model may have been made with the seed of every test
-    other = OneStage((3, 4, 1), **SMALLEST, num_levels=5)
+def test_other_models_are_rejected(codec, data, model):
+    keras.utils.set_random_seed(1)  # the model may have the seed of every test
+    other = PixelCNNPlusPlus((3, 4, 1), **ONE_STAGE, num_levels=5)
     with pytest.raises(CodecError, match="^of another model"):
         decode(other, data)
     other.set_weights(model.get_weights())
     assert decode(other, data).shape == (3, 3, 4, 1)
-    fewer = OneStage((3, 4, 1), **SMALLEST, num_levels=4)
+    fewer = PixelCNNPlusPlus((3, 4, 1), **ONE_STAGE, num_levels=4)
     fewer.set_weights(model.get_weights())
     with pytest.raises(CodecError, match="^of another model"):
         decode(fewer, data)
 
 
 def test_sizes_and_groups(codec):
-    """Several sizes in one file; more images than are coded side by side."""
+    """Several sizes in one file; more images than are coded in parallel."""
     parts = [
         random_levels(n, h, w, 1, num_levels=5) for n, h, w in [(5, 2, 3), (0, 9, 9), (1, 4, 1)]
     ]
@@ -117,7 +117,7 @@ def test_sizes_and_groups(codec):
         np.testing.assert_array_equal(part.images, images)
 
 
-def test_several_sizes_are_refused_by_decode(model, codec):
+def test_decode_rejects_several_sizes(model, codec):
     parts = [Decoded(np.zeros([1, n, 1, 1], int), None, None) for n in (1, 2)]
     with pytest.raises(ValueError, match="several sizes"):
         decode(model, b"".join(codec.write(parts)))
@@ -131,25 +131,25 @@ def test_no_images(model):
 @pytest.mark.parametrize(
     "images, message",
     [
-        (np.zeros([1, 3, 4, 1]), "images of dtype float64: must be integer levels"),
+        (np.zeros([1, 3, 4, 1]), "images of dtype float64"),
         (np.zeros([1, 3, 4, 3], int), "images of shape .*: must be \\[N, H, W, 1\\]"),
-        (np.full([1, 3, 4, 1], 5), "images: levels from 5 to 5, must lie in 0 ... 4"),
-        (np.full([1, 3, 4, 1], -1), "images: levels from -1 to -1"),
+        (np.full([1, 3, 4, 1], 5), r"images: .*0 \.\.\. 4, got 5 to 5"),
+        (np.full([1, 3, 4, 1], -1), "images: .*got -1 to -1"),
     ],
 )
-def test_images_that_are_refused(codec, images, message):
+def test_invalid_images_are_rejected(codec, images, message):
     with pytest.raises(ValueError, match=message.removeprefix("--")):
         list(codec.write([Decoded(images, None, None)]))
 
 
-def test_what_else_is_refused(codec, images):
-    with pytest.raises(ValueError, match="names: 1 for 3"):
+def test_invalid_arguments_are_rejected(codec, images):
+    with pytest.raises(ValueError, match="names: .*got 1 for 3"):
         list(codec.write([Decoded(images, None, ["a"])]))
     with pytest.raises(ValueError, match="batch_size=0: must be"):
         list(codec.write([Decoded(images, None, None)], batch_size=0))
     with pytest.raises(ValueError, match="num_classes=None"):
         list(codec.write([Decoded(images, [0, 1, 2], None)]))
-    with pytest.raises(ValueError, match="EnergyDistance: the codec needs"):
+    with pytest.raises(ValueError, match="model: .*EnergyDistance"):
         Codec(PixelCNNPlusPlus((4, 4, 1), **SMALLEST, energy_distance=True))
 
 
@@ -161,7 +161,7 @@ def test_conditions_are_stored(kind):
         "maps": np.random.default_rng(0).normal(size=(3, 2, 3, 2)),
     }[kind]
     condition = dict(spatial_channels=2) if kind == "maps" else dict(num_classes=3)
-    sizes = dict(nr_resnet=1, nr_filters=4, nr_output_filters=4, num_levels=3)
+    sizes = dict(nr_resnet=1, nr_filters=4, num_head_filters=4, num_levels=3)
     codec = Codec(GatedPixelCNN((2, 3, 1), **sizes, **condition))
     images = random_levels(3, 2, 3, 1, num_levels=3)
     (part,) = read(codec, b"".join(codec.write([Decoded(images, labels, None)])))
@@ -173,7 +173,7 @@ def test_conditions_are_stored(kind):
         list(codec.write([Decoded(images, None, None)]))
 
 
-def test_names_in_order_cost_little():
+def test_consecutive_names_are_compact():
     names = [f"a/{n:05d}.png" for n in range(1000)]
     assert unpack(pack(names)) == names and len(pack(names)) < 40
     odd = ["", "", "x", "9.png", "10.png", "\udcff\n", "é"]

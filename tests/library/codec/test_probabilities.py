@@ -11,7 +11,7 @@ from pixelcnn_tf.codec.coder import Decoder, Encoder
 from pixelcnn_tf.codec.container import CodecError
 from pixelcnn_tf.codec.engine import Corrections
 from pixelcnn_tf.codec.mixture import MixturePixels
-from pixelcnn_tf.codec.tree import OFFSET, Walk, depth, frequency_bits, turns
+from pixelcnn_tf.codec.tree import OFFSET, Descent, decisions, depth, frequency_bits
 from pixelcnn_tf.levels import level_values, levels_to_input
 from pixelcnn_tf.likelihoods.categorical import Categorical
 from pixelcnn_tf.likelihoods.discretized_mix_logistic import DiscretizedMixLogistic
@@ -74,7 +74,7 @@ def test_extreme_parameters_give_every_level_a_count(scale):
     for channel in range(3):
         pixels.select(channel)
         cost = 0.0
-        for upper, probabilities, *_ in turns(pixels, levels):
+        for upper, probabilities, *_ in decisions(pixels, levels):
             assert ((probabilities > 0) & (probabilities < 1)).all()
             cost -= np.log2(np.where(upper, probabilities, 1 - probabilities))
         assert (cost <= frequency_bits(num_levels) + 1e-6).all()
@@ -82,7 +82,7 @@ def test_extreme_parameters_give_every_level_a_count(scale):
 
 
 class OneDistribution:
-    """Given probabilities of the levels below each, in the place of a model's."""
+    """Fixed probabilities of the levels below each, instead of a model's."""
 
     def __init__(self, cumulative, error=0.0):
         self.cumulative, self.error = np.asarray(cumulative), error
@@ -103,7 +103,7 @@ def test_counts_are_exact_and_at_least_one(num_levels):
     cumulative = np.cumsum(weights / weights.sum())[:-1]
     levels = np.arange(num_levels)
     chance, number = np.ones(num_levels), 0
-    for upper, probabilities, is_open, _, _ in turns(OneDistribution(cumulative), levels):
+    for upper, probabilities, is_open, _, _ in decisions(OneDistribution(cumulative), levels):
         chance *= np.where(is_open, np.where(upper, probabilities, 1 - probabilities), 1.0)
         number += 1
     assert number == depth(num_levels)
@@ -114,14 +114,14 @@ def test_counts_are_exact_and_at_least_one(num_levels):
 
 def test_sums_that_fall_by_rounding_leave_every_level_a_count():
     falling = [0.5, 0.5 - 1e-16, 0.5 - 2e-16, 0.5 - 1e-3, 0.2]  # worse than rounding
-    for _, probabilities, is_open, *_ in turns(OneDistribution(falling), np.arange(6)):
+    for _, probabilities, is_open, *_ in decisions(OneDistribution(falling), np.arange(6)):
         assert ((probabilities > 0) & (probabilities < 1))[is_open].all()
 
 
 def coded(distribution, levels):
-    """`(stream, corrections, turns)` of levels."""
+    """`(stream, corrections, number of decisions)` of levels."""
     encoder, corrections, number = Encoder(), [], 0
-    for upper, probabilities, is_open, doubtful, lower in turns(distribution, levels):
+    for upper, probabilities, is_open, doubtful, lower in decisions(distribution, levels):
         encoder.bits(upper[is_open], probabilities[is_open])
         places = np.flatnonzero(doubtful)
         corrections += [(place + number, lower[place]) for place in places]
@@ -130,19 +130,19 @@ def coded(distribution, levels):
 
 
 def decoded(distribution, num, stream, corrections):
-    walk, decoder = Walk(num, distribution.num_levels), Decoder(stream)
+    descent, decoder = Descent(num, distribution.num_levels), Decoder(stream)
     corrections = Corrections(corrections)
     for _ in range(depth(distribution.num_levels)):
-        counts = corrections.rounded(walk.scaled(distribution.below(walk.middle)))
+        counts = corrections.rounded(descent.scaled(distribution.below(descent.middle)))
         upper = np.zeros(num, bool)
-        upper[walk.open] = decoder.bits(walk.probabilities(counts)[walk.open])
-        walk.turn(upper)
-    return walk.low
+        upper[descent.open] = decoder.bits(descent.probabilities(counts)[descent.open])
+        descent.decide(upper)
+    return descent.low
 
 
 @pytest.mark.parametrize("num_levels", [2, 3, 256, 300])
 def test_another_order_of_sums_is_corrected(num_levels):
-    """All counts stand at a jump of the rounding, and errors are large: each turn is corrected."""
+    """All counts are at a jump of the rounding, with large errors: each decision is corrected."""
     rng = np.random.default_rng(1)
     free = 2 ** frequency_bits(num_levels) - num_levels
     jumps = np.rint(np.cumsum(rng.dirichlet(np.ones(num_levels)))[:-1] * free) - OFFSET
@@ -156,7 +156,7 @@ def test_another_order_of_sums_is_corrected(num_levels):
         np.testing.assert_array_equal(decoded(other, 4000, stream, corrections), levels)
     if num_levels < 256:
         return
-    none = corrections[:0]  # without them it goes astray
+    none = corrections[:0]  # without them it decodes other levels
     with contextlib.suppress(CodecError):
         assert (decoded(other, 4000, stream, none) != levels).any()
 
@@ -181,8 +181,8 @@ def test_errors_are_bounds():
             pixels.set(levels[:, channel], level_values(256)[levels[:, channel]])
 
 
-def test_the_coder_is_what_it_was():
-    """Bytes of a file must be read by later versions of the range coder too."""
+def test_coder_bytes_are_stable():
+    """Later versions of the range coder must read existing files."""
     encoder = Encoder()
     encoder.uniform(np.array([3, 1, 9]), 10)
     chances = np.array([1, 2**21, 2**22 - 1, 12345]) / 2**22

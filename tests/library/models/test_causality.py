@@ -66,13 +66,13 @@ def test_only_earlier_pixels_are_seen(channels, num_classes, nonlinearity):
 
 
 @pytest.mark.parametrize("condition", ["small:2", "vector"])
-def test_a_condition_changes_nothing_of_what_is_seen(condition):
-    """Of the image only earlier pixels; of the condition whatever the network reaches."""
+def test_conditions_do_not_change_the_receptive_field(condition):
+    """Only earlier pixels of the image; the condition at the pixel itself is visible."""
     arguments = with_encoder(image_shape=(HEIGHT, WIDTH, 3), condition=condition)
     model = PixelCNNPlusPlus(nr_resnet=1, nr_filters=6, nr_logistic_mix=2, **arguments)
     images = tf.random.stateless_uniform([8, *model.image_shape], [7, 8], -1.0, 1.0)
     model.initialize(images)
-    given = model.own_condition(images)
+    given = model.compute_condition(images)
     seen = dependencies(model, given[0])
     assert not np.triu(seen).any() and seen[5, 4]
     with tf.GradientTape() as tape:

@@ -1,4 +1,4 @@
-"""The ancestors of PixelCNN++ one by one: layers, parameters, likelihood, samples, conditions."""
+"""PixelCNN, PixelRNN and Gated PixelCNN: layers, parameters, likelihood, samples, conditions."""
 
 import itertools
 
@@ -65,12 +65,12 @@ def test_masked_convolution_is_the_convolution_with_the_masked_kernel(kernel_siz
     "arguments, message",
     [
         (dict(filters=4, kernel_size=(3, 3), mask_type="C"), "mask_type='C'"),
-        (dict(filters=4, kernel_size=(2, 3)), "two odd numbers"),
+        (dict(filters=4, kernel_size=(2, 3)), "kernel_size="),
         (dict(filters=2, kernel_size=(3, 3), groups=3), "filters=2"),
         (dict(filters=6, kernel_size=(3, 3), parts=4), "filters=6"),
     ],
 )
-def test_bad_masked_convolutions_are_named(arguments, message):
+def test_invalid_argument_of_masked_convolution_is_named(arguments, message):
     with pytest.raises(ValueError, match=message.removeprefix("--")):
         MaskedConv2D(**arguments)
 
@@ -102,7 +102,7 @@ def test_row_lstm_equals_a_loop_over_pixels():
             h[row + 1, column + 1], c[row + 1, column + 1] = numpy_lstm_step(
                 state, c[row, column + 1]
             )
-    expected = x[0] + block.widen(h[None, 1:, 1:-1])[0]
+    expected = x[0] + block.bottleneck_out(h[None, 1:, 1:-1])[0]
     np.testing.assert_allclose(actual, expected, atol=1e-12)
 
 
@@ -128,7 +128,7 @@ def test_diagonal_bilstm_equals_a_loop_over_pixels():
     right = run(block.to_right, x)
     left = run(block.to_left, x[:, :, ::-1])[:, ::-1]
     shifted = np.concatenate([np.zeros([1, 6, 4]), left[:-1]])
-    expected = x[0] + block.widen((right + shifted)[None])[0]
+    expected = x[0] + block.bottleneck_out((right + shifted)[None])[0]
     np.testing.assert_allclose(actual, expected, atol=1e-12)
 
 
@@ -185,7 +185,7 @@ def by_hand(name, channels, layers, h, wide, levels, conditions=0):
 @pytest.mark.parametrize("channels", [1, 3])
 @EVERY
 def test_number_of_parameters(name, channels):
-    model = small(name, (5, 4, channels), nr_filters=10, nr_output_filters=7, num_levels=5)
+    model = small(name, (5, 4, channels), nr_filters=10, num_head_filters=7, num_levels=5)
     assert model.count_params() == by_hand(name, channels, 2, 10, 7, 5)
 
 
@@ -299,7 +299,7 @@ def test_samples_do_not_depend_on_the_batch_and_completions_keep_what_is_given(n
 # Conditions of Gated PixelCNN
 
 
-def test_one_hot_labels_are_vectors():
+def test_labels_equal_one_hot_vectors():
     model = small("gated_pixelcnn", (4, 4, 1), num_classes=3)
     images = tf.cast(random_values(2, 4, 4, 1), tf.float64)
     by_class = model(images, [2, 0])
@@ -307,7 +307,7 @@ def test_one_hot_labels_are_vectors():
     other = model(images, [1, 0])
     assert np.abs(by_class[0] - other[0]).max() > 1e-3
     np.testing.assert_array_equal(by_class[1], other[1])
-    with pytest.raises(ValueError, match="labels missing"):
+    with pytest.raises(ValueError, match="labels: missing"):
         model(images)
 
 
@@ -325,7 +325,7 @@ def test_vector_enters_every_gate_of_every_pixel():
     assert (np.abs(constant - moved).max(axis=-1) > 0).all()
 
 
-def test_constant_map_is_a_vector():
+def test_constant_map_equals_a_vector():
     """V * s of a map that is h everywhere is V^T h."""
     by_vector = small("gated_pixelcnn", (4, 5, 3), num_classes=2)
     by_map = small("gated_pixelcnn", (4, 5, 3), spatial_channels=2)
@@ -334,12 +334,12 @@ def test_constant_map_is_a_vector():
     vectors = tf.cast(random_values(2, 2, seed=3), tf.float64)
     maps = tf.tile(vectors[:, None, None], [1, 4, 5, 1])
     np.testing.assert_allclose(by_map(images, maps), by_vector(images, vectors), atol=1e-12)
-    # Elsewhere a map tells every pixel something of its own.
+    # A map conditions every pixel separately.
     changed = maps.numpy()
     changed[:, 2, 3] += 1.0
     differs = np.abs(by_map(images, changed) - by_map(images, maps)).max(axis=(0, 3)) > 0
     assert not differs[:2].any() and not differs[2, :3].any() and differs[2, 3]
-    with pytest.raises(ValueError, match=r"conditioned on maps \[B, 4, 5, 2\]"):
+    with pytest.raises(ValueError, match=r"maps \[B, 4, 5, 2\]"):
         by_map(images)
 
 
@@ -390,28 +390,42 @@ def test_mixed_precision_and_unknown_batch_size(name):
     [
         (dict(nr_resnet=0), "nr_resnet=0"),
         (dict(nr_filters=1.5), "nr_filters=1.5"),
-        (dict(nr_output_filters=0), "nr_output_filters=0"),
+        (dict(num_head_filters=0), "num_head_filters=0"),
         (dict(num_levels=1), "num_levels=1"),
-        (dict(nr_filters=2), "nr_filters=2: must be an integer of at least 3"),
-        (dict(nr_output_filters=2), "nr_output_filters=2: must be an integer of at least 3"),
+        (dict(nr_filters=2), "nr_filters=2: .*3"),
+        (dict(num_head_filters=2), "num_head_filters=2: .*3"),
     ],
 )
 @EVERY
-def test_bad_arguments_are_named(name, arguments, message):
+def test_invalid_argument_is_named(name, arguments, message):
     with pytest.raises(ValueError, match=message.removeprefix("--")):
         small(name, (4, 4, 3), **arguments)
 
 
-def test_bad_conditions_are_named():
-    with pytest.raises(ValueError, match="images are conditioned on one thing"):
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        dict(kernel_size=4),
+        dict(kernel_size=None),
+        dict(spatial_channels=1.5),
+        dict(input_embedding=None),
+    ],
+    ids=str,
+)
+def test_invalid_argument_of_gated_pixelcnn_is_named(arguments):
+    (name,) = arguments
+    with pytest.raises(ValueError, match=f"^{name}="):
+        GatedPixelCNN((4, 4, 1), 1, 4, 4, **arguments)
+
+
+def test_invalid_conditions_are_named():
+    with pytest.raises(ValueError, match="num_classes=2 and spatial_channels=2"):
         GatedPixelCNN((4, 4, 1), 1, 4, 4, num_classes=2, spatial_channels=2)
-    with pytest.raises(ValueError, match="kernel_size=4"):
-        GatedPixelCNN((4, 4, 1), 1, 4, 4, kernel_size=4)
-    with pytest.raises(ValueError, match="num_classes=None"):
-        PixelCNN((4, 4, 1), 1, nr_filters=4, nr_output_filters=4)(tf.zeros([1, 4, 4, 1]), [0])
+    with pytest.raises(ValueError, match="labels: .*num_classes=None"):
+        PixelCNN((4, 4, 1), 1, nr_filters=4, num_head_filters=4)(tf.zeros([1, 4, 4, 1]), [0])
 
 
-# Overfitting: the whole of a model can learn
+# Overfitting
 
 
 @EVERY
@@ -423,7 +437,7 @@ def test_overfits_sixteen_images(name):
     assert len(np.unique(levels.reshape(16, -1), axis=0)) == 16
     images = levels_to_input(levels, 2)
     keras.utils.set_random_seed(1)
-    sizes = dict(nr_resnet=1, nr_filters=24, nr_output_filters=24, num_levels=2)
+    sizes = dict(nr_resnet=1, nr_filters=24, num_head_filters=24, num_levels=2)
     model = FAMILY[name]((8, 8, 1), **sizes)
     optimizer = keras.optimizers.Adam(0.01)
     optimizer.build(model.trainable_variables)
@@ -473,10 +487,10 @@ def test_cached_parameters_equal_the_full_pass_at_every_pixel(case):
     uniforms = tf.fill([*by_row.shape[:3], model.likelihood.num_uniforms], 0.5)
     conditions = sampler.conditions(model.conditioning(labels))
     state = sampler.start(3)
-    fill, parts = tf.function(sampler.fill, autograph=False), []
+    fill, parts = tf.function(sampler.fill_rows, autograph=False), []
     for begin, end in [(0, 1), (1, model.image_shape[0])]:  # continued in a second call
         _, parameters, state = fill(
-            sampler.fold(),
+            sampler.normalized_weights(),
             conditions,
             state,
             by_row,
@@ -523,8 +537,8 @@ def test_cached_sampler_of_gated_pixelcnn_compiled_with_xla():
 
 
 def test_codes_do_not_depend_on_the_precision():
-    """Keras would round the images to bfloat16 before they are read: 224 of 512 codes."""
-    sizes = dict(nr_resnet=1, nr_filters=4, nr_output_filters=4, num_levels=512)
+    """Keras would cast the images to bfloat16 first, which changes 224 of 512 codes."""
+    sizes = dict(nr_resnet=1, nr_filters=4, num_head_filters=4, num_levels=512)
     sizes |= dict(input_embedding=True, dtype="mixed_bfloat16")
     model = GatedPixelCNN((8, 64, 1), **sizes)
     codes = np.arange(512).reshape(1, 8, 64, 1)
@@ -537,10 +551,10 @@ def test_codes_do_not_depend_on_the_precision():
 
 
 def test_conditions_do_not_depend_on_the_precision():
-    sizes = dict(nr_resnet=1, nr_filters=4, nr_output_filters=4, condition="grey")
+    sizes = dict(nr_resnet=1, nr_filters=4, num_head_filters=4, condition="grey")
     model = GatedPixelCNN((6, 5, 3), dtype="mixed_bfloat16", **sizes)
     images = random_values(8, 6, 5, 3)
-    given = model.own_condition(images)
+    given = model.compute_condition(images)
     np.testing.assert_array_equal(model(images), model(images, given))
 
 

@@ -6,11 +6,11 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from small import SMALLEST, OneStage, random_values
+from small import ONE_STAGE, SMALLEST, random_values
 
 from pixelcnn_tf import PixelCNNPlusPlus, data_dependent_init, sampling
 from pixelcnn_tf.levels import level_values
-from pixelcnn_tf.models.passes import add_ones_channel, extend
+from pixelcnn_tf.models.image_pass import add_ones_channel, extend
 from train.config.models import MODELS, make_model
 from train.config.presets import from_values
 from train.data.description import DataDescription
@@ -84,8 +84,8 @@ def test_multiples_of_4_are_not_extended():
     assert extend(images, 4) is images
 
 
-def test_what_is_added_is_padding():
-    """An 8x8 image whose last columns and rows are 0 differs only by their ones."""
+def test_extended_images_are_padded_with_zeros():
+    """Also in the channel of ones."""
     images = extend(add_ones_channel(random_values(2, 6, 7, 3)), 4)
     assert images.shape == [2, 8, 8, 4]
     assert not images[:, 6:].numpy().any() and not images[:, :, 7:].numpy().any()
@@ -101,7 +101,7 @@ def test_a_model_at_another_size_has_the_same_variables(name):
     assert model.at_size(5, 6) is model and other.at_size(5, 6) is model
     assert model.at_size(3, 9) is other
     assert [id(v) for v in other.variables] == [id(v) for v in model.variables]
-    with pytest.raises(ValueError, match=r"takes \[B, 3, 9, 1\]"):
+    with pytest.raises(ValueError, match=r"must be \[B, 3, 9, 1\]"):
         other(random_values(2, 5, 6, 1))
 
     # A training step on one changes the other, and to what a model of that size would give.
@@ -114,35 +114,35 @@ def test_a_model_at_another_size_has_the_same_variables(name):
     ):
         variable.assign_sub(1e-3 * gradient)
     assert np.abs(model(small) - before).max() > 0
-    twin = make_model(config, DataDescription((3, 9, 1), 17, None))
-    for variable, value in zip(twin.variables, model.variables, strict=True):
+    expected = make_model(config, DataDescription((3, 9, 1), 17, None))
+    for variable, value in zip(expected.variables, model.variables, strict=True):
         variable.assign(value)
-    np.testing.assert_array_equal(other.log_prob(wide), twin.log_prob(wide))
+    np.testing.assert_array_equal(other.log_prob(wide), expected.log_prob(wide))
 
 
 def test_sampling_and_completing_at_another_size(tmp_path):
-    model = OneStage((8, 4, 1), **SMALLEST)
+    model = PixelCNNPlusPlus((8, 4, 1), **ONE_STAGE)
     data_dependent_init(model, random_values(4, 8, 4, 1))
     other = model.at_size(3, 6)
     assert sampling.sample(model, 2, seed=1).shape == [2, 8, 4, 1]
     images = other.sample(2, seed=1)
-    twin = OneStage((3, 6, 1), **SMALLEST)
-    twin.set_weights(model.get_weights())
-    np.testing.assert_array_equal(images, twin.sample(2, seed=1))
+    expected = PixelCNNPlusPlus((3, 6, 1), **ONE_STAGE)
+    expected.set_weights(model.get_weights())
+    np.testing.assert_array_equal(images, expected.sample(2, seed=1))
     mask = np.arange(6) < 3
     completed = other.complete(images, np.tile(mask, (3, 1)), seed=2)
     np.testing.assert_array_equal(completed[:, :, :3], images[:, :, :3])
 
-    # What is saved of it has its size.
+    # The saved model has its size.
     path = str(tmp_path / "model.keras")
     other.save(path)
-    loaded = keras.saving.load_model(path, custom_objects={"OneStage": OneStage})
+    loaded = keras.saving.load_model(path)
     assert loaded.image_shape == (3, 6, 1)
     np.testing.assert_array_equal(loaded(images), other(images))
 
 
 @pytest.mark.parametrize("height, width", [(0, 4), (4, 2.5), ("4", 4), (True, 4)])
-def test_bad_sizes_are_named(height, width):
-    model = OneStage((4, 4, 1), **SMALLEST)
+def test_invalid_size_is_named(height, width):
+    model = PixelCNNPlusPlus((4, 4, 1), **ONE_STAGE)
     with pytest.raises(ValueError, match="height|width"):
         model.at_size(height, width)

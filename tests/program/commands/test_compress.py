@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from calls import call, refusal
 from PIL import Image
-from small import one_stage, random_levels, write_config
+from small import random_levels, write_config
 
 import train.compress
 import train.decompress
@@ -18,7 +18,7 @@ from train.data.description import DataDescription
 from train.run.checkpoints import Checkpoints
 
 SIZES = dict(config="tiny", nr_resnet=1, nr_filters=4)
-GATED = dict(model="gated_pixelcnn", nr_output_filters=4)
+GATED = dict(model="gated_pixelcnn", num_head_filters=4)
 
 
 def make_run(workdir, channels=1, num_levels=256, **changes):
@@ -101,12 +101,8 @@ def test_labels_and_levels_come_back_as_npz(conditional, tmp_path):
 
 @pytest.mark.parametrize("num_levels", [pytest.param(2, marks=pytest.mark.slow), 65536])
 def test_png_of_other_levels(num_levels, tmp_path):
-    with one_stage():
-        _png_round_trip(num_levels, tmp_path)
-
-
-def _png_round_trip(num_levels, tmp_path):
-    run = make_run(tmp_path / "run", 1, num_levels, model="pixelcnn_pp", nr_logistic_mix=1)
+    sizes = dict(model="pixelcnn_pp", nr_logistic_mix=1, num_stages=1)
+    run = make_run(tmp_path / "run", 1, num_levels, **sizes)
     images = random_levels(2, 3, 2, 1, num_levels=num_levels)
     np.savez(tmp_path / "in.npz", images=images, num_levels=num_levels)
     packed, output = tmp_path / "x.pcnn", tmp_path / "out"
@@ -177,7 +173,7 @@ def test_images_of_another_kind_are_refused(conditional, tmp_path):
     np.savez(tmp_path / "x.npz", images=np.full([1, 2, 2, 3], 7), num_levels=7)
     assert "has no label" in compress(npz)
     assert compress(npz, "--label=3").endswith("has label 3, must be from 0 to 2")
-    assert "must lie in 0 ... 6" in compress(npz, "--label=2")
+    assert "must be levels in 0 ... 6" in compress(npz, "--label=2")
     assert not (tmp_path / "x.pcnn").exists()
 
 

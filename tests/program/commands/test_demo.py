@@ -63,7 +63,7 @@ def test_nothing_is_traced_anew(demo):
     """Whatever temperature, class, seed and mask: an answer comes from what was compiled."""
     demo.answers.warm_up()
     made = vars(demo.answers.model.sampling_functions)
-    functions = [demo.answers._bits, *made.values(), made["fold"].traced]
+    functions = [demo.answers._bits, *made.values(), made["weights"].traced]
     functions = [f for f in functions if hasattr(f, "experimental_get_tracing_count")]
     before = [f.experimental_get_tracing_count() for f in functions]
     assert len(functions) == 3 and all(before)
@@ -246,7 +246,7 @@ def test_what_is_refused(run, tmp_path, with_gradio):
     config = Run.open(str(run)).saved.config
     write_config(config.replace(workdir=str(tmp_path)), DIGITS)
     assert refusal(demo_command, f"--workdir={tmp_path}", "--port=0").endswith("no checkpoint yet")
-    energy = dict(model="pixelcnn_pp", energy_distance=True, nr_output_filters=1024)
+    energy = dict(model="pixelcnn_pp", energy_distance=True, num_head_filters=1024)
     write_config(config.replace(workdir=str(tmp_path), **energy), DIGITS)
     assert "no likelihood to show" in refusal(demo_command, f"--workdir={tmp_path}")
     config = config.replace(workdir=str(tmp_path), class_conditional=False)

@@ -20,7 +20,7 @@ from train.data.description import DataDescription
 from train.data.load import load_configured
 from train.errors import UserError
 
-SMALL = dict(config="tiny", model="pixelcnn", nr_resnet=1, nr_filters=4, nr_output_filters=4)
+SMALL = dict(config="tiny", model="pixelcnn", nr_resnet=1, nr_filters=4, num_head_filters=4)
 
 
 def make_folder(root):

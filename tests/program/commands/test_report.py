@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from calls import call, refusal
 from PIL import Image
-from small import load_run, one_stage, random_run, write_config
+from small import load_run, random_run, write_config
 
 import train.report.__main__ as report_command
 from pixelcnn_tf.levels import levels_to_input
@@ -239,18 +239,17 @@ def test_scores_of_the_raw_weights(tmp_path):
 
 
 def test_a_run_without_a_likelihood(tmp_path):
-    values = dict(config="tiny", nr_filters=4, energy_distance=True)
-    with one_stage():
-        run = random_run(tmp_path / "run", DIGITS, 1, values)
-        with_rows(run, [{"step": 3, "test/energy_distance": 5.5}])
-        call(report_command, f"--workdir={run}", *QUICK)
+    values = dict(config="tiny", nr_filters=4, energy_distance=True, num_stages=1)
+    run = random_run(tmp_path / "run", DIGITS, 1, values)
+    with_rows(run, [{"step": 3, "test/energy_distance": 5.5}])
+    call(report_command, f"--workdir={run}", *QUICK)
     page = Page(run / "report.html")
     assert page.sections() == ["training", "curve"]
     assert "energy distance, test 5.5000" in page.text
 
 
 def test_a_run_that_draws_no_images(tmp_path):
-    values = dict(model="vq_vae", config="tiny", nr_filters=4, nr_embeddings=4, embedding_dim=2)
+    values = dict(model="vq_vae", config="tiny", nr_filters=4, num_embeddings=4, embedding_dim=2)
     run = random_run(tmp_path / "run", DIGITS, 1, values)
     with_rows(run, [{"step": 3, "test/mse": 0.25}])
     call(report_command, f"--workdir={run}", "--num_images=12", "--num_samples=4")

@@ -19,7 +19,7 @@ from train.run.checkpoints import Checkpoints
 from train.sample import choose_path
 from train.sampling.samples import MAX_BYTES, check_memory
 
-SIZES = dict(config="tiny", model="gated_pixelcnn", nr_resnet=1, nr_filters=4, nr_output_filters=4)
+SIZES = dict(config="tiny", model="gated_pixelcnn", nr_resnet=1, nr_filters=4, num_head_filters=4)
 DATA = DataDescription((8, 8, 1), 17, 10)
 
 

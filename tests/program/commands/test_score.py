@@ -12,7 +12,7 @@ import tensorflow as tf
 from calls import call, refusal
 from full_disk import largest_file
 from PIL import Image as Pillow
-from small import load_run, one_stage, random_run
+from small import load_run, random_run
 
 import train.evaluate
 import train.score
@@ -404,10 +404,9 @@ def test_labels_are_asked_for(colour_run, tmp_path):
 
 
 def test_a_run_without_a_likelihood_is_refused_by_name(tmp_path):
-    values = dict(config="tiny", nr_filters=4, energy_distance=True)
-    with one_stage():
-        random_run(tmp_path / "run", DIGITS._replace(image_shape=(8, 8, 3)), 1, values)
-        message = refusal(train.score, f"--workdir={tmp_path}/run", "--images=digits")
+    values = dict(config="tiny", nr_filters=4, energy_distance=True, num_stages=1)
+    random_run(tmp_path / "run", DIGITS._replace(image_shape=(8, 8, 3)), 1, values)
+    message = refusal(train.score, f"--workdir={tmp_path}/run", "--images=digits")
     assert "was trained for the energy_distance, which gives no likelihood" in message
 
 

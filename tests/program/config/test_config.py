@@ -123,6 +123,9 @@ def test_help_shows_flags_and_what_the_presets_cost():
         (["stray"], "unknown argument 'stray'"),
         (["--nr_filters=many"], "nr_filters"),
         (["--model=row_lstm", "--nr_logistic_mix=5"], "--nr_logistic_mix=5"),
+        (["--model=vq_vae", "--num_stages=2"], "--num_stages=2"),
+        (["--model=vq_vae", "--nr_embeddings=1"], "warning: --nr_embeddings is deprecated, use"),
+        (["--model=vq_vae", "--nr_embeddings=1"], "--num_embeddings=1: must be from 2"),
     ],
 )
 def test_bad_flags_end_before_tensorflow_is_imported(arguments, message):

@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 from small import write_config
 
+from train.config.config import OLD_NAMES
 from train.config.presets import from_values
 from train.data.description import DataDescription
 from train.errors import UserError
@@ -110,6 +111,20 @@ def test_format_1_is_read(tmp_path, declared):
     run = Run.open(tmp_path)
     assert (run.config.num_levels, run.config.quantize) == ((4, 0) if declared else (0, 4))
     assert run.saved.fingerprint == config_json.DatasetFingerprint(3, 2)
+
+
+def test_names_of_version_0_2_are_read(tmp_path):
+    old = {"nr_output_filters": 7, "nr_embeddings": 12, "commitment": 0.5, "restart_codes": 3}
+
+    def downgrade(fields):
+        for name in ("num_stages", *(new for new, _ in OLD_NAMES.values())):
+            del fields[name]
+        fields |= old | {"codebook": "loss"}
+
+    write_changed(tmp_path, downgrade)
+    config = Run.open(tmp_path).config
+    assert config.num_stages == 3 and config.codebook_update == "gradient"
+    assert [getattr(config, OLD_NAMES[name][0]) for name in old] == list(old.values())
 
 
 def test_versions_are_kept(tmp_path):

@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 from small import random_levels
 
+from pixelcnn_tf.levels import dtype_of_levels
 from train.data.augmentation import Augmentation
 from train.data.load import load
 from train.data.options import DataOptions
@@ -100,7 +101,7 @@ def test_flips_are_of_half_the_images():
 @pytest.mark.parametrize("num_levels", [2, 256, 65536])
 def test_mutations_have_their_rate_and_all_levels(num_levels):
     images = random_levels(100, 10, 10, 3, num_levels=num_levels).astype(
-        np.uint8 if num_levels <= 256 else np.uint16
+        dtype_of_levels(num_levels)
     )
     batch = batch_of(images)
     mutated = Augmentation(mutation_rate=0.2, num_levels=num_levels).train(batch)["images"]

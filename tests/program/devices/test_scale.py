@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from small import (
+    ONE_STAGE,
+    ONE_STAGE_RUN,
     SMALLEST,
-    SMALLEST_RUN,
     config_of,
-    one_stage,
     random_values,
     run_of,
     write_config,
@@ -35,15 +35,8 @@ from train.training.trainer import Trainer, dtype_policy
 REPLICA_RUN = str(Path(__file__).parents[2] / "replica_run.py")
 
 
-@pytest.fixture
-def shallow():
-    """A network of one stage, where its depth does not matter."""
-    with one_stage():
-        yield
-
-
 def trainer_of(tmp_path, **changes):
-    config = config_of(tmp_path, SMALLEST_RUN, **(dict(batch_size=20) | changes))
+    config = config_of(tmp_path, ONE_STAGE_RUN, **(dict(batch_size=20) | changes))
     return Trainer(run_of(config), load("digits"), tf.distribute.get_strategy())
 
 
@@ -72,8 +65,7 @@ class Plain:
 
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory):
-    with one_stage():
-        return Plain(tmp_path_factory.mktemp("plain"))
+    return Plain(tmp_path_factory.mktemp("plain"))
 
 
 def losses_of(trainer, counts):
@@ -93,10 +85,10 @@ def loss_and_gradients(model, images, labels=None):
 
 
 @pytest.mark.parametrize("energy_distance", [False, pytest.param(True, marks=pytest.mark.slow)])
-def test_remat_gives_the_same_gradients(energy_distance, shallow):
+def test_remat_gives_the_same_gradients(energy_distance):
     num_classes = None if energy_distance else 3
     model = PixelCNNPlusPlus(
-        (8, 8, 3), num_classes=num_classes, energy_distance=energy_distance, **SMALLEST
+        (8, 8, 3), num_classes=num_classes, energy_distance=energy_distance, **ONE_STAGE
     )
     images = random_values(3, 8, 8, 3)
     labels = None if energy_distance else tf.constant([0, 2, 1])
@@ -117,7 +109,7 @@ def test_remat_gives_the_same_gradients(energy_distance, shallow):
         assert np.abs(mine - theirs).max() <= 1e-5 * np.abs(mine).max()
 
 
-def test_remat_runs_under_two_replicas(plain, shallow):
+def test_remat_runs_under_two_replicas(plain):
     """The gradients reach the variables of every replica."""
     config, dataset = plain.trainer.config, plain.trainer.dataset
     mirrored = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
@@ -159,7 +151,7 @@ def test_steps_per_loop_changes_nothing(plain):
 @pytest.mark.parametrize(
     "dtype", ["mixed_bfloat16", pytest.param("mixed_float16", marks=pytest.mark.slow)]
 )
-def test_mixed_precision(plain, tmp_path, dtype, shallow):
+def test_mixed_precision(plain, tmp_path, dtype):
     trainer = trainer_of(tmp_path, dtype=dtype)
     trainer.initialize()
     # The initialisation is in float32: the same to the bit.
@@ -177,9 +169,9 @@ def test_mixed_precision(plain, tmp_path, dtype, shallow):
         assert 0 < float(trainer.loss_scale.scale) <= 1.0
 
 
-def test_convolutions_are_in_the_policys_precision(shallow):
+def test_convolutions_are_in_the_policys_precision():
     with dtype_policy("mixed_bfloat16"):
-        model = PixelCNNPlusPlus((8, 8, 1), **SMALLEST)
+        model = PixelCNNPlusPlus((8, 8, 1), **ONE_STAGE)
     images = tf.zeros([2, 8, 8, 1])
     graph = loss_and_gradients(model, images).get_concrete_function().graph
     types = {op.outputs[0].dtype for op in graph.get_operations() if op.type.startswith("Conv2D")}
@@ -189,7 +181,7 @@ def test_convolutions_are_in_the_policys_precision(shallow):
     )
 
 
-def test_overflow_skips_the_update_and_halves_the_scale(tmp_path, shallow):
+def test_overflow_skips_the_update_and_halves_the_scale(tmp_path):
     trainer = trainer_of(tmp_path, dtype="mixed_float16")
     data_dependent_init(trainer.averaged_model, random_values(4, 8, 8, 1))
     trainer.loss_scale.scale.assign(2.0**40)
@@ -211,7 +203,7 @@ def test_loss_scale_grows_after_many_good_steps():
 
 
 @pytest.mark.slow
-def test_jit_compile(tmp_path, shallow):
+def test_jit_compile(tmp_path):
     values = dict(dropout_p=0.5, polyak_decay=0.5)  # so that the average moves
     reference = trainer_of(tmp_path, **values)
     trainer = trainer_of(tmp_path, **values, jit_compile=True)
@@ -225,7 +217,7 @@ def test_jit_compile(tmp_path, shallow):
         assert difference < 0.01 * np.abs(theirs.numpy() - before).max()
 
 
-def test_jit_compile_leaves_no_operation_on_weights_outside(tmp_path, shallow):
+def test_jit_compile_leaves_no_operation_on_weights_outside(tmp_path):
     trainer = trainer_of(tmp_path, jit_compile=True)
     loop = trainer.loop_function.get_concrete_function(
         iter(trainer.dataset.train.epoch(0, 20, seed=1)), tf.constant(1)
@@ -239,7 +231,7 @@ def test_jit_compile_leaves_no_operation_on_weights_outside(tmp_path, shallow):
 
 
 def test_jit_compile_takes_one_replica(tmp_path):
-    config = config_of(tmp_path, SMALLEST_RUN, jit_compile=True)
+    config = config_of(tmp_path, ONE_STAGE_RUN, jit_compile=True)
     mirrored = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
     with pytest.raises(UserError, match="jit_compile: only with one replica, here are 2"):
         Trainer(run_of(config), load("digits"), mirrored)
@@ -362,7 +354,7 @@ def free_port():
         return probe.getsockname()[1]
 
 
-def test_the_average_follows_the_initialised_weights(tmp_path, shallow):
+def test_the_average_follows_the_initialised_weights(tmp_path):
     trainer = trainer_of(tmp_path)
     twin = make_model(trainer.config, trainer.dataset)
     twin.set_weights(trainer.model.get_weights())
@@ -382,7 +374,7 @@ def test_the_average_follows_the_initialised_weights(tmp_path, shallow):
         np.testing.assert_allclose(mine, theirs, atol=1e-6)
 
 
-def test_the_loss_scale_is_undone_and_kept(tmp_path, shallow):
+def test_the_loss_scale_is_undone_and_kept(tmp_path):
     trainer = trainer_of(tmp_path, dtype="mixed_float16")
     trainer.initialize()
     batch = next(iter(trainer.dataset.train.epoch(0, 20, seed=1)))

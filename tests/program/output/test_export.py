@@ -20,10 +20,10 @@ import tensorflow as tf
 from family import FAMILY, small
 from serving_stand_in import SessionModel, serve_grpc, serve_rest
 from small import (
+    ONE_STAGE_RUN,
     SMALLEST_RUN,
     config_of,
     load_run,
-    one_stage,
     random_levels,
     random_run,
     with_encoder,
@@ -101,9 +101,9 @@ class Exported:
             nats = log_prob.sum(axis=(1, 2))
             return {"log_prob": nats, "bits_per_dim": bits_per_dim(-nats, model.image_shape)}
         if name == "embed":
-            return {"condition": model.condition.of(values)}
+            return {"condition": model.condition.from_images(values)}
         if self.given is not None:
-            labels = model.own_condition(values[::-1])
+            labels = model.compute_condition(values[::-1])
         given = {"mask": np.zeros(values.shape[:3])} | self.requests[name]
         noise = sampling.pixel_uniforms(model, SEEDS)
         completed = sampling.complete(model, values, given["mask"], labels=labels, noise=noise)
@@ -156,8 +156,7 @@ def run_cli(folder, signature, given, tmp_path):
 def conditional(tmp_path_factory):
     """RGB, class-conditional, straight from the library. Of one stage: graphs of more for an
     unknown number of images are traced in test_graphs.py, and served by the slow tests."""
-    with one_stage():
-        model = make_model(image_shape=(7, 10, 3), num_classes=4)
+    model = make_model(image_shape=(7, 10, 3), num_classes=4, num_stages=1)
     folder = tmp_path_factory.mktemp("conditional") / "1"
     assert "serving_default" in export_saved_model(model, str(folder))
     return Exported(model, folder)
@@ -167,12 +166,11 @@ def conditional(tmp_path_factory):
 def digits(tmp_path_factory):
     """A run on digits, as it is after three steps, exported by `train.export`."""
     directory = tmp_path_factory.mktemp("digits")
-    with one_stage():
-        random_run(directory / "run", load("digits"), seed=1, values=SMALLEST_RUN, step=3)
-        with contextlib.closing(MetricsLog(str(directory / "run"), 3)) as log:
-            log.write(3, **{"test/bits_per_dim": 2.5})
-        folder = export(str(directory / "run"), str(directory / "models" / "pixelcnn"))
-        averaged = load_run(str(directory / "run"))[2]
+    random_run(directory / "run", load("digits"), seed=1, values=ONE_STAGE_RUN, step=3)
+    with contextlib.closing(MetricsLog(str(directory / "run"), 3)) as log:
+        log.write(3, **{"test/bits_per_dim": 2.5})
+    folder = export(str(directory / "run"), str(directory / "models" / "pixelcnn"))
+    averaged = load_run(str(directory / "run"))[2]
     exported = Exported(averaged, folder)
     exported.workdir = str(directory / "run")
     return exported
@@ -195,8 +193,7 @@ def test_digits_by_every_loader(digits, tmp_path):
 
 @pytest.mark.slow
 def test_digits_at_another_size(digits, tmp_path):
-    with one_stage():
-        folder = export(digits.workdir, str(tmp_path / "models" / "wide"), height=5, width=12)
+    folder = export(digits.workdir, str(tmp_path / "models" / "wide"), height=5, width=12)
     wide = Exported(digits.model.at_size(5, 12), folder)
     loaded = tf.saved_model.load(folder)
     for name in ("score", "sample"):
@@ -223,14 +220,14 @@ def test_signatures_name_their_inputs_and_outputs(session):
         ("score", {"images": np.zeros([3, 16, 10, 3], np.uint8)}, r"\[batch 7 10 3\]"),
         ("score", {"images": np.zeros([7, 10, 3], np.uint8)}, r"\[batch 7 10 3\]"),
         ("score", {"images": np.zeros([3, 7, 10, 3], np.float32)}, "uint8"),
-        ("score", {"images": np.zeros([2, 7, 10, 3], np.uint8)}, "as many .* as images.*3 2"),
+        ("score", {"images": np.zeros([2, 7, 10, 3], np.uint8)}, "batch size of images.*3 2"),
         ("score", {"images": np.zeros([0, 7, 10, 3], np.uint8)}, "must not be empty"),
-        ("score", {"labels": np.array([0, 4, 1], np.int32)}, "labels: must lie in 0 ... 3"),
-        ("score", {"labels": np.array([0, -1, 1], np.int32)}, "labels: must lie in 0 ... 3"),
+        ("score", {"labels": np.array([0, 4, 1], np.int32)}, "labels: must be in 0 ... 3"),
+        ("score", {"labels": np.array([0, -1, 1], np.int32)}, "labels: must be in 0 ... 3"),
         ("score_map", {"labels": np.array([[0], [1], [2]], np.int32)}, r"labels.*\[batch\]"),
         ("sample", {"seeds": np.zeros([3, 3], np.int32)}, r"seeds.*\[batch 2\]"),
         ("complete", {"mask": np.zeros([3, 7, 8], np.uint8)}, r"mask.*\[batch 7 10\]"),
-        ("complete", {"mask": np.full([3, 7, 10], 2, np.uint8)}, "mask: must lie in 0 ... 1"),
+        ("complete", {"mask": np.full([3, 7, 10], 2, np.uint8)}, "mask: must be in 0 ... 1"),
     ],
 )
 def test_bad_requests_say_what_was_expected(conditional, session, signature, changes, message):
@@ -246,7 +243,7 @@ def session(conditional):
 def test_levels_beyond_those_of_the_model_are_refused(digits):
     session_model = digits.session
     session_model("score", {"images": np.full([1, 8, 8, 1], 16, np.uint8)})
-    with pytest.raises(tf.errors.InvalidArgumentError, match=r"images: must lie in 0 \.\.\. 16"):
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"images: must be in 0 \.\.\. 16"):
         session_model("score", {"images": np.full([1, 8, 8, 1], 17, np.uint8)})
 
 
@@ -296,9 +293,8 @@ def test_versions_count_up_and_are_never_written_over(digits, monkeypatch):
         export(workdir, output, version=1)
     with pytest.raises(UserError, match=r"version=0: must be at least 1"):
         export(workdir, output, version=0)
-    with one_stage():
-        assert export(workdir, output + "2", version=7).endswith("/7")
-        assert export(workdir, output + "2").endswith("/8")
+    assert export(workdir, output + "2", version=7).endswith("/7")
+    assert export(workdir, output + "2").endswith("/8")
 
 
 def test_an_export_that_fails_leaves_no_version(digits, tmp_path, monkeypatch):
@@ -309,20 +305,19 @@ def test_an_export_that_fails_leaves_no_version(digits, tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(tf.saved_model, "save", fails)
-    with one_stage(), pytest.raises(UserError, match=r"cannot be written .*No space left"):
+    with pytest.raises(UserError, match=r"cannot be written .*No space left"):
         export(workdir, str(tmp_path / "pixelcnn"))
     assert os.listdir(tmp_path / "pixelcnn") == []
 
 
 def test_energy_distance_is_sampled_but_not_scored(tmp_path):
-    with one_stage():
-        model = make_model(image_shape=(4, 4, 1), energy_distance=True)
+    model = make_model(image_shape=(4, 4, 1), energy_distance=True, num_stages=1)
     exported = Exported(model, tmp_path / "1")
     assert export_saved_model(model, exported.folder) == ["sample", "complete"]
     exported.requests = {name: exported.requests[name] for name in ("sample",)}
     answer = SessionModel(exported.folder)("sample", exported.requests["sample"])
     assert_same(answer, exported.own_answer("sample"))
-    with pytest.raises(ValueError, match="can serve sample, complete"):
+    with pytest.raises(ValueError, match="must be among sample, complete"):
         export_saved_model(model, str(tmp_path / "2"), names=["score"])
     assert list(signatures(model, names=["complete"])) == ["complete"]
     with pytest.raises(FileExistsError):

@@ -167,7 +167,7 @@ def test_a_run_starts_from_it(packed, tmp_path):
     ("changes", "message"),
     [
         (dict(nr_filters=8), "there, [4, 7, 1, 16] here; give the flags of the model there"),
-        (dict(model="pixelcnn_pp", nr_output_filters=None), "is a gated_pixelcnn, but --model=pix"),
+        (dict(model="pixelcnn_pp", num_head_filters=None), "is a gated_pixelcnn, but --model=pix"),
         (dict(quantize=5), "num_levels 5, but --init_from="),
         (dict(init_from="pretrained:nothing"), "init_from=pretrained:nothing: must be one of"),
     ],
@@ -189,10 +189,10 @@ def damaged(folder, target, name, content):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("weights.npz", b"PK", "its SHA-256 is not that in card.json"),
-        ("card.json", b"{", "not the card of a model"),
-        ("card.json", b"[]", "not the card of a model"),
-        ("card.json", b'{"model": {"class_name": "A"}, "weights_sha256": ""}', "describes no"),
+        ("weights.npz", b"PK", "its SHA-256 differs from card.json"),
+        ("card.json", b"{", "not a model card"),
+        ("card.json", b"[]", "not a model card"),
+        ("card.json", b'{"model": {"class_name": "A"}, "weights_sha256": ""}', "not a model"),
     ],
 )
 def test_damage_is_one_sentence(packed, tmp_path, name, content, message):
@@ -210,7 +210,7 @@ def test_weights_of_another_model(packed, tmp_path):
     card = json.loads((tmp_path / "card.json").read_text())
     card["model"]["config"]["nr_filters"] = 8
     (tmp_path / "card.json").write_text(json.dumps(card))
-    with pytest.raises(ValueError, match="not of the model in card.json"):
+    with pytest.raises(ValueError, match="does not fit the model in card.json"):
         pretrained.load(tmp_path)
 
 

@@ -47,7 +47,7 @@ def test_a_function_of_codes_has_none():
 
 
 def test_a_network_is_causal_and_has_a_blind_spot():
-    model = PixelCNN((9, 9, 1), nr_resnet=1, nr_filters=4, nr_output_filters=4, num_levels=4)
+    model = PixelCNN((9, 9, 1), nr_resnet=1, nr_filters=4, num_head_filters=4, num_levels=4)
     place = default_place(model.image_shape)
     field = receptive_field(model, random_values(3, 9, 9, 1))
     later = np.arange(81).reshape(9, 9) >= place[0] * 9 + place[1]

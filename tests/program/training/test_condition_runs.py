@@ -6,7 +6,7 @@ import tensorflow as tf
 from calls import call, refusal
 from PIL import Image
 from serving_stand_in import SessionModel
-from small import config_of, load_run, one_stage, random_levels, run_training
+from small import config_of, load_run, random_levels, run_training
 
 import train.compress
 import train.evaluate
@@ -28,7 +28,7 @@ def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("grey")
     images = random_levels(60, 6, 5, 3, seed=1)
     np.savez(folder / "data.npz", x_train=images[:50], x_test=images[50:])
-    values = dict(dataset=f"{folder}/data.npz", model="gated_pixelcnn", nr_output_filters=6)
+    values = dict(dataset=f"{folder}/data.npz", model="gated_pixelcnn", num_head_filters=6)
     values |= dict(condition="grey", num_samples=8)
     run_training(config_of(folder / "run", SIZES | values))
     return folder
@@ -38,7 +38,7 @@ def test_scores_are_those_given_the_condition(run):
     model = load_run(str(run / "run"))[2]
     with np.load(run / "data.npz") as file:
         values = levels_to_input(file["x_test"], 256)
-    nats = model.log_prob(values, model.own_condition(values)).numpy()
+    nats = model.log_prob(values, model.compute_condition(values)).numpy()
     told = call(train.evaluate, f"--workdir={run}/run")
     assert f"averaged weights: {-nats.mean():.3f} nats/image" in told
     assert "given the condition grey: not comparable" in told
@@ -115,20 +115,19 @@ def test_exported(run):
 
 @pytest.mark.slow
 def test_super_resolution_by_pixelcnn_pp(tmp_path):
-    values = dict(condition="small:4", nr_logistic_mix=2, num_samples=2)
-    with one_stage():
-        run_training(config_of(tmp_path / "run", SIZES | values))
-        with np.load(tmp_path / "run" / "samples" / "step_0000003.npz") as file:
-            assert file["conditions"].shape == (1, 2, 2, 1) and len(file["images"]) == 2
-            blocks = file["originals"].reshape(1, 2, 4, 2, 4, 1).mean(axis=(2, 4))
-            assert np.abs(file["conditions"] - blocks).max() <= 0.51
+    values = dict(condition="small:4", nr_logistic_mix=2, num_samples=2, num_stages=1)
+    run_training(config_of(tmp_path / "run", SIZES | values))
+    with np.load(tmp_path / "run" / "samples" / "step_0000003.npz") as file:
+        assert file["conditions"].shape == (1, 2, 2, 1) and len(file["images"]) == 2
+        blocks = file["originals"].reshape(1, 2, 4, 2, 4, 1).mean(axis=(2, 4))
+        assert np.abs(file["conditions"] - blocks).max() <= 0.51
 
 
 def test_refused(run, tmp_path):
-    with pytest.raises(UserError, match="condition='grey': images must have 3 channels, not 1"):
+    with pytest.raises(UserError, match="condition='grey': images must have 3 channels, got 1"):
         train_run(config_of(tmp_path / "x", SIZES, condition="grey"))
     flags = [f"--images={run}/data.npz", f"--output={tmp_path}/x.pcnn", f"--workdir={run}/run"]
-    assert "condition='grey': the codec would need it" in refusal(train.compress, *flags)
+    assert "must have condition=None, got 'grey'" in refusal(train.compress, *flags)
     size = [f"--workdir={run}/run", "--height=9"]
     assert "need --condition_images of that size" in refusal(train.sample, *size)
     complete = [f"--workdir={run}/run", "--complete=top", "--condition_images=x"]

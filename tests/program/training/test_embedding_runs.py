@@ -28,7 +28,7 @@ from train.run import Run, config_json
 from train.run.embedding import find_embedding
 from train.training.triplets import triplet_loss
 
-SIZES = dict(config="tiny", nr_resnet=1, nr_filters=6, nr_output_filters=6, batch_size=20)
+SIZES = dict(config="tiny", nr_resnet=1, nr_filters=6, num_head_filters=6, batch_size=20)
 SIZES |= dict(model="gated_pixelcnn", eval_interval=0, max_steps=2, num_samples=8)
 
 
@@ -126,7 +126,7 @@ def test_images_of_another_kind_have_no_vector(folder, tmp_path):
     assert "grey.png has 256 levels a channel, the run in" in text
     np.savez(tmp_path / "wide.npz", images=random_levels(2, 5, 5, 1, num_levels=4), num_levels=4)
     text = refusal(train.score, f"--workdir={folder}/run", f"--images={tmp_path}/wide.npz")
-    assert "takes [B, 6, 5, 1], must take images [B, 5, 5, 1]" in text
+    assert "must accept images [B, 5, 5, 1], got [B, 6, 5, 1]" in text
     with pytest.raises(UserError, match="height=9, --width=0: condition: the Keras model takes"):
         export(str(folder / "run"), str(tmp_path / "model"), height=9)
 
@@ -191,7 +191,7 @@ FILES = {  # what is written as a Keras model -> what is said of it
     ),
     "other size": (
         lambda path: small_encoder((7, 5, 1)).save(path),
-        r"takes \[B, 7, 5, 1\], must take images \[B, 6, 5, 1\]",
+        r"must accept images \[B, 6, 5, 1\], got \[B, 7, 5, 1\]",
     ),
     "gone": (lambda path: None, "cannot be read \\(No such file or directory\\)"),
 }
@@ -225,7 +225,9 @@ def test_exported(folder):
     served = SessionModel(path)
     images = random_levels(2, 6, 5, 1, num_levels=4, seed=4)
     vectors = served("embed", {"images": images})["condition"]
-    np.testing.assert_allclose(vectors, model.own_condition(levels_to_input(images, 4)), rtol=1e-6)
+    np.testing.assert_allclose(
+        vectors, model.compute_condition(levels_to_input(images, 4)), rtol=1e-6
+    )
     seeds = np.array([[1, 2], [-3, 4]], np.int32)
     drawn = served("sample", {"seeds": seeds, "condition": vectors})["images"]
     values = sampling.sample(model, 2, seed=seeds, labels=vectors)

@@ -33,11 +33,11 @@ from train.training.trainer import Trainer
 EVERY = pytest.mark.parametrize("name", FAMILY)
 # Beside them: models given maps and vectors, a VQ-VAE with either codebook, and its prior, a Gated
 # PixelCNN.
-VQ_VAE = dict(nr_embeddings=12, embedding_dim=4, restart_codes=2)
+VQ_VAE = dict(num_embeddings=12, embedding_dim=4, reset_unused_after=2)
 SMALL, VECTOR = dict(condition="small:2"), dict(condition="vector")
 OTHERS = {f"{name}, small": SMALL for name in ("gated_pixelcnn", "pixelcnn_pp")}
 OTHERS |= {f"{name}, vector": VECTOR for name in ("gated_pixelcnn", "pixelcnn_pp")}
-OTHERS |= {"vq_vae": VQ_VAE, "vq_vae, ema": VQ_VAE | dict(codebook="ema"), "prior": {}}
+OTHERS |= {"vq_vae": VQ_VAE, "vq_vae, ema": VQ_VAE | dict(codebook_update="ema"), "prior": {}}
 EVERY_RUN = pytest.mark.parametrize("name", [*FAMILY, *OTHERS])
 MINI = dict(
     config="tiny",
@@ -229,10 +229,16 @@ def test_every_model_has_every_preset_and_builds():
         ({"model": "gated_pixelcnn", "energy_distance": True}, "--energy_distance=True"),
         ({"model": "gated_pixelcnn", "dropout_p": 0.2}, "--dropout_p=0.2"),
         ({"model": "pixelcnn", "remat": True}, "--remat=True: --model=pixelcnn has none"),
-        ({"model": "pixelcnn_pp", "nr_output_filters": 9}, "--nr_output_filters=9"),
+        ({"model": "pixelcnn_pp", "num_head_filters": 9}, "--num_head_filters=9"),
         ({"model": "diagonal_bilstm", "input_embedding": True}, "--input_embedding=True"),
-        ({"model": "pixelcnn", "nr_embeddings": 9}, "--nr_embeddings=9: --model=pixelcnn has none"),
-        ({"model": "vq_vae", "nr_embeddings": 10**6}, "--nr_embeddings=1000000: must be from 2 to"),
+        (
+            {"model": "pixelcnn", "num_embeddings": 9},
+            "--num_embeddings=9: --model=pixelcnn has none",
+        ),
+        (
+            {"model": "vq_vae", "num_embeddings": 10**6},
+            "--num_embeddings=1000000: must be from 2 to",
+        ),
         ({"model": "pixelcnn", "condition": "grey"}, "--condition=grey: --model=pixelcnn has none"),
         ({"condition": "small:1"}, "--condition=small:1: must be grey, small:N with N from 2"),
         ({"condition": "embedding:"}, "--condition=embedding:: must be grey, small:N"),
@@ -263,7 +269,7 @@ def test_configuration_of_an_older_run_is_read(tmp_path):
     write_config(config, DataDescription((8, 8, 1), 17, 10))
     path = tmp_path / "config.json"
     fields = json.loads(path.read_text())
-    for field in ("model", "num_levels", "nr_output_filters", "input_embedding"):
+    for field in ("model", "num_levels", "num_head_filters", "input_embedding"):
         del fields[field]
     path.write_text(json.dumps(fields))
     assert Run.open(str(tmp_path)).saved[0] == config

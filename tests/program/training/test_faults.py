@@ -16,7 +16,7 @@ import pytest
 import tensorflow as tf
 from full_disk import largest_file, limit_files
 from left_behind import arrays_of, assert_same_run, rows_of
-from small import SMALLEST_RUN, config_of, copy_run, one_stage, run_training, without_scores
+from small import ONE_STAGE_RUN, config_of, copy_run, run_training, without_scores
 
 from train.errors import NotFinite, Stopped, UserError, writing
 from train.run.metrics import rotate_log
@@ -24,7 +24,7 @@ from train.run.restarts import Restarts
 from train.training.signals import StopRequest
 from train.training.trainer import Trainer
 
-VALUES = SMALLEST_RUN | dict(
+VALUES = ONE_STAGE_RUN | dict(
     batch_size=50,
     max_steps=6,
     log_interval=4,
@@ -35,9 +35,9 @@ VALUES = SMALLEST_RUN | dict(
 
 
 @pytest.fixture(scope="module", autouse=True)
-def shallow():
-    """These tests are about the program around the network, and look at no scores."""
-    with one_stage(), without_scores():
+def unscored():
+    """No test here looks at scores."""
+    with without_scores():
         yield
 
 
@@ -46,7 +46,7 @@ def config_in(workdir, **changes):
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory, shallow):
+def finished(tmp_path_factory, unscored):
     workdir = tmp_path_factory.mktemp("run")
     run_training(config_in(workdir))
     return workdir
@@ -67,8 +67,10 @@ def before_steps(action):
         yield
 
 
-def test_stopped_run_goes_on_exactly(finished, tmp_path):
-    """Stopped after step 3, between two rows of the log and two checkpoints."""
+def test_stopped_run_resumes_exactly(tmp_path):
+    """Stopped after step 3, between two rows of the log and two checkpoints; of three stages."""
+    undisturbed, tmp_path = tmp_path / "undisturbed", tmp_path / "stopped"
+    run_training(config_in(undisturbed, num_stages=3))
 
     def stop(trainer, number):
         if number == 3:
@@ -76,11 +78,11 @@ def test_stopped_run_goes_on_exactly(finished, tmp_path):
             time.sleep(1.0)  # until the watching thread has seen it
 
     with before_steps(stop), pytest.raises(Stopped, match="SIGTERM: stopped after step 3") as error:
-        run_training(config_in(tmp_path))
+        run_training(config_in(tmp_path, num_stages=3))
     assert error.value.exit_code == 75
     assert os.path.exists(tmp_path / "checkpoints" / "step-3.index")
-    run_training(config_in(tmp_path))
-    assert_same_run(tmp_path, finished)
+    run_training(config_in(tmp_path, num_stages=3))
+    assert_same_run(tmp_path, undisturbed)
 
 
 SECOND_SIGNAL = """

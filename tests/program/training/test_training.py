@@ -11,12 +11,10 @@ import pytest
 import tensorflow as tf
 from calls import call, refusal
 from small import (
-    ONE_STAGE_MAIN,
-    SMALLEST_RUN,
+    ONE_STAGE_RUN,
     config_of,
     copy_run,
     load_run,
-    one_stage,
     random_levels,
     run_of,
     run_training,
@@ -43,7 +41,7 @@ from train.training.evaluation import make_evaluate
 from train.training.trainer import Trainer
 from train.training.window import Window
 
-MINI = SMALLEST_RUN | dict(
+MINI = ONE_STAGE_RUN | dict(
     batch_size=50,  # 29 steps an epoch
     max_steps=6,
     log_interval=1,
@@ -75,15 +73,8 @@ def assert_same_arrays(actual, expected):
             np.testing.assert_array_equal(actual[name], value, err_msg=name)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def shallow():
-    """These tests are about the program around the network."""
-    with one_stage():
-        yield
-
-
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory, shallow):
+def finished(tmp_path_factory):
     """An undisturbed run: its folder and scores."""
     workdir = tmp_path_factory.mktemp("run")
     return workdir, run_training(mini(workdir))
@@ -185,7 +176,7 @@ def test_two_replicas_equal_one(tmp_path):
 
 def run_and_kill(config, at_line=None):
     """Runs the program; kills it with -9 once a line of its output holds `at_line`."""
-    command = [sys.executable, "-c", ONE_STAGE_MAIN, *flags_of(config)]
+    command = [sys.executable, "-m", "train.main", *flags_of(config)]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
@@ -198,9 +189,12 @@ def run_and_kill(config, at_line=None):
     assert process.returncode == (-signal.SIGKILL if at_line else 0), errors
 
 
-def test_killed_run_continues_to_the_same_parameters(finished, tmp_path):
-    workdir, _ = finished
-    config = mini(tmp_path, num_samples=0)
+def test_killed_run_continues_to_the_same_parameters(tmp_path):
+    """The whole network, of three stages."""
+    workdir, tmp_path = tmp_path / "undisturbed", tmp_path / "killed"
+    run_training(mini(workdir, num_samples=0, num_stages=3))
+    config = mini(tmp_path, num_samples=0, num_stages=3)
+    tmp_path.mkdir()
     # As a run leaves its folder that is killed before it has taken a step.
     run_of(config).write_config(load("digits"), config.batch_size)
     run_and_kill(config, at_line="step 3/6")

@@ -30,8 +30,14 @@ from train.training.trainer import Trainer
 
 SIZES = dict(config="tiny", nr_resnet=1, nr_filters=6, batch_size=50, eval_interval=0)
 SIZES |= dict(max_steps=4, log_interval=2, num_samples=3)
-VQ_VAE = dict(model="vq_vae", nr_embeddings=12, embedding_dim=4, codebook="ema", restart_codes=2)
-PRIOR = dict(model="gated_pixelcnn", nr_output_filters=8, class_conditional=True)
+VQ_VAE = dict(
+    model="vq_vae",
+    num_embeddings=12,
+    embedding_dim=4,
+    codebook_update="ema",
+    reset_unused_after=2,
+)
+PRIOR = dict(model="gated_pixelcnn", num_head_filters=8, class_conditional=True)
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +114,7 @@ def test_exported_models(runs):
     np.testing.assert_array_equal(served("encode", {"images": images})["codes"], codes)
     decoded = served("decode", {"codes": codes.numpy()})["images"]
     np.testing.assert_array_equal(decoded, vq_vae.decode_to_levels(codes))
-    with pytest.raises(tf.errors.InvalidArgumentError, match=r"codes: must lie in 0 \.\.\. 11"):
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"codes: must be in 0 \.\.\. 11"):
         served("decode", {"codes": np.full([1, 2, 2], 12, np.int32)})
 
     folder = export(str(runs / "prior"), str(runs / "models" / "prior"))
@@ -150,7 +156,7 @@ def test_moving_averages_of_two_replicas_are_those_of_one(tmp_path):
         trainer.train_steps(iter(batches), 3)
         assert np.abs(codebook.embeddings[3]).max() < 10  # it was dead, and is restarted
         models = trainer.model, trainer.averaged_model
-        results.append([v.numpy() for model in models for v in model.state])
+        results.append([v.numpy() for model in models for v in model.non_gradient_variables])
     for one, two in zip(*results, strict=True):
         np.testing.assert_allclose(two, one, rtol=1e-4, atol=1e-6)
 
@@ -160,8 +166,8 @@ def test_a_codebook_is_in_the_checkpoints(runs):
     prefix = tf.train.latest_checkpoint(str(runs / "vq_vae" / "checkpoints"))
     reader = tf.train.load_checkpoint(prefix)
     for part, each in (("state", model), ("averaged_state", averaged)):
-        assert len(each.state) == 5
-        for number, variable in enumerate(each.state):
+        assert len(each.non_gradient_variables) == 5
+        for number, variable in enumerate(each.non_gradient_variables):
             stored = reader.get_tensor(f"{part}/{number}/.ATTRIBUTES/VARIABLE_VALUE")
             np.testing.assert_array_equal(variable, stored)
 

@@ -15,7 +15,7 @@ from train.run.checkpoints import Checkpoints
 from train.serving import official_checkpoint
 
 DATA = DataDescription((4, 4, 1), 17, None)
-SIZES = dict(config="tiny", model="pixelcnn", nr_resnet=1, nr_filters=4, nr_output_filters=4)
+SIZES = dict(config="tiny", model="pixelcnn", nr_resnet=1, nr_filters=4, num_head_filters=4)
 
 
 def make_run(workdir, step=3):

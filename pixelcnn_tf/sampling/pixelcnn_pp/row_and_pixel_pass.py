@@ -1,7 +1,7 @@
-"""The network walked a row and a pixel at a time: the `run`s of the cached sampler.
+"""The network run one row and one pixel at a time: the `run`s of the cached sampler.
 
-The stages at half and quarter resolution have something to do only in every second or fourth row
-and column: a layer of a stage that is not active in a row or pixel gives None.
+The stages at half and quarter resolution are active only in every second or fourth row and column;
+a layer of a stage that is not active returns None.
 """
 
 import dataclasses
@@ -58,7 +58,7 @@ def incremental_layers(model):
 
 
 def pack(values, layers):
-    """Puts the values of some layers side by side: `[..., sum of their channels]`.
+    """Concatenates the values of several layers: `[..., sum of their channels]`.
 
     Args:
       values: name -> tuple of tensors.
@@ -80,15 +80,15 @@ def unpack(tensor, layers, kind):
 
 
 def row_above(tensors, caching):
-    """What the horizontal layers see of the row above.
+    """The inputs of the horizontal layers from the row above.
 
     Args:
       tensors: by stage, `[W, B, size]`, the packed values of its layers.
       caching: by stage, the layers.
 
     Returns:
-      `(cached, cached_left)`, name -> tuple of `[W, B, C]`: the values, and those of the pixel to
-      the left.
+      `(cached, cached_left)`, name -> tuple of `[W, B, C]`: the values at the pixel above, and at
+      the pixel to its left.
     """
     cached, cached_left = {}, {}
     for layers, tensor in zip(caching, tensors, strict=True):
@@ -99,15 +99,15 @@ def row_above(tensors, caching):
 
 @dataclasses.dataclass
 class RowPass:
-    """The `run` that does a row's part of every layer; walks the image's two rows above.
+    """The `run` of the part per row; its input is the image's two rows above.
 
     Attributes:
       layers: layer -> `IncrementalLayer`.
-      weights: name -> folded weights.
+      weights: name -> normalised weights.
       conditions: name of a gated block -> `[B, 2 * F]`; or the row of a map at every stage, see
         `row_conditions`; empty for an unconditional model.
       state: name of a vertical layer -> its state, updated.
-      cached, cached_left: those of `row_above`.
+      cached, cached_left: the results of `row_above`.
       phase: row number modulo the period.
       not_first: 0.0 in row 0, else 1.0.
       prepared: name of a horizontal layer -> tuple of `[W, B, C]`, for `PixelPass`.
@@ -124,11 +124,11 @@ class RowPass:
     prepared: dict = dataclasses.field(default_factory=dict)
 
     def active(self, stage):
-        """Whether this row has a row of its own at a stage."""
+        """Whether a stage is active in this row."""
         return self.phase % 2**stage == 0
 
     def condition(self, layer):
-        """What the condition adds in a gated block, `[B, 2 * F]` or `[W, B, 2 * F]`, or None."""
+        """The condition's projection in a gated block, `[B, 2 * F]` or `[W, B, 2 * F]`, or None."""
         if MAPS in self.conditions:
             return layer.condition(self.conditions[MAPS][layer.stage])
         return self.conditions.get(layer.name)
@@ -142,15 +142,15 @@ class RowPass:
 
 @dataclasses.dataclass
 class PixelPass:
-    """The `run` that does a pixel's part of every layer; walks the image's pixel to the left.
+    """The `run` of the part per pixel; its input is the image's pixel to the left.
 
     Attributes:
       layers, weights: as in `RowPass`.
       prepared: name of a horizontal layer -> tuple of the pixel's slices `[B, C]`.
       left: name of a horizontal layer -> its cached values at the pixel to the left.
-      uniforms: the pixel's, `[B, num_uniforms]`.
+      uniforms: uniform noise of the pixel, `[B, num_uniforms]`.
       row_phase, column_phase: row and column modulo the period.
-      cached: name of a horizontal layer -> what the pixels to the right and below need.
+      cached: name of a horizontal layer -> its values for the pixels to the right and below.
     """
 
     layers: dict
@@ -163,7 +163,7 @@ class PixelPass:
     cached: dict = dataclasses.field(default_factory=dict)
 
     def active(self, stage):
-        """Whether this pixel has a pixel of its own at a stage."""
+        """Whether a stage is active at this pixel."""
         return self.row_phase % 2**stage == 0 and self.column_phase % 2**stage == 0
 
     def __call__(self, layer, x, a=()):
