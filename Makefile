@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 RUN = $(VENV)/bin/python
 
-.PHONY: demo test slow browser screenshots faults lint format docs clean
+.PHONY: demo test slow browser screenshots faults reproduce lint format docs clean
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -45,6 +45,10 @@ $(VENV)/installed-browser: $(VENV)/installed
 # Kills, full disks, lost workers and the like, on whole processes; ends with a table.
 faults: $(VENV)/installed
 	$(RUN) tests/faults/faults.py
+
+# Evaluates the pretrained models on whole test splits: make reproduce DATA_DIR=<prepared tfds data>.
+reproduce: $(VENV)/installed
+	$(RUN) benchmarks/reproduce.py --data_dir=$(DATA_DIR)
 
 lint: $(VENV)/installed
 	$(RUN) -m ruff check .

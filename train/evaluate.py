@@ -44,13 +44,13 @@ def main(_) -> None:
     rows = []
     for name, model in weights.items():
         say = functools.partial(print, flush=True) if name == "averaged" else None
-        loss, scores = make_evaluate(model, strategy, say)(dataset.eval, batch_size)
+        loss, scores, error = make_evaluate(model, strategy, say)(dataset.eval, batch_size)
         likelihood = model.likelihood
         unit = "nats/image, " if isinstance(likelihood, Likelihood) else "per image, "
         score = scores[likelihood.metric]
         rest = others(scores, likelihood.metric)
         print(f"{name} weights: {loss:.3f} {unit}{score:.4f} {likelihood.metric}{rest}", flush=True)
-        rows.append((f"{name} weights", score))
+        rows.append((f"{name} weights", score, error))
     if isinstance(likelihood, Likelihood):
         print(table(dataset, rows))
     elif dataset.note:

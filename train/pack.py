@@ -105,9 +105,11 @@ def _score(folder, datasets, batch_size, say):
     for split, dataset in datasets.items():
         note = f" ({dataset.note})" if dataset.note else ""
         say(f"scoring the {dataset.eval.num_examples:,} images of {split}{note} ...")
-        loss, scores = evaluate(dataset.eval, batch_size)
+        loss, scores, error = evaluate(dataset.eval, batch_size)
         unit = {"nats": loss} if isinstance(model.likelihood, Likelihood) else {}
         found[split] = {"images": dataset.eval.num_examples} | unit | scores
+        if error is not None:
+            found[split]["standard_error"] = error
         if dataset.note:
             found[split]["note"] = dataset.note
         say(", ".join(f"{name} {value:.6g}" for name, value in (unit | scores).items()))

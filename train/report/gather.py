@@ -43,6 +43,7 @@ class Curves(NamedTuple):
         checkpoints.
       loss, loss_raw: per image, with averaged and raw weights, at the last evaluation, or None.
       scored: what the log calls the split that is scored, of `SCORED`.
+      error: standard error of the last averaged score over the images, or None.
     """
 
     train: list[tuple[int, float]]
@@ -52,6 +53,7 @@ class Curves(NamedTuple):
     loss: float | None = None
     loss_raw: float | None = None
     scored: str = SCORED[0]
+    error: float | None = None
 
     def against_hours(self, points: list[tuple[int, float]]) -> list[tuple[float, float]]:
         """`(hours, score)` of `(step, score)`."""
@@ -87,6 +89,7 @@ def read_curves(rows: list[dict], metric: str, global_batch_size: int) -> Curves
             step = now
             hours.append((step, total))
     losses = [points(f"{scored}/loss_per_image{ending}") for ending in ("", "_raw")]
+    errors = points(f"{scored}/standard_error")
     return Curves(
         points(f"train/{metric}"),
         points(f"{scored}/{metric}_raw"),
@@ -94,6 +97,7 @@ def read_curves(rows: list[dict], metric: str, global_batch_size: int) -> Curves
         hours,
         *(found[-1][1] if found else None for found in losses),
         scored,
+        errors[-1][1] if errors else None,
     )
 
 
@@ -143,12 +147,14 @@ class LastScore(NamedTuple):
       split: what it is called.
       value: in bits/dim or the run's other metric.
       loss: per image, or None.
+      error: standard error of the value over the images, or None.
     """
 
     step: int
     split: str
     value: float
     loss: float | None
+    error: float | None = None
 
 
 class ReportData(NamedTuple):
@@ -209,7 +215,8 @@ class ReportData(NamedTuple):
             scores = self.card.get("scores", {}).get(split, {})
             if self.metric not in scores:
                 return None
-            return LastScore(self.step, split, scores[self.metric], scores.get("nats"))
+            error = scores.get("standard_error")
+            return LastScore(self.step, split, scores[self.metric], scores.get("nats"), error)
         curves = self.curves
         points, loss = curves.averaged, curves.loss
         if not self.averaged:
@@ -217,7 +224,8 @@ class ReportData(NamedTuple):
         if not points:
             return None
         step, value = points[-1]
-        return LastScore(step, self.curve_split, value, loss)
+        error = curves.error if self.averaged else None
+        return LastScore(step, self.curve_split, value, loss, error)
 
 
 class _Extremes:

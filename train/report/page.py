@@ -132,6 +132,8 @@ def _overview(column):
     facts, last = [], data.last_score
     if last:
         place = f"at step {last.step:,}" if last.step != data.step else ""
+        if last.error is not None:
+            place = f"+- {last.error:.4f} (standard error) {place}".rstrip()
         facts.append((f"{_unit(data)}, {last.split}", f"{last.value:.4f}", place))
     elif data.scores:
         mean = np.mean([row.bits_per_dim for row in data.scores])
@@ -233,6 +235,9 @@ def _results(group):
             continue
         value *= found.factor
         here = f"{value:.{found.decimals}f}"
+        error = each.last_score.error if each.last_score else None
+        if error is not None:
+            here += f" +- {error * found.factor:.{found.decimals}f}"
         rows.append(dict(score=value, name=column.name, here=here, about=about))
     if not rows:
         return None

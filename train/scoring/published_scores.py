@@ -106,7 +106,7 @@ def notes(dataset) -> list[str]:
     return found
 
 
-def table(dataset, rows: list[tuple[str, float]]) -> str:
+def table(dataset, rows: list[tuple[str, float, float | None]]) -> str:
     """The closing table of an evaluation.
 
     Published results stand beside the run's own only where these are of the very images and
@@ -114,16 +114,19 @@ def table(dataset, rows: list[tuple[str, float]]) -> str:
 
     Args:
       dataset: the `Dataset`.
-      rows: this run's `(name, bits/dim)`.
+      rows: this run's `(name, bits/dim, standard error)`; the error may be None.
 
     Returns:
       Text of several lines.
     """
     unit, factor, decimals, results = published(dataset.benchmark, dataset.image_shape)
+    images = f"{dataset.eval.num_examples:,}"
     lines = [f"  {unit:>8}  {dataset.name}, {dataset.eval_name}"]
-    for name, score in rows:
+    for name, score, error in rows:
         other = f" ({score:.4f} bits/dim)" if unit == "nats" else ""
         lines.append(f"  {score * factor:8.{decimals}f}  this run, {name}{other}")
+        if error is not None:
+            lines[-1] += f" +- {error * factor:.{decimals}f} (standard error, {images} images)"
     lines += [f"  {each.score:8.2f}  {each.model} - {each.paper}" for each in results]
     if not results:
         lines.append("  (no published results are of these images and levels, or none is listed)")

@@ -9,6 +9,8 @@ import tensorflow as tf
 from pixelcnn_tf.levels import levels_to_input
 from pixelcnn_tf.models.image_model import ImageModel
 
+SQUARES = "squared_loss"  # the measure from which the standard error is computed
+
 
 class Evaluation(NamedTuple):
     """Of every image of a split.
@@ -16,10 +18,12 @@ class Evaluation(NamedTuple):
     Attributes:
       loss: the mean loss an image (nats for a likelihood).
       scores: by name, floats; has the likelihood's `metric`.
+      standard_error: of `scores[metric]` over the images; None for one image.
     """
 
     loss: float
     scores: dict
+    standard_error: float | None = None
 
 
 def others(scores: dict, metric: str) -> str:
@@ -51,10 +55,12 @@ def make_evaluate(
         labels = batch["labels"] if model.num_classes else None
         parameters = model(images, labels, seed=batch["seeds"])
         measures = model.likelihood.measures(images, parameters)
+        measures[SQUARES] = tf.square(tf.cast(measures["loss"], tf.float64))
 
         def weighted(measure):  # [B, ...]
             shape = [-1] + [1] * (measure.shape.rank - 1)
-            return tf.reduce_sum(measure * tf.reshape(batch["weights"], shape), axis=0)
+            weights = tf.cast(tf.reshape(batch["weights"], shape), measure.dtype)
+            return tf.reduce_sum(measure * weights, axis=0)
 
         return {name: weighted(measure) for name, measure in measures.items()}
 
@@ -75,8 +81,14 @@ def make_evaluate(
                 totals[name] = totals.get(name, np.float64(0.0)) + value.numpy()
             if between_batches is not None:
                 between_batches()
-        means = {name: total / split.num_examples for name, total in totals.items()}
+        count = split.num_examples
+        means = {name: total / count for name, total in totals.items()}
+        squares = means.pop(SQUARES)
         scores = model.likelihood.scores(means, model.image_shape)
-        return Evaluation(float(means["loss"]), scores)
+        error = None
+        if count > 1 and len(scores) == 1:  # the score is the mean loss in other units
+            variance = max(float(squares - means["loss"] ** 2), 0.0) * count / (count - 1)
+            error = float(model.likelihood.score((variance / count) ** 0.5, model.image_shape))
+        return Evaluation(float(means["loss"]), scores, error)
 
     return evaluate

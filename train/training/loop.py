@@ -210,6 +210,8 @@ class Loop:
         for name, score in averaged.scores.items():
             values |= {name: score, f"{name}_raw": raw.scores[name]}
         values |= {"loss_per_image": averaged.loss, "loss_per_image_raw": raw.loss}
+        if averaged.standard_error is not None:
+            values["standard_error"] = averaged.standard_error
         row = {f"{self.prefix}/{name}": value for name, value in values.items()}
         self.log.write(step, epoch=epoch, **row)
         self._say(

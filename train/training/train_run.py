@@ -136,10 +136,12 @@ def _describe_condition(config, embedding):
 def _report(trainer, results, say):
     """Prints the final scores; returns them by the kind of weights."""
     likelihood, dataset = trainer.model.likelihood, trainer.dataset
-    scores = {name: result.scores[likelihood.metric] for name, result in results.items()}
+    metric = likelihood.metric
+    scores = {name: result.scores[metric] for name, result in results.items()}
     averaged = results["averaged"]
     if isinstance(likelihood, Likelihood):
-        say(table(dataset, [(f"{name} weights", score) for name, score in scores.items()]))
+        rows = [(f"{name} weights", *_score(result, metric)) for name, result in results.items()]
+        say(table(dataset, rows))
         say(f"  {averaged.loss:.3f} nats/image (averaged weights)")
     else:
         say(
@@ -147,3 +149,7 @@ def _report(trainer, results, say):
             f"{scores['raw']:.4f}){others(averaged.scores, likelihood.metric)}"
         )
     return scores
+
+
+def _score(result, metric):
+    return result.scores[metric], result.standard_error

@@ -386,6 +386,20 @@ def test_window_names_the_step_of_the_infinite_loss(finished):
         window.check(10)
 
 
+def test_standard_error_is_over_images(finished):
+    workdir, _ = finished
+    config, _, averaged, _ = load_run(str(workdir))
+    split = run_of(config).dataset().eval
+    found = make_evaluate(averaged, tf.distribute.get_strategy())(split, 64)
+    levels = np.concatenate([b["images"] for b in split.in_order(100).as_numpy_iterator()])
+    bits = -averaged.log_prob(levels_to_input(levels, 17)).numpy() / (64 * np.log(2))
+    expected = bits.std(ddof=1) / len(bits) ** 0.5
+    assert len(bits) == 300
+    np.testing.assert_allclose(found.standard_error, expected, rtol=1e-3)
+    logged = [row for row in read(str(workdir / "metrics.jsonl")) if "test/standard_error" in row]
+    np.testing.assert_allclose(logged[-1]["test/standard_error"], expected, rtol=1e-3)
+
+
 def test_mistakes_are_told(tmp_path):
     arrays = random_levels(30, 8, 8, 1)
     path = str(tmp_path / "set.npz")
