@@ -81,6 +81,7 @@ class PolyakAveraging(keras.callbacks.Callback):
         create it in the strategy's scope.
       polyak_decay: decay of the average, 0 <= polyak_decay < 1.
       resume: continue the average that `averaged_model` holds from an earlier `fit`.
+      warmup: smaller decay in the first updates; False: the official constant decay.
 
     Raises:
       ValueError: in `fit`, if the model was compiled with `steps_per_execution` above 1: Keras
@@ -92,9 +93,11 @@ class PolyakAveraging(keras.callbacks.Callback):
         averaged_model: AutoregressiveModel,
         polyak_decay: float = 0.9995,
         resume: bool = False,
+        warmup: bool = True,
     ):
         super().__init__()
         self.resume = require_bool("resume", resume)
+        self.warmup = require_bool("warmup", warmup)
         self.averaged_model = averaged_model
         self.polyak_decay = polyak_decay
         self.average = None
@@ -110,8 +113,12 @@ class PolyakAveraging(keras.callbacks.Callback):
         if self.average is None:  # after the initialisation, whatever the order of the callbacks
             with self.model.distribute_strategy.scope():
                 model = network_of(self.model)
-                self.average = PolyakAverage(model, self.averaged_model, self.polyak_decay)
-                if not self.resume:
+                self.average = PolyakAverage(
+                    model, self.averaged_model, self.polyak_decay, self.warmup
+                )
+                if self.resume:  # the warm-up goes on from the optimizer's steps
+                    self.average.updates.assign(tf.cast(self.model.optimizer.iterations, tf.int64))
+                else:
                     self._start()
             self.update = tf.function(self.average.update, autograph=False)
 

@@ -156,6 +156,8 @@ def hand_over(run):
         raise ValueError("only a model of images alone")
     if config.binarize or not isinstance(trainer.model.likelihood, Likelihood):
         raise ValueError("neither --binarize nor --energy_distance is handed over")
+    if config.optimizer != "adam" or config.polyak_warmup:
+        raise ValueError("only --optimizer=adam with --nopolyak_warmup is handed over")
     if trainer.loss_scale is not None:
         raise ValueError(f"--dtype={config.dtype}: its loss scale is not handed over")
     first = trainer.restore()
@@ -242,5 +244,4 @@ def hand_over(run):
 
 if __name__ == "__main__":
     flags.define_config()
-    absl_flags.adopt_module_key_flags(flags)
     app.run(main)

@@ -128,5 +128,4 @@ def take_back(run):
 
 if __name__ == "__main__":
     flags.define_config()
-    absl_flags.adopt_module_key_flags(flags)
     app.run(main)

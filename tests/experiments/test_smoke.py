@@ -30,7 +30,7 @@ def test_script_shows_its_flags(script):
 @pytest.mark.slow
 def test_hand_over_writes_the_step(tmp_path):
     flags = ["--dataset=digits", "--config=tiny", "--nr_filters=4", "--max_steps=1"]
-    flags += ["--batch_size=8", "--eval_interval=0", "--num_samples=0"]
+    flags += ["--batch_size=8", "--eval_interval=0", "--num_samples=0", "--nopolyak_warmup"]
     script = ROOT / "experiments" / "accelerator" / "hand_over.py"
     result = run(script, *flags, f"--to={tmp_path}/to", f"--workdir={tmp_path}/run")
     assert result.returncode == 0, result.stderr

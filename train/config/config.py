@@ -242,7 +242,18 @@ class Config:
     init_batch_size: int = field(16, "images for the data-dependent initialisation", at_least(1))
     dropout_p: float = field(0.5, "dropout strength, 0 is none", SHARE)
     polyak_decay: float = field(0.9995, "decay of the moving average of the weights", SHARE)
-    max_epochs: int = field(5000, "epochs to run", at_least(1), may_change=True)
+    polyak_warmup: bool = field(
+        True,
+        "smaller decay in the first steps: min(polyak_decay, (1 + step) / (10 + step)); false: the "
+        "official constant decay",
+    )
+    max_epochs: int = field(
+        5000,
+        "epochs to run; 0: no limit but max_steps; a preset's value does not apply if --max_steps is "
+        "given",
+        at_least(0),
+        may_change=True,
+    )
     max_steps: int = field(
         0, "steps to run; 0: no limit but max_epochs", at_least(0), may_change=True
     )
@@ -360,6 +371,8 @@ def check(config: Config) -> None:
         if config.input_embedding or config.vq_vae_workdir is not None:
             why = "is computed from intensities, but the data are codes; leave it out"
             raise ArgumentError("condition", config.condition, why)
+    if not config.max_epochs and not config.max_steps:
+        raise ArgumentError("max_epochs", 0, "needs --max_steps: a run must have a limit")
     if config.binarize:
         reject(("quantize",), f"--binarize={config.binarize} gives 2 levels; use only one")
     if config.optimizer == "muon" and config.model == "vq_vae":

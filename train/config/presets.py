@@ -64,6 +64,8 @@ def from_values(values: dict) -> Config:
         raise ArgumentError("model", model, f"must be one of {', '.join(MODELS)}")
     _refuse_foreign_fields(model, values)
     defaults = PRESETS[name].changes | MODELS[model].sizes[name]
+    if values.get("max_steps"):  # an explicit limit wins over that of the preset
+        defaults = defaults | {"max_epochs": 0}
     config = Config(**(defaults | values))
     run = config.vq_vae_workdir
     if run is not None and "input_embedding" in MODELS[model].fields():
@@ -84,9 +86,10 @@ def command_of(config: Config) -> list[str]:
     """The arguments with which `python -m train.main` gives this configuration: what differs from
     its preset, `--config` and `--model` if they are not the defaults, and the data set."""
     chosen = {"config": config.config, "model": config.model, "dataset": config.dataset}
-    preset = from_values(chosen)
+    limit = {"max_steps": config.max_steps} if config.max_steps else {}
+    preset = from_values(chosen | limit)
     shown = {name: value for name, value in chosen.items() if value != getattr(Config, name)}
-    shown |= {"dataset": config.dataset}
+    shown |= {"dataset": config.dataset} | limit
     shown |= {
         field.name: getattr(config, field.name)
         for field in dataclasses.fields(Config)

@@ -135,7 +135,8 @@ def read(folder: str, workdir: str) -> RunConfig:
 
 def _upgrade(fields):
     """Turns the fields of format 1 into those of format 2, in which `num_levels` declares the
-    levels of the data and `quantize` reduces them."""
+    levels of the data and `quantize` reduces them, and averages have a warm-up unless it is off."""
+    fields.setdefault("polyak_warmup", False)
     read = fields.get("read")
     declared = isinstance(read, dict) and read.pop("values_are_levels", False)
     if fields.get("num_levels") and not declared:

@@ -76,9 +76,10 @@ def _train(run, strategy, workers):
         start_weights(trainer, say)
     if workers.is_chief:
         run.write_config(dataset, batch_size)
+    name = "max_steps" if last_step == run.config.max_steps else "max_epochs"
     say(
         f"{run.workdir}: {'resuming' if step else 'starting'} at step {step} of {last_step} "
-        f"({steps_per_epoch} steps per epoch)"
+        f"(--{name}={getattr(run.config, name)}, {steps_per_epoch} steps per epoch)"
     )
     if step > last_step:
         say(f"the run is already past step {last_step}")
@@ -88,9 +89,9 @@ def _train(run, strategy, workers):
 
 
 def count_steps(config: Config, steps_per_epoch: int) -> int:
-    """Number of the last step."""
-    steps = config.max_epochs * steps_per_epoch
-    return min(steps, config.max_steps or steps)
+    """Number of the last step: the smaller of the two limits."""
+    limits = [config.max_epochs * steps_per_epoch, config.max_steps]
+    return min(limit for limit in limits if limit)
 
 
 def start_weights(trainer, say: Callable[[str], None]) -> None:

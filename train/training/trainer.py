@@ -78,7 +78,9 @@ class Trainer:
             self.averaged_model = run.new_model(dataset, encoder)
             self.optimizer = make_optimizer(config)
             self.optimizer.build(self.model.trainable_variables)
-            self.average = PolyakAverage(self.model, self.averaged_model, config.polyak_decay)
+            self.average = PolyakAverage(
+                self.model, self.averaged_model, config.polyak_decay, config.polyak_warmup
+            )
             self.loss_scale = LossScale() if config.dtype == "mixed_float16" else None
         # The losses since the last row of the log: their sum and number.
         self.window = tf.Variable([0.0, 0.0], dtype=tf.float64, trainable=False)
@@ -221,7 +223,8 @@ class Trainer:
             with self.strategy.scope():
                 self.loss_scale.update(finite)
         with self.strategy.scope():
-            self.average.update()
+            # `iterations` counts the update that was just made.
+            self.average.update(tf.convert_to_tensor(self.optimizer.iterations) - 1)
         return self.strategy.reduce(sums, losses, axis=None)
 
     def _replica_step(self, batch):

@@ -11,6 +11,7 @@ from train.config.presets import PRESETS, command_of, from_values
 from train.data.description import DataDescription
 from train.errors import UserError
 from train.run import Run, config_json
+from train.training.train_run import count_steps
 
 
 def test_defaults_are_the_official_ones():
@@ -38,6 +39,16 @@ def test_flags_by_hand_win_over_the_preset():
     assert config.nr_filters == 7
     assert config.nr_resnet == 1 and config.nr_logistic_mix == 5
     assert config.batch_size == PRESETS["tiny"].changes["batch_size"]
+
+
+def test_explicit_max_steps_wins_over_the_presets_epochs():
+    config = from_values({"config": "tiny", "max_steps": 10_000})
+    assert count_steps(config, 46) == 10_000
+    assert count_steps(from_values({"config": "tiny"}), 46) == 20 * 46
+    both = from_values({"config": "tiny", "max_steps": 10_000, "max_epochs": 3})
+    assert count_steps(both, 46) == 3 * 46
+    with pytest.raises(UserError, match="max_epochs=0: needs --max_steps"):
+        from_values({"max_epochs": 0})
 
 
 def test_every_field_has_help_and_every_preset_valid_fields():

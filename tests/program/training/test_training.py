@@ -112,20 +112,24 @@ def test_checkpoint_holds_every_number(finished):
     assert sizes == {"parameters": count, "averages": count, "optimizer": 2 * count + 2}
 
 
-def test_average_is_the_exponential_one():
+@pytest.mark.parametrize("warmup", [False, True])
+def test_average_is_the_exponential_one(warmup):
+    """The official constant decay, and the warm-up min(decay, (1 + t) / (10 + t))."""
+
     def make():
         return PixelCNNPlusPlus((4, 4, 1), nr_resnet=1, nr_filters=2, nr_logistic_mix=1)
 
     model, averaged = make(), make()
-    average = PolyakAverage(model, averaged, polyak_decay=0.9)
+    average = PolyakAverage(model, averaged, polyak_decay=0.9, warmup=warmup)
     average.start()
     expected = [v.numpy() for v in model.trainable_variables]
     for step in range(3):
         for variable in model.trainable_variables:
             variable.assign_add(tf.ones(variable.shape) * (step + 1))
         average.update()
+        decay = min(0.9, (1 + step) / (10 + step)) if warmup else 0.9
         expected = [
-            0.9 * e + 0.1 * v.numpy()
+            decay * e + (1 - decay) * v.numpy()
             for e, v in zip(expected, model.trainable_variables, strict=True)
         ]
     for shadow, value in zip(averaged.trainable_variables, expected, strict=True):
