@@ -249,8 +249,8 @@ class Config:
     )
     max_epochs: int = field(
         5000,
-        "epochs to run; 0: no limit but max_steps; a preset's value does not apply if --max_steps is "
-        "given",
+        "epochs to run; 0: no limit but max_steps. A preset's value does not apply if --max_steps "
+        "is given",
         at_least(0),
         may_change=True,
     )
