@@ -155,7 +155,7 @@ def read_images(
         levels = image.levels
         if image.num_levels != num_levels:
             dtype = dtype_of_levels(num_levels)
-            levels = levels.astype(dtype) * dtype(factor(image))
+            levels = levels.astype(dtype) * dtype.type(factor(image))
         return np.broadcast_to(levels, [*levels.shape[:2], channels])
 
     return Images(

@@ -102,7 +102,7 @@ class ImageAdapter:
             # As a folder of both kinds is read: 1-bit files beside 8-bit ones.
             self.conversions[f"of {num_levels} levels, spread over {self.num_levels}"] += 1
             dtype = dtype_of_levels(self.num_levels)
-            return levels.astype(dtype) * dtype((self.num_levels - 1) // (num_levels - 1))
+            return levels.astype(dtype) * dtype.type((self.num_levels - 1) // (num_levels - 1))
         if self.declares_levels and num_levels == 256 and highest < self.num_levels:
             self.conversions[
                 f"of 8 bits, their values taken as levels 0 to {self.num_levels - 1}"

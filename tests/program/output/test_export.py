@@ -42,7 +42,7 @@ from train.run.metrics import MetricsLog
 from train.sampling.conditioned import conditions_of
 from train.serving.serving import WARMUP_FILE
 
-PAGE = Path(__file__).parents[3] / "docs" / "serving.md"
+PAGE = Path(__file__).parents[3] / "docs" / "guides" / "serve.md"
 ALL = ("serving_default", "score", "score_map", "sample", "complete")
 SEEDS = np.array([[1, 2], [-3, 4], [5, 600]], np.int32)
 
@@ -355,7 +355,7 @@ def test_family_by_the_session_loader(name, tmp_path):
 
 
 def test_documented_clients(digits):
-    """The REST and gRPC examples of docs/serving.md, against a stand-in for TF Serving."""
+    """The REST and gRPC examples of docs/guides/serve.md, against a stand-in for TF Serving."""
     text = PAGE.read_text()
     session_model = digits.session
     body = re.search(r"curl .*?-d '(.*?)'", text, re.DOTALL)[1]
