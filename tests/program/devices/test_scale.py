@@ -354,19 +354,23 @@ def free_port():
         return probe.getsockname()[1]
 
 
-def test_the_average_follows_the_initialised_weights(tmp_path):
-    trainer = trainer_of(tmp_path)
+@pytest.mark.parametrize("warmup", [False, True])
+def test_the_average_follows_the_initialised_weights(warmup, tmp_path):
+    trainer = trainer_of(tmp_path, polyak_warmup=warmup)
     twin = make_model(trainer.config, trainer.dataset)
     twin.set_weights(trainer.model.get_weights())
     batch = trainer.dataset.train.first_shuffled(trainer.config.init_batch_size, 1)
     assert trainer.config.seed == 1
     twin.initialize(levels_to_input(batch["images"], 17), seed=1)
     trainer.initialize()
-    expected, decay = twin.get_weights(), trainer.config.polyak_decay
+    expected = twin.get_weights()
     for mine, theirs in zip(trainer.model.get_weights(), expected, strict=True):
         np.testing.assert_array_equal(mine, theirs)
     batches = iter(trainer.dataset.train.epoch(0, 20, seed=1))
-    for _ in range(2):
+    for step in range(2):
+        decay = trainer.config.polyak_decay
+        if warmup:
+            decay = min(decay, (1 + step) / (10 + step))
         trainer.train_steps(batches, 1)
         new = trainer.model.get_weights()
         expected = [decay * e + (1 - decay) * w for e, w in zip(expected, new, strict=True)]
