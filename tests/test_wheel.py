@@ -1,4 +1,4 @@
-"""What a wheel holds: every module of library and program, the trained weights, nothing else."""
+"""What a wheel holds: every module of library and program, the trained weights and templates, no more."""
 
 import os
 import shutil
@@ -61,13 +61,16 @@ def wheel(tmp_path_factory):
 
 
 def test_wheel(wheel):
-    """Every module, and the trained weights."""
+    """Every module, the trained weights and the templates of the report."""
+    found = (ROOT / "train/report/templates").glob("*")
+    templates = {path.relative_to(ROOT).as_posix() for path in found}
+    assert "train/report/templates/report.html" in templates
     pretrained = (ROOT / "pixelcnn_tf/pretrained").glob("*/*")
     weights = {path.relative_to(ROOT).as_posix() for path in pretrained if path.suffix != ".pyc"}
     assert any(name.endswith("weights.npz") for name in weights)
     with zipfile.ZipFile(wheel) as file:
         names = [name for name in file.namelist() if ".dist-info/" not in name]
-    assert sorted(names) == sorted(MODULES | weights)
+    assert sorted(names) == sorted(MODULES | weights | templates)
 
 
 @pytest.mark.slow
