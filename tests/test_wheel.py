@@ -1,4 +1,4 @@
-"""What a wheel holds: every module of library and program, the trained weights and templates, no more."""
+"""What a wheel holds: every module of library and program, the weights, the templates, no more."""
 
 import os
 import shutil
