@@ -116,7 +116,7 @@ class PolyakAveraging(keras.callbacks.Callback):
                 self.average = PolyakAverage(
                     model, self.averaged_model, self.polyak_decay, self.warmup
                 )
-                if self.resume:  # the warm-up goes on from the optimizer's steps
+                if self.resume:  # the warm-up continues at the optimizer's step
                     self.average.updates.assign(tf.cast(self.model.optimizer.iterations, tf.int64))
                 else:
                     self._start()

@@ -240,7 +240,7 @@ class Config:
     # batch_size may change only as far as the global batch stays the same.
     batch_size: int = field(16, "batch size per replica (GPU)", at_least(1), may_change=True)
     init_batch_size: int = field(16, "images for the data-dependent initialisation", at_least(1))
-    dropout_p: float = field(0.5, "dropout strength, 0 is none", SHARE)
+    dropout_p: float = field(0.5, "dropout rate; 0: no dropout", SHARE)
     polyak_decay: float = field(0.9995, "decay of the moving average of the weights", SHARE)
     polyak_warmup: bool = field(
         True,

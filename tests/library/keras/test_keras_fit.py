@@ -350,17 +350,19 @@ def test_sample_grid(trained, tmp_path):
         SampleGrid("x", every=0)
 
 
-def test_averaging_resumes():
+@pytest.mark.parametrize("warmup", [False, True])
+def test_averaging_resumes(warmup):
     """As after loading both models; without `resume` it starts again, with a warning."""
     model, averaged = small(), small()
     model.compile(OfficialAdam(0.1), from_levels())
-    model.fit(IMAGES, LEVELS, **QUIET, callbacks=[PolyakAveraging(averaged, 0.9)])
+    model.fit(IMAGES, LEVELS, **QUIET, callbacks=[PolyakAveraging(averaged, 0.9, warmup=warmup)])
     before = averaged.get_weights()
     with pytest.warns(UserWarning, match="starts from the weights after . steps; resume=True"):
         model.fit(IMAGES, LEVELS, **QUIET, callbacks=[PolyakAveraging(small(), 0.9)])
     steps = int(model.optimizer.iterations)
-    averaging = PolyakAveraging(averaged, 0.999, resume=True)
+    averaging = PolyakAveraging(averaged, 0.999, resume=True, warmup=warmup)
     model.fit(IMAGES[:4], LEVELS[:4], batch_size=4, verbose=0, callbacks=[averaging])
     assert int(model.optimizer.iterations) == steps + 1
+    decay = (1 + steps) / (10 + steps) if warmup else 0.999
     for old, new, weights in zip(before, averaged.get_weights(), model.get_weights(), strict=True):
-        np.testing.assert_allclose(new, 0.999 * old + 0.001 * weights, atol=1e-6)
+        np.testing.assert_allclose(new, decay * old + (1 - decay) * weights, atol=1e-6)
