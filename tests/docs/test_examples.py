@@ -22,6 +22,9 @@ PAGES = {path.relative_to(ROOT).as_posix(): path for path in sorted(ROOT.glob("d
 PAGES = {name: path for name, path in PAGES.items() if "/api/" not in name}
 PAGES["README.md"] = ROOT / "README.md"
 NOTES = {name: ROOT / name for name in ("BUILD_NOTES.md", "CHANGELOG.md", "CONTRIBUTING.md")}
+NOTEBOOKS = {
+    path.relative_to(ROOT).as_posix(): path for path in sorted(ROOT.glob("experiments/*/NOTES.md"))
+}
 # The client of a server that must run: tests/program/output/test_export.py runs it against one.
 NEEDS_A_SERVER = "import grpc"
 HELP = {"help", "helpshort", "helpfull"}  # absl's own flags
@@ -124,9 +127,9 @@ def anchors(path):
     return {re.sub(r"\s", "-", re.sub(r"[^\w\s-]", "", title.lower())) for title in titles}
 
 
-@pytest.mark.parametrize("page", [*PAGES, *NOTES])
+@pytest.mark.parametrize("page", [*PAGES, *NOTES, *NOTEBOOKS])
 def test_links_and_pictures(page):
-    path = (PAGES | NOTES)[page]
+    path = (PAGES | NOTES | NOTEBOOKS)[page]
     for link in LINK.findall(BLOCK.sub("", path.read_text())):
         if re.match(r"https?:|mailto:", link):
             continue
@@ -143,6 +146,9 @@ def test_files_named_in_the_text():
     for page, path in (PAGES | NOTES).items():
         for name in re.findall(r"`((?:\w+/)+\w+\.py)`", path.read_text()):
             assert any((ROOT / folder / name).exists() for folder in folders), f"{page}: {name}"
+    for page, path in (PAGES | NOTEBOOKS).items():
+        for name in re.findall(r"\b(?:benchmarks|experiments)/(?:\w+/)*\w+\.py", path.read_text()):
+            assert (ROOT / name).exists(), f"{page}: {name}"
 
 
 def test_flag_reference_is_current():
