@@ -23,8 +23,9 @@ CONTRAST = """
   const found = [];
   for (const element of document.querySelectorAll('h1, h2, p, a, dt, dd, td, th, figcaption, li, '
       + 'pre, summary')) {
-    const both = [light(getComputedStyle(element).color), light(background(element))].sort((a, b) => a - b);
-    found.push([(both[1] + 0.05) / (both[0] + 0.05), element.textContent.slice(0, 40)]);
+    const [a, b] = [light(getComputedStyle(element).color), light(background(element))];
+    const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+    found.push([ratio, element.textContent.slice(0, 40)]);
   }
   return found;
 }

@@ -105,7 +105,7 @@ def main(_) -> None:
         if FLAGS.host not in LOCAL:
             text = "anyone who can reach this machine can use the page"
             print(f"warning: --host={FLAGS.host}: {text}", flush=True)
-        print(f"serving at {address}; Ctrl-C stops", flush=True)
+        print(f"serving at {address} (Ctrl-C ends it)", flush=True)
         stop = threading.Event()
         signal.signal(signal.SIGTERM, lambda *_: stop.set())
         with contextlib.suppress(KeyboardInterrupt):

@@ -93,12 +93,13 @@ def curves(
         ends += [scores.min(), np.quantile(scores, 0.95) if len(scores) > 10 else scores.max()]
         first, last = (f"{y:.3f} at {x:,.{0 if x >= 10 else 4}f}" for x, y in points[[0, -1]])
         described.append(f"{each.name} {first if len(points) == 1 else f'from {first} to {last}'}")
-    for score, model in published:
-        axes.axhline(score, color=GREY, linewidth=0.8, linestyle=":")
-        place = dict(xycoords=("axes fraction", "data"), ha="right", va="bottom")
-        axes.annotate(model, (1.0, score), fontsize="x-small", color=GREY, **place)
-    margin = 0.05 * (max(ends) - min(ends)) or 0.1
+    margin, named = 0.05 * (max(ends) - min(ends)) or 0.1, math.inf
     axes.set_ylim(min(ends) - margin, max(ends) + margin)
+    place = dict(xycoords=("axes fraction", "data"), ha="right", va="bottom", fontsize="x-small")
+    for score, model in sorted(published, reverse=True):
+        axes.axhline(score, color=GREY, linewidth=0.8, linestyle=":")
+        if named - score > margin:  # else the names would overlap
+            axes.annotate(model, (1.0, named := score), color=GREY, **place)
     return _finish(axes, f"{ylabel} against {xlabel}: {'; '.join(described)}", lines)
 
 

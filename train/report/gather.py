@@ -201,9 +201,8 @@ def gather(
       UserError: if samples would take too much memory, or a score is not finite.
     """
     data = ReportData(run, *read_log(run))
-    images = []
-    if run.dataset and options.num_images:
-        images = list(islice(scored_images(run.dataset), min(CALIBRATED, options.num_images)))
+    limit = min(CALIBRATED, options.num_images) if run.dataset else 0
+    images = list(islice(scored_images(run.dataset), limit)) if limit else []
     if images and isinstance(run.model.likelihood, Likelihood):
         data = data._replace(**_scores(run, options, say), **_pixels(run.model, images))
     if options.num_samples and isinstance(run.model, AutoregressiveModel):
