@@ -34,7 +34,7 @@ slow: $(VENV)/installed
 browser: $(VENV)/installed-browser
 	$(RUN) -m pytest -m browser -s tests/browser
 
-# Pictures of both for the docs.
+# Screenshots of both for the documentation.
 screenshots: $(VENV)/installed-browser
 	$(RUN) experiments/figures/screenshots.py
 

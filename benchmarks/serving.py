@@ -1,6 +1,6 @@
 """Latency, throughput and memory of the signatures of an exported model.
 
-    python benchmarks/serving.py                                   # the tables of docs/serving.md
+    python benchmarks/serving.py                                   # all tables
     python benchmarks/serving.py --configs=small --batches=1,64 --repeats=20
 
 Models with random weights (after the data-dependent initialisation) are exported and loaded as TF

@@ -1,4 +1,4 @@
-"""What a wheel holds: every module of library and program, the weights, the templates, no more."""
+"""The contents of a wheel: every module, their data files, the pretrained weights, nothing else."""
 
 import os
 import shutil
@@ -61,16 +61,14 @@ def wheel(tmp_path_factory):
 
 
 def test_wheel(wheel):
-    """Every module, the trained weights and the templates of the report."""
-    found = (ROOT / "train/report/templates").glob("*")
-    templates = {path.relative_to(ROOT).as_posix() for path in found}
-    assert "train/report/templates/report.html" in templates
-    pretrained = (ROOT / "pixelcnn_tf/pretrained").glob("*/*")
-    weights = {path.relative_to(ROOT).as_posix() for path in pretrained if path.suffix != ".pyc"}
-    assert any(name.endswith("weights.npz") for name in weights)
+    """Every module, the templates of the pages, and the pretrained weights."""
+    files = [*ROOT.glob("pixelcnn_tf/pretrained/*/*"), *ROOT.glob("train/*/templates/*")]
+    others = {path.relative_to(ROOT).as_posix() for path in files if path.suffix != ".pyc"}
+    assert any(name.endswith("weights.npz") for name in others)
+    assert {"train/report/templates/report.html", "train/report/templates/style.css"} < others
     with zipfile.ZipFile(wheel) as file:
         names = [name for name in file.namelist() if ".dist-info/" not in name]
-    assert sorted(names) == sorted(MODULES | weights | templates)
+    assert sorted(names) == sorted(MODULES | others)
 
 
 @pytest.mark.slow

@@ -11,15 +11,18 @@ from train.files import atomic_write, make_writable_folder
 from train.run import Run
 
 FLAGS = absl_flags.FLAGS
-CURVES = (  # name in metrics.jsonl, label
-    ("train/{}", "train, with dropout"),
-    ("test/{}_raw", "test, raw weights"),
-    ("test/{}", "test, averaged weights"),
-    ("validation/{}_raw", "validation, raw weights"),
-    ("validation/{}", "validation, averaged weights"),
-)
-METRICS = {"bits_per_dim": "bits/dim", "energy_distance": "energy distance"}
-METRICS |= {"mse": "mean squared error, of a range of 1"}
+CURVES = {  # name in metrics.jsonl -> label
+    "train/{}": "train, with dropout",
+    "test/{}_raw": "test, raw weights",
+    "test/{}": "test, averaged weights",
+    "validation/{}_raw": "validation, raw weights",
+    "validation/{}": "validation, averaged weights",
+}
+METRICS = {
+    "bits_per_dim": "bits/dim",
+    "energy_distance": "energy distance",
+    "mse": "mean squared error of values in [0, 1]",
+}
 
 
 def define() -> None:
@@ -47,15 +50,15 @@ def plot(opened: Run, output: str = "", title: str = "") -> str:
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()
     for metric, unit in METRICS.items():
-        for key, label in CURVES:
+        for key, label in CURVES.items():
             name = key.format(metric)
             points = [(row["step"], row[name]) for row in rows if name in row]
             if points:
-                marker = "o" * ("train" not in key)
+                marker = "" if key.startswith("train") else "o"
                 axes.plot(*zip(*points, strict=True), label=label, marker=marker)
                 axes.set_ylabel(unit)
     if not axes.lines:
-        raise ArgumentError("workdir", opened.workdir, "has no scores yet, nothing to draw")
+        raise ArgumentError("workdir", opened.workdir, "the run has no scores yet")
     axes.set_xlabel("step")
     axes.set_title(title or opened.workdir, parse_math=False)
     axes.grid(alpha=0.3)

@@ -1,9 +1,9 @@
-"""Compares the models of the family; writes docs/comparison.md and its pictures.
+"""Compares the models of the family; writes comparison.md and its figures.
 
     python experiments/comparison/comparison.py --data_dir=<prepared tfds data> --steps=250,100
 
-Every model is trained by `train.main` on the same images in the same order, for the same steps,
-at about the same number of weights. What is finished in `--runs` is not done again.
+Trains each model with `train.main` on the same images in the same order, for the same number of
+steps, with about the same number of weights. Finished runs in `--runs` are not repeated.
 """
 
 import json
@@ -40,9 +40,9 @@ def run(command, **arguments):
 FLAGS = flags.FLAGS
 flags.DEFINE_string("data_dir", "", "where the tfds data sets are")
 flags.DEFINE_string("runs", "runs/comparison", "folder of the runs")
-flags.DEFINE_string("output", "docs", "folder of comparison.md and its pictures")
+flags.DEFINE_string("output", "runs/comparison", "folder of comparison.md and its figures")
 flags.DEFINE_list("steps", ["250", "100"], "training steps of each model, for each of --tasks")
-flags.DEFINE_integer("test_images", 2000, "test images, the first so many")
+flags.DEFINE_integer("test_images", 2000, "number of test images")
 flags.DEFINE_list("tasks", ["mnist", "cifar10"], "which comparisons")
 flags.DEFINE_list("sample", ["mnist"], "of which comparisons to draw samples")
 

@@ -1,10 +1,10 @@
-"""Does a class-conditional Gated PixelCNN draw what it is asked for?
+"""Measures how often a class-conditional Gated PixelCNN samples the given class.
 
     python experiments/conditional/class_conditional.py --data_dir=<prepared tfds data>
 
-Trains one on binarised MNIST by `train.main`, draws digits of every class, and asks a small
-classifier, trained here on the real images, which class they are of. Prints the share that it
-takes for the class asked for, beside its accuracy on the real test images.
+Trains one on binarised MNIST with `train.main`, samples digits of each class, and classifies them
+with a small classifier, trained here on the real images. Prints the share of samples classified as
+their class, and the accuracy of the classifier on the real test images.
 """
 
 import os
@@ -25,7 +25,7 @@ from train.sampling.grid import write_npz, write_png
 FLAGS = flags.FLAGS
 flags.DEFINE_string("data_dir", "", "where the tfds data sets are")
 flags.DEFINE_string("workdir", "runs/mnist-conditional", "folder of the run")
-flags.DEFINE_string("output", "docs/class_conditional.png", "picture of the samples")
+flags.DEFINE_string("output", "docs/images/class_conditional.png", "image of the samples")
 flags.DEFINE_integer("steps", 8000, "training steps")
 flags.DEFINE_integer("per_class", 10, "samples of each class")
 

@@ -1,8 +1,5 @@
-"""What benchmarks share: a command of the program told and run; of conditional models also a
-training of digits, and a classifier that judges samples.
-
-Imported by those that begin with `from digits import`.
-"""
+"""Shared by the scripts of this folder: commands of the program, the flags of a model of digits, a
+classifier of samples."""
 
 import subprocess
 import sys
@@ -32,7 +29,7 @@ MODEL = dict(
 
 
 def run(command, **arguments):
-    """`python -m train.<command>` with flags, told before."""
+    """`python -m train.<command>` with flags, printed first."""
     flags = [f"--{name}={value}" for name, value in arguments.items()]
     print(f"python -m train.{command}", *flags, flush=True)
     subprocess.run([sys.executable, "-m", f"train.{command}", *flags], check=True)

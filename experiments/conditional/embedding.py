@@ -1,10 +1,11 @@
-"""Does a Gated PixelCNN that is given the vector of an image draw images of its class?
+"""Measures how often a Gated PixelCNN conditioned on the embedding of an image samples its class.
 
     python experiments/conditional/embedding.py --data_dir=<prepared tfds data>
 
-Trains an embedding on binarised MNIST by `train.embedding`, and a model given its vectors by
-`train.main`. Draws images like ten test images, one of each digit, and asks a small classifier,
-trained here on the real images, which digit they are. Draws also rows between two test images.
+Trains an embedding on binarised MNIST with `train.embedding`, and a model conditioned on it with
+`train.main`. Samples images conditioned on ten test images, one of each digit, and classifies them
+with a small classifier, trained here on the real images. Also samples interpolations between two
+test images.
 """
 
 import os
@@ -29,7 +30,7 @@ FLAGS = flags.FLAGS
 flags.DEFINE_string("data_dir", "", "where the tfds data sets are")
 flags.DEFINE_string("embedding", "runs/mnist-digits.keras", "file of the embedding")
 flags.DEFINE_string("workdir", "runs/mnist-like", "folder of the run")
-flags.DEFINE_string("output", "docs", "folder of the pictures conditions_like, _between")
+flags.DEFINE_string("output", "docs/images", "folder of the images conditions_like, _between")
 flags.DEFINE_integer("steps", 6000, "training steps of the model")
 flags.DEFINE_integer("each", 10, "images like each test image")
 flags.DEFINE_list("between", ["0", "6", "3", "5", "4", "9", "1", "7"], "pairs of digits")

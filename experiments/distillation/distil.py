@@ -1,14 +1,13 @@
-"""Trains a packed model of two levels on what it and others say together.
+"""Distils a packed model of two levels from itself and other packed models.
 
     python experiments/distillation/distil.py --student=<folder> --teachers=<folder>,<folder> \\
         --shares=0.7,0.3 --workdir=<new folder> --data_dir=<prepared tfds data>
 
-The target of each pixel is the mean of the teachers' logits, by shares ("distillation", Hinton et
-al. 2015), on training images of which `--warped` are turned, stretched and bent at random: these no
-teacher knows by heart, and no pixel's own value is used. `--muon` trains the blocks of a PixelCNN
-by Muon. `--workdir` becomes a run that goes on from the student's last
-step, for `train.pack`; the same command goes on where it was stopped. A step is a batch of the
-student's, cut into updates of `--update_size` images.
+The target of each pixel is the weighted mean of the teachers' logits (Hinton et al. 2015). A share
+`--warped` of the training images is rotated, stretched and bent at random, so that no teacher has
+memorised them. `--muon` trains the hidden kernels with `pixelcnn_tf.Muon`. `--workdir` becomes a
+run that continues from the student's last step, for `train.pack`. Rerun the same command to resume.
+A step is a batch of the student, split into updates of `--update_size` images.
 """
 
 import json
@@ -38,13 +37,13 @@ flags.DEFINE_integer("steps", 500, "steps, of as many images as the student's la
 flags.DEFINE_integer("update_size", 16, "images an update")
 flags.DEFINE_float("learning_rate", 0.0002, "at the beginning; at the end a fortieth")
 flags.DEFINE_float("polyak_decay", 0.995, "decay of the averages, an update")
-flags.DEFINE_float(
-    "muon", 0.0, "learning rate of Muon for the blocks of a PixelCNN; 0: Adam for all"
-)
+flags.DEFINE_float("muon", 0.0, "learning rate of Muon for hidden kernels; 0: Adam for all weights")
 flags.DEFINE_float("warped", 1.0, "share of each update's images that are warped")
 flags.DEFINE_integer("checkpoint_every", 25, "steps between checkpoints and rows of the log")
 flags.DEFINE_integer(
-    "eval_every", 0, "steps between scorings, so many times --checkpoint_every; 0: at the end alone"
+    "eval_every",
+    0,
+    "steps between evaluations, a multiple of --checkpoint_every; 0: only at the end",
 )
 
 LR_FALLS_TO = 1 / 40
@@ -214,8 +213,8 @@ def distil(run, dataset, shares, first_step, last):
             if step == last or step % FLAGS.checkpoint_every == 0:
                 divergence = float(tf.reduce_mean(divergences))
                 speed = len(divergences) * FLAGS.update_size / (time.monotonic() - began)
-                told = f"{divergence:.4f} nats, {speed:.1f} images/s"
-                print(f"step {step}/{last}, {told}", flush=True)
+                numbers = f"{divergence:.4f} nats, {speed:.1f} images/s"
+                print(f"step {step}/{last}, {numbers}", flush=True)
                 log.write(step, images_per_sec=speed, **{"train/divergence": divergence})
                 trainer.save(step)
                 if FLAGS.eval_every and step % FLAGS.eval_every == 0 and step < last:

@@ -1,10 +1,10 @@
-"""Draws the figures of docs/design.md from the code itself.
+"""Draws the figures of docs/concepts/model.md from the code itself.
 
     python experiments/figures/figures.py                     # all, about a minute on 2 CPU cores
     python experiments/figures/figures.py --only=kernels
 
-What sees what is measured: a pixel is seen if the gradient of the output by it is not zero, in
-networks with random weights.
+Receptive fields are measured in networks with random weights: a pixel is inside if the gradient of
+the output with respect to it is not zero.
 """
 
 import os
@@ -28,7 +28,7 @@ from pixelcnn_tf.likelihoods.discretized_mix_logistic import DiscretizedMixLogis
 
 FLAGS = flags.FLAGS
 flags.DEFINE_list("only", [], "which figures; default: all")
-flags.DEFINE_string("output", "docs", "folder of the pictures")
+flags.DEFINE_string("output", "docs/images", "folder of the figures")
 
 SIDE = 24  # of the images; divisible by 4
 CENTRE = (13, 11)  # row and column of the pixel whose view is drawn

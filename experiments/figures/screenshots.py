@@ -1,6 +1,6 @@
-"""Takes the pictures of docs/browser.md: the page of train.report, and train.demo, in Chromium.
+"""Takes the screenshots of docs/guides/browser.md in Chromium: train.report and train.demo.
 
-    python experiments/figures/screenshots.py --workdir=runs/mnist-tiny --data_dir=<prepared>
+    python experiments/figures/screenshots.py --workdir=runs/digits-tiny
 
 Needs the extra `browser`, and Chromium (Debian: apt-get install chromium), which is found on the
 path or named by the variable CHROMIUM.
@@ -21,7 +21,7 @@ from playwright.sync_api import sync_playwright
 FLAGS = flags.FLAGS
 flags.DEFINE_string("workdir", "runs/digits-tiny", "folder of the run")
 flags.DEFINE_string("data_dir", "", "where tfds data sets are, if elsewhere than in training")
-flags.DEFINE_string("output", "docs", "folder of the pictures")
+flags.DEFINE_string("output", "docs/images", "folder of the screenshots")
 
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 WIDE, NARROW = 1000, 390
@@ -63,7 +63,7 @@ def shoot_report(browser, address):
         page = take(browser, address, dark, WIDE)
         save(name, page.screenshot(full_page=True, clip=clip_of(page, first, last)))
     pieces = []
-    for dark, begin in ((False, "h1"), (False, "#curve"), (True, "#maps"), (True, "#histogram")):
+    for dark, begin in ((False, "h1"), (False, "#curves"), (True, "#maps"), (True, "#histogram")):
         page = take(browser, address, dark, NARROW)
         top = page.locator(begin).first.bounding_box()["y"] - 16
         clip = {"x": 0, "y": max(0, top), "width": NARROW, "height": TELEPHONE}

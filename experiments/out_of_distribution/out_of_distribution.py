@@ -29,7 +29,7 @@ flags.DEFINE_string("mutated", "", "write the background's training images to th
 flags.DEFINE_string("workdir", "runs/mnist-tiny", "folder of the run on MNIST, 8 bits")
 flags.DEFINE_string("background", "runs/mnist-background", "folder of the background run")
 flags.DEFINE_string("output", "runs/out_of_distribution", "folder of images and scores")
-flags.DEFINE_integer("num_images", 2000, "test images, the first so many")
+flags.DEFINE_integer("num_images", 2000, "number of test images")
 
 MUTATION_RATE = 0.3
 COPIES = 2  # of the training images, each mutated anew

@@ -1,13 +1,12 @@
-"""Trains the family on binarised MNIST, and draws what docs/results.md shows of it.
+"""Trains the family on binarised MNIST, and draws the figures of docs/results.md.
 
     python experiments/pretrained/binarized_mnist.py --data_dir=<prepared tfds data> --only=row_lstm
     python experiments/pretrained/binarized_mnist.py --draw
 
-PixelCNN++ is not among them: it was trained on a GPU, see docs/results.md and accelerator/.
-
-The first trains what is not finished in `--runs`; the same command goes on where it was stopped.
-All that is chosen is chosen on the 10,000 validation images; `train.pack` scores a run on those of
-the test split once. The second reads the packed runs alone.
+The first command trains the models that are not finished in `--runs`, and resumes if it is rerun.
+Settings are chosen on the 10,000 validation images; `train.pack` scores each run on the test split
+once. The second command reads only the packed runs. PixelCNN++ was trained on a GPU, see NOTES.md
+and experiments/accelerator.
 """
 
 import json
@@ -35,9 +34,9 @@ def run(command, **arguments):
 FLAGS = flags.FLAGS
 flags.DEFINE_string("data_dir", "", "where the tfds data sets are")
 flags.DEFINE_string("runs", "runs/binarized_mnist", "folder of the runs")
-flags.DEFINE_string("output", "docs", "folder of the pictures")
+flags.DEFINE_string("output", "docs/images", "folder of the figures")
 flags.DEFINE_list("only", [], "which models to train; default: all, one after the other")
-flags.DEFINE_bool("draw", False, "draw the pictures of what is packed, train nothing")
+flags.DEFINE_bool("draw", False, "draw the figures of the packed runs, train nothing")
 
 COMMON = dict(
     dataset="binarized_mnist",

@@ -1,12 +1,12 @@
-"""The VQ-VAE and its prior: what an embedding of the codes is worth, and colour images of a folder.
+"""VQ-VAE: priors with and without an embedding of the codes, and training on a folder of images.
 
     python experiments/vq_vae/vq_vae.py --part=embedding --vq_vae=runs/mnist-vq_vae-tiny
     python experiments/vq_vae/vq_vae.py --part=colour --data_dir=<prepared tfds data>
 
 `embedding` trains a Gated PixelCNN on the codes of a VQ-VAE twice, with an embedding of each code
 and with the codes scaled to [-1, 1] like intensities, and draws both curves. `colour` enlarges the
-images of CIFAR-10 to 64x64 (no data set of larger images is at hand), writes them as PNG files into
-a folder, and trains a VQ-VAE on that, read from the files batch by batch.
+images of CIFAR-10 to 64x64, writes them as PNG files into a folder, and trains a VQ-VAE on that
+folder, reading the files batch by batch.
 """
 
 import os
@@ -28,7 +28,7 @@ flags.DEFINE_string("vq_vae", "runs/mnist-vq_vae-tiny", "workdir of the VQ-VAE")
 flags.DEFINE_string("data_dir", "", "where the tfds data sets are")
 flags.DEFINE_string("folder", "runs/cifar10-64x64", "where the enlarged images go")
 flags.DEFINE_string("runs", "runs", "folder for the runs")
-flags.DEFINE_string("output", "docs/conditions_embedding.png", "the picture of the curves")
+flags.DEFINE_string("output", "docs/images/conditions_embedding.png", "figure of the curves")
 flags.DEFINE_integer("steps", 3000, "training steps of each run")
 SIDE = 64
 KINDS = {True: "an embedding of each code", False: "codes scaled like intensities"}

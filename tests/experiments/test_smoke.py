@@ -1,5 +1,6 @@
 """The scripts of experiments/ can be started, and the hand-over to JAX makes its files."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +15,9 @@ NEEDS = {"run_there.py": "jax", "take_back.py": "ml_dtypes", "screenshots.py": "
 
 def run(script, *arguments):
     command = [sys.executable, str(script), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    # The packages of this checkout, not installed ones.
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])}
+    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment)
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""Tries what goes wrong in a long run on whole processes; the last output is a table.
+"""Injects the faults of long runs into whole processes; ends with a table.
 
     python tests/faults/faults.py            # or: make faults
     python tests/faults/faults.py --only=kill,disk --kills=5
@@ -24,7 +24,7 @@ import tempfile
 import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, ROOT)
 
 STOPPED, WORKER_LOST = 75, 69  # see train/errors.py
@@ -429,9 +429,9 @@ class Faults:
         workdir = self.copy(name)
         damage(os.path.join(workdir, "checkpoints", f"step-{STEPS}"))
         output = finish(start(workdir))
-        require(text in output, f"not told: {output[-500:]}")
+        require(text in output, f"not reported: {output[-500:]}")
         require(f"resuming at step {STEPS - 1}" in output, "not the one before")
-        return f"told; from step {STEPS - 1}: {exactly(workdir, self.undisturbed())}"
+        return f"reported; from step {STEPS - 1}: {exactly(workdir, self.undisturbed())}"
 
     def truncated(self):
         def damage(path):
@@ -464,7 +464,7 @@ class Faults:
     def nan_stop(self, *options, **changes):
         workdir = self.path("nan_stop" + "".join(options))
         output = finish(start(workdir, "--nan_at=9", *options, **changes), 2)
-        require("the loss is nan at step 9" in output, f"not told: {output[-500:]}")
+        require("the loss is nan at step 9" in output, f"not reported: {output[-500:]}")
         require(newest(workdir) == 8, f"the newest checkpoint is that of step {newest(workdir)}")
         finish(start(workdir, *options, **changes))
         return workdir
@@ -500,7 +500,7 @@ class Faults:
         workdir = self.path("nan4")
         options = ("--nan_at=9", "--nan_times=4")
         output = finish(start(workdir, *options, on_nan="restore"), 2)
-        require("has gone back 3 times" in output, f"not told: {output[-500:]}")
+        require("has gone back 3 times" in output, f"not reported: {output[-500:]}")
         return "exit 2 after going back 3 times"
 
     def replicas(self):

@@ -1,6 +1,6 @@
-"""A page to play with a run: `python -m train.demo --workdir=...` (extra `demo`).
+"""An interactive page for a run: `python -m train.demo --workdir=...` (extra `demo`).
 
-Draw or erase a part of an image, and see several completions, where they cost bits, and how many.
+Draw or erase a part of an image to see completions, their bits/dim and their bits-per-pixel maps.
 """
 
 import contextlib
@@ -10,6 +10,7 @@ import signal
 import socket
 import tempfile
 import threading
+from itertools import islice
 
 from absl import flags as absl_flags
 
@@ -26,30 +27,30 @@ EXAMPLES = 64  # images to begin with
 def define() -> None:
     flags.define("workdir", "averaged", "data_dir")
     absl_flags.DEFINE_string("host", "127.0.0.1", "address to serve at; 0.0.0.0: all of them")
-    absl_flags.DEFINE_integer("port", 7860, "port to serve at; 0: any free one")
+    absl_flags.DEFINE_integer(
+        "port", 7860, "port to serve at; 0: any free one", lower_bound=0, upper_bound=2**16 - 1
+    )
 
 
 def open_run() -> Run:
-    """The run. Raises UserError if the demo cannot show it."""
+    """The run. Raises UserError if the demo does not support it."""
     opened = Run.open(FLAGS.workdir)
-    if opened.config.energy_distance:
-        text = "the run was trained for the energy distance, which gives no likelihood to show"
-        raise ArgumentError("workdir", opened.workdir, text)
-    if opened.data.fingerprint or opened.config.condition:
-        what = "codes"
-        if not opened.data.fingerprint:
-            what = f"images given --condition={opened.config.condition}"
-        text = f"the run models {what}, which cannot be drawn by hand"
-        raise ArgumentError("workdir", opened.workdir, text)
+    config, reason = opened.config, ""
+    if config.energy_distance:
+        reason = "the demo needs a likelihood; the run was trained with the energy distance"
+    elif opened.data.fingerprint:
+        reason = "the demo needs a model of images; the run models codes"
+    elif config.condition:
+        reason = f"the demo does not support --condition={config.condition}"
+    if reason:
+        raise ArgumentError("workdir", opened.workdir, reason)
     if importlib.util.find_spec("gradio") is None:
         raise UserError("gradio is not installed: pip install 'pixelcnn_tf[demo]'")
     return opened
 
 
 def choose_port(host: str, port: int) -> int:
-    """The port, or a free one for 0. Raises UserError if it cannot be had."""
-    if not 0 <= port < 2**16:
-        raise UserError(f"--port={port}: must be from 0 to {2**16 - 1}")
+    """The port, or a free one for 0. Raises UserError if it is not available."""
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         with socket.socket(family) as found:
@@ -57,27 +58,26 @@ def choose_port(host: str, port: int) -> int:
             found.bind((host, port))
             return found.getsockname()[1]
     except socket.gaierror as error:
-        raise UserError(f"--host={host}: no address of this machine ({error.strerror})") from None
+        raise ArgumentError(
+            "host", host, f"not an address of this machine: {error.strerror}"
+        ) from None
     except OSError as error:
-        what = f"--host={host} --port={port}: cannot be served at ({error.strerror})"
-        raise UserError(f"{what}; --port=0 takes any free port") from None
+        text = f"cannot serve at {host}: {error.strerror}; --port=0 takes any free port"
+        raise ArgumentError("port", port, text) from None
 
 
 def find_examples(opened, model, data_dir):
     """Images to begin with: test images, or samples if the data cannot be loaded."""
-    from train.data.image_sources import scored_images
-
-    try:
-        images = scored_images(opened.dataset(data_dir=data_dir))
-        return [image.levels for image, _ in zip(images, range(EXAMPLES), strict=False)]
-    except UserError as error:
-        print(f"no test images ({error}): samples instead", flush=True)
     from pixelcnn_tf.levels import input_to_levels
+    from train.data.image_sources import scored_images
     from train.demo.answers import COMPLETIONS
 
-    labels = None
-    if model.num_classes:
-        labels = [number % model.num_classes for number in range(COMPLETIONS)]
+    try:
+        images = islice(scored_images(opened.dataset(data_dir=data_dir)), EXAMPLES)
+        return [image.levels for image in images]
+    except UserError as error:
+        print(f"warning: samples instead of test images: {error}", flush=True)
+    labels = [n % model.num_classes for n in range(COMPLETIONS)] if model.num_classes else None
     samples = model.sample(COMPLETIONS, seed=1, labels=labels, batch_size=COMPLETIONS)
     return list(input_to_levels(samples, model.num_levels).numpy())
 
@@ -90,30 +90,21 @@ def main(_) -> None:
     from train.demo.app import Demo, launch, make_app, quiet_gradio
     from train.run.models import check_draws_images
 
-    config, model = opened.config, opened.model(FLAGS.averaged)
+    model = opened.model(FLAGS.averaged)
     check_draws_images(model, opened.workdir)
     print(f"{opened.workdir}, step {opened.step}: compiling ...", flush=True)
     answers = Answers(model)
-    seconds = answers.warm_up()
-    print(f"an answer takes {seconds:.1f} s", flush=True)
+    print(f"{answers.warm_up():.1f} s per answer", flush=True)
     examples = find_examples(opened, model, FLAGS.data_dir)
-    title = os.path.basename(os.path.abspath(FLAGS.workdir))
-    height, width, _ = opened.data.image_shape
-    about = (
-        f"{config.model} on {config.dataset}, step {opened.step:,}. Erase or draw a part of the "
-        f"image: the model draws what is missing, {height} x {width} pixels from upper left to "
-        "lower right, each given all before it."
-    )
     with tempfile.TemporaryDirectory(prefix="pixelcnn_tf-demo-") as folder:
         os.environ["GRADIO_TEMP_DIR"] = folder
         quiet_gradio()
-        app = make_app(Demo(answers, opened, examples), title, about)
+        title = os.path.basename(os.path.abspath(FLAGS.workdir))
+        app = make_app(Demo(answers, opened, examples, folder), title)
         address = launch(app, FLAGS.host, port)
         if FLAGS.host not in LOCAL:
-            print(
-                f"--host={FLAGS.host}: anyone who can reach this machine can use the page",
-                flush=True,
-            )
+            text = "anyone who can reach this machine can use the page"
+            print(f"warning: --host={FLAGS.host}: {text}", flush=True)
         print(f"serving at {address} (Ctrl-C ends it)", flush=True)
         stop = threading.Event()
         signal.signal(signal.SIGTERM, lambda *_: stop.set())

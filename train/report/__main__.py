@@ -55,24 +55,34 @@ def main(_) -> None:
     runs = open_runs()
     output = choose_output(runs[0])
     start_tensorflow()
-    from train.report.gather import ReportOptions, gather, read_folder
+    from train.report.gather import ReportOptions, RunContents, gather
     from train.report.page import page
+    from train.run.config_json import versions
 
+    options = ReportOptions(FLAGS.num_images, FLAGS.num_samples, FLAGS.batch_size, FLAGS.seed)
     say = functools.partial(print, flush=True)
-    found = []  # all runs are read before the first is worked on
+    found = []  # all runs are loaded before the first is computed
     for opened in runs:
         with errors_about("workdir" if opened is runs[0] else "compare"):
-            model = opened.model(FLAGS.averaged)
-            dataset = opened.dataset(data_dir=FLAGS.data_dir) if FLAGS.num_images else None
-            known = read_folder(opened, model, dataset)._replace(averaged=FLAGS.averaged)
-            found.append((opened, model, known))
+            found.append(
+                RunContents(
+                    config=opened.config,
+                    data=opened.data,
+                    model=opened.model(FLAGS.averaged),
+                    step=opened.step,
+                    averaged=FLAGS.averaged,
+                    rows=opened.metrics(),
+                    card=opened.card,
+                    dataset=opened.dataset(data_dir=FLAGS.data_dir) if FLAGS.num_images else None,
+                    global_batch_size=opened.saved.global_batch_size,
+                    versions=opened.saved.versions,
+                )
+            )
     data = []
-    for opened, model, known in found:
-        say(f"{opened.workdir}, step {opened.step}")
-        batch_size = FLAGS.batch_size or opened.config.batch_size
-        options = ReportOptions(FLAGS.num_images, FLAGS.num_samples, batch_size, FLAGS.seed)
-        data.append(gather(known, model, options, say))
-    text = page(data)
+    for contents in found:
+        say(f"{contents.config.workdir}, step {contents.step}")
+        data.append(gather(contents, options, say))
+    text = page(data, versions())
     with writing(f"--output={output}"):
         write_text(output, text)
     say(f"wrote {output}, {os.path.getsize(output):,} bytes")

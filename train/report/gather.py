@@ -1,9 +1,9 @@
-"""The data of a report on a run, computed from its folder and its test images."""
+"""The data of a report: scores, samples and maps, computed from a run's model and test images."""
 
-import heapq
 import math
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from itertools import islice
 from typing import NamedTuple
 
@@ -12,103 +12,30 @@ import numpy as np
 from pixelcnn_tf import sampling
 from pixelcnn_tf.levels import input_to_levels, levels_to_input
 from pixelcnn_tf.likelihoods.base import Likelihood
-from pixelcnn_tf.models.image_model import AutoregressiveModel
+from pixelcnn_tf.models.image_model import AutoregressiveModel, ImageModel
+from train.config.config import Config
 from train.data.dataset import Dataset
+from train.data.description import DataDescription
 from train.data.image_sources import Image, scored_images
 from train.progress import Counter
-from train.run import Run
-from train.run.config_json import RunConfig
-from train.sampling.samples import RowProgress, check_memory, given_mask
+from train.sampling.samples import check_memory, given_mask
 from train.scoring.calibration import Calibration, Coverage, is_calibratable
 from train.scoring.receptive_field import default_place, receptive_field
 from train.scoring.scores import Score, Scorer, score
 
-SCORED = ("test", "validation")  # what the split that is scored is called in the log
+LOGGED_SPLITS = ("test", "validation")  # names of the scored split in the log
 
-
-EXTREMES = 6  # best, worst and first images shown
-CALIBRATED = 100  # images of the calibration
+EXTREMES = 6  # first, best and worst images shown
+CALIBRATED = 100  # images of the calibration; those below are the first of them
 FIELD_IMAGES = 4  # images over which the receptive field is averaged
-COMPLETED = 4  # test images that are completed, each so many times
-COMPLETIONS = 4
-
-
-class Curves(NamedTuple):
-    """The numbers of a run.
-
-    Attributes:
-      train, raw, averaged: `(step, score)`, in bits/dim or the run's other metric: of training with
-        dropout, of the split that is scored with raw and averaged weights.
-      hours: `(step, hours)` of training up to it, ascending, without evaluations, samples and
-        checkpoints.
-      loss, loss_raw: per image, with averaged and raw weights, at the last evaluation, or None.
-      scored: what the log calls the split that is scored, of `SCORED`.
-      error: standard error of the last averaged score over the images, or None.
-    """
-
-    train: list[tuple[int, float]]
-    raw: list[tuple[int, float]]
-    averaged: list[tuple[int, float]]
-    hours: list[tuple[int, float]]
-    loss: float | None = None
-    loss_raw: float | None = None
-    scored: str = SCORED[0]
-    error: float | None = None
-
-    def against_hours(self, points: list[tuple[int, float]]) -> list[tuple[float, float]]:
-        """`(hours, score)` of `(step, score)`."""
-        steps, hours = np.array([(0, 0.0), *self.hours]).T
-        return [(float(np.interp(step, steps, hours)), score) for step, score in points]
-
-
-def read_curves(rows: list[dict], metric: str, global_batch_size: int) -> Curves:
-    """The curves of the rows of a `metrics.jsonl`.
-
-    The log has images/s, not times: the hours are computed from them.
-    Where two splits were scored, one after the other, the curve is of the one scored last.
-
-    Args:
-      rows: of `Run.metrics`.
-      metric: see `Likelihood.metric`.
-      global_batch_size: of the run.
-    """
-
-    def points(name):
-        return [
-            (row["step"], float(row[name]))
-            for row in rows
-            if name in row and math.isfinite(row[name])
-        ]
-
-    splits = [name for row in rows for name in SCORED if f"{name}/{metric}" in row]
-    scored = splits[-1] if splits else SCORED[0]
-    hours, total, step = [], 0.0, 0
-    for now, speed in points("images_per_sec"):
-        if speed > 0 and now > step:
-            total += (now - step) * global_batch_size / speed / 3600
-            step = now
-            hours.append((step, total))
-    losses = [points(f"{scored}/loss_per_image{ending}") for ending in ("", "_raw")]
-    errors = points(f"{scored}/standard_error")
-    return Curves(
-        points(f"train/{metric}"),
-        points(f"{scored}/{metric}_raw"),
-        points(f"{scored}/{metric}"),
-        hours,
-        *(found[-1][1] if found else None for found in losses),
-        scored,
-        errors[-1][1] if errors else None,
-    )
+COMPLETED = 4  # test images that are completed
+COMPLETIONS = 4  # of each
+COMPLETED_PART = "top"  # the given half
 
 
 class ReportOptions(NamedTuple):
-    """How much is computed for a report.
-
-    Attributes:
-      num_images: test images that are scored; 0: no test images are read.
-      num_samples: samples; 0: no samples and no completions.
-      batch_size: images that are scored at a time.
-      seed: of samples and completions.
+    """How many test images to score (0: none are read), how many samples to draw (0: no samples and
+    no completions), images scored at a time (0: as in training), seed of samples and completions.
     """
 
     num_images: int
@@ -117,209 +44,189 @@ class ReportOptions(NamedTuple):
     seed: int
 
 
-class Scored(NamedTuple):
-    """An image, its score and its bits per pixel, `[H, W]`."""
+class RunContents(NamedTuple):
+    """What a report needs of a run.
+
+    Attributes:
+      config: its `Config`; `config.workdir` names the run.
+      data: its `DataDescription`.
+      model: its `ImageModel`.
+      step: of the model's weights.
+      averaged: whether these are the averaged weights.
+      rows: of its log, `{"step": int, name: number, ...}`.
+      card: `card.json` of pretrained weights, or None.
+      dataset: its `Dataset`, or None if no test images are shown.
+      global_batch_size: images per training step.
+      versions: package -> version at the last start of training; {} if not recorded.
+    """
+
+    config: Config
+    data: DataDescription
+    model: ImageModel
+    step: int
+    averaged: bool
+    rows: list[dict]
+    card: dict | None
+    dataset: Dataset | None
+    global_batch_size: int
+    versions: dict[str, str]
+
+    @property
+    def metric(self) -> str:
+        return self.model.likelihood.metric
+
+
+class Curves(NamedTuple):
+    """The scores in a run's log, in bits/dim or the run's other metric.
+
+    Attributes:
+      train, raw, averaged: `(step, score)`, in training with dropout, and of the scored split with
+        raw and averaged weights.
+      hours: `(step, hours)` of training steps up to it, without evaluations and checkpoints.
+      split: name of the scored split.
+    """
+
+    train: list[tuple[int, float]]
+    raw: list[tuple[int, float]]
+    averaged: list[tuple[int, float]]
+    hours: list[tuple[int, float]]
+    split: str
+
+
+class SplitScore(NamedTuple):
+    """The score of all images of a split at a step, in the run's metric; in nats/image and with
+    its standard error if they are known."""
+
+    step: int
+    split: str
+    value: float
+    loss: float | None
+    error: float | None
+
+
+class ScoredImage(NamedTuple):
+    """An image, its score, and its bits per pixel `[H, W]`."""
 
     image: Image
     score: Score
     bits: np.ndarray
 
 
-class Completions(NamedTuple):
-    """Completions of test images.
-
-    Attributes:
-      originals: levels `[N, H, W, C]`.
-      mask: `[H, W]`, 1 where the pixel was given.
-      completed: levels `[N, K, H, W, C]`.
-    """
-
-    originals: np.ndarray
-    mask: np.ndarray
-    completed: np.ndarray
-
-
-class LastScore(NamedTuple):
-    """The score of all images of a split with averaged weights.
-
-    Attributes:
-      step: of the weights.
-      split: what it is called.
-      value: in bits/dim or the run's other metric.
-      loss: per image, or None.
-      error: standard error of the value over the images, or None.
-    """
-
-    step: int
-    split: str
-    value: float
-    loss: float | None
-    error: float | None = None
-
-
 class ReportData(NamedTuple):
-    """The data of a report on a run. What was not asked for, or does not exist, is None or empty.
+    """The data of a report on a run. Missing parts are None or empty.
 
     Attributes:
-      saved: its `config.json`.
-      step: of the checkpoint.
-      averaged: whether its averaged weights were taken, not the raw ones.
-      num_weights: number of trainable weights.
-      metric: see `Likelihood.metric`.
-      curves: of its `metrics.jsonl`.
-      dataset: its `Dataset`.
+      run: the `RunContents`.
+      curves: of its log.
+      last_score: of its last evaluation, or of its model card.
       scores: of the first test images.
-      first, best, worst: some of them, `Scored`.
-      samples: levels `[N, H, W, C]`.
-      completions: of the first test images.
+      first, best, worst: some of these images.
       coverage: see `Calibration.result`.
-      field: see `receptive_field`, or None; `place` is the pixel's.
-      card: `card.json` of packed weights; {} of a run.
+      field: see `receptive_field`, of the pixel `default_place`.
+      samples: levels `[N, H, W, C]`.
+      originals, completed: first test images, levels `[N, H, W, C]`, and completions of their
+        halves `COMPLETED_PART`, `[N, K, H, W, C]`.
     """
 
-    saved: RunConfig
-    step: int
-    num_weights: int
-    metric: str
+    run: RunContents
     curves: Curves
-    averaged: bool = True
-    dataset: Dataset | None = None
+    last_score: SplitScore | None
     scores: Sequence[Score] = ()
-    first: Sequence[Scored] = ()
-    best: Sequence[Scored] = ()
-    worst: Sequence[Scored] = ()
-    samples: np.ndarray | None = None
-    completions: Completions | None = None
+    first: Sequence[ScoredImage] = ()
+    best: Sequence[ScoredImage] = ()
+    worst: Sequence[ScoredImage] = ()
     coverage: dict[str, Coverage] = {}
     field: np.ndarray | None = None
-    place: tuple[int, int] = (0, 0)
-    card: dict = {}
-
-    @property
-    def workdir(self) -> str:
-        return self.saved.config.workdir
-
-    @property
-    def curve_split(self) -> str:
-        """What the split of the curves is called; the log knows two names."""
-        scored = self.dataset.eval_name if self.dataset else self.curves.scored
-        in_log = scored if scored in SCORED else SCORED[0]
-        return scored if in_log == self.curves.scored else self.curves.scored
-
-    @property
-    def last_score(self) -> LastScore | None:
-        """That of the last evaluation; of packed weights, which were rounded, that of their card
-        and of the split that is scored of them."""
-        if self.card:
-            split = self.saved.config.eval_split or SCORED[0]
-            scores = self.card.get("scores", {}).get(split, {})
-            if self.metric not in scores:
-                return None
-            error = scores.get("standard_error")
-            return LastScore(self.step, split, scores[self.metric], scores.get("nats"), error)
-        curves = self.curves
-        points, loss = curves.averaged, curves.loss
-        if not self.averaged:
-            points, loss = curves.raw, curves.loss_raw
-        if not points:
-            return None
-        step, value = points[-1]
-        error = curves.error if self.averaged else None
-        return LastScore(step, self.curve_split, value, loss, error)
+    samples: np.ndarray | None = None
+    originals: np.ndarray | None = None
+    completed: np.ndarray | None = None
 
 
-class _Extremes:
-    """Keeps the first images, the best and the worst of any number."""
+def read_log(run: RunContents) -> tuple[Curves, SplitScore | None]:
+    """The curves and the last score of a run. Hours are computed from the logged images/s. If two
+    splits were scored one after the other, the curve is of the last one."""
+    metric = run.metric
 
-    def __init__(self, count: int):
-        self.count, self.number = count, 0
-        self.first, self.lowest, self.highest = [], [], []
+    def points(name):
+        return [
+            (row["step"], float(row[name]))
+            for row in run.rows
+            if name in row and math.isfinite(row[name])
+        ]
 
-    def add(self, image: Image, row: Score, bits: np.ndarray) -> None:
-        scored = Scored(image, row, bits)
-        if self.number < self.count:
-            self.first.append(scored)
-        # The number settles ties, so that images are never compared.
-        for heap, sign in ((self.lowest, -1), (self.highest, 1)):
-            heapq.heappush(heap, (sign * row.bits_per_dim, -self.number, scored))
-            if len(heap) > self.count:
-                heapq.heappop(heap)
-        self.number += 1
+    def last(name):
+        found = points(name)
+        return found[-1][1] if found else None
 
-    def best(self) -> list[Scored]:
-        return [scored for *_, scored in sorted(self.lowest, reverse=True, key=lambda x: x[:2])]
-
-    def worst(self) -> list[Scored]:
-        return [scored for *_, scored in sorted(self.highest, reverse=True, key=lambda x: x[:2])]
-
-
-def read_folder(run: Run, model, dataset: Dataset | None) -> ReportData:
-    """The data in a run's folder, before anything is computed.
-
-    Args:
-      run: a `Run`.
-      model: its model.
-      dataset: its `Dataset`, if test images are shown.
-
-    Raises:
-      UserError: if its `metrics.jsonl` or its card cannot be read.
-    """
-    metric = model.likelihood.metric
-    return ReportData(
-        saved=run.saved,
-        step=run.step,
-        num_weights=sum(math.prod(variable.shape) for variable in model.trainable_variables),
-        metric=metric,
-        curves=read_curves(run.metrics(), metric, run.saved.global_batch_size),
-        dataset=dataset,
-        card=run.card,
-    )
+    logged = [split for row in run.rows for split in LOGGED_SPLITS if f"{split}/{metric}" in row]
+    logged = logged[-1] if logged else LOGGED_SPLITS[0]
+    # The log calls any other split "test".
+    split = run.dataset.eval_name if run.dataset else logged
+    if logged != (split if split in LOGGED_SPLITS else LOGGED_SPLITS[0]):
+        split = logged
+    hours, total, step = [], 0.0, 0
+    for now, speed in points("images_per_sec"):
+        if speed > 0 and now > step:
+            total += (now - step) * run.global_batch_size / speed / 3600
+            step = now
+            hours.append((step, total))
+    raw, averaged = points(f"{logged}/{metric}_raw"), points(f"{logged}/{metric}")
+    curves = Curves(points(f"train/{metric}"), raw, averaged, hours, split)
+    if run.card:  # packed weights are rounded, so their scores are not those of the log
+        split = run.config.eval_split or LOGGED_SPLITS[0]
+        scores = run.card.get("scores", {}).get(split, {})
+        if metric not in scores:
+            return curves, None
+        error = scores.get("standard_error")
+        return curves, SplitScore(run.step, split, scores[metric], scores.get("nats"), error)
+    found = averaged if run.averaged else raw
+    if not found:
+        return curves, None
+    loss = last(f"{logged}/loss_per_image{'' if run.averaged else '_raw'}")
+    error = last(f"{logged}/standard_error") if run.averaged else None
+    return curves, SplitScore(found[-1][0], split, found[-1][1], loss, error)
 
 
 def gather(
-    known: ReportData, model, options: ReportOptions, say: Callable[[str], None] = print
+    run: RunContents, options: ReportOptions, say: Callable[[str], None] = print
 ) -> ReportData:
-    """Computes what a report shows of a run.
+    """Computes the data of a report. Parts that the model does not support are left out.
 
     Args:
-      known: of `read_folder`, with its data set if test images are shown.
-      model: its `ImageModel`; unsupported parts are left out.
-      options: how much.
+      run: the run.
+      options: how much to compute.
       say: function that takes a line of text.
 
     Raises:
       UserError: if samples would take too much memory, or a score is not finite.
     """
-    images = []
-    if options.num_images:
-        kept = max(CALIBRATED, FIELD_IMAGES, COMPLETED)
-        images = list(islice(scored_images(known.dataset), min(kept, options.num_images)))
-    if isinstance(model.likelihood, Likelihood) and images:
-        known = _with_scores(known, model, options, say)
-        known = _with_pixels(known, model, images)
-    if options.num_samples and isinstance(model, AutoregressiveModel):
-        known = _with_samples(known, model, options, images, say)
-    return known
+    data = ReportData(run, *read_log(run))
+    limit = min(CALIBRATED, options.num_images) if run.dataset else 0
+    images = list(islice(scored_images(run.dataset), limit)) if limit else []
+    if images and isinstance(run.model.likelihood, Likelihood):
+        data = data._replace(**_scores(run, options, say), **_pixels(run.model, images))
+    if options.num_samples and isinstance(run.model, AutoregressiveModel):
+        data = data._replace(**_samples(run.model, options, images[:COMPLETED], say))
+    return data
 
 
-def _with_scores(known, model, options, say):
-    total = min(options.num_images, known.dataset.eval.num_examples)
-    say(f"scoring {total:,} {known.dataset.eval_name} images ...")
-    extremes = _Extremes(EXTREMES)
-    counter = Counter(("scored", "images"), total, sys.stderr)
-    try:
-        scores = score(
-            islice(scored_images(known.dataset), total),
-            Scorer(model),
-            options.batch_size,
-            each=extremes.add,
-            advance=counter.advance,
-        )
-    finally:
-        counter.close()
-    return known._replace(
-        scores=scores, first=extremes.first, best=extremes.best(), worst=extremes.worst()
-    )
+def _scores(run, options, say):
+    """Scores, and the first, best and worst images."""
+    total = min(options.num_images, run.dataset.eval.num_examples)
+    say(f"scoring {total:,} {run.dataset.eval_name} images ...")
+    first, best, worst = [], [], []
+
+    def keep(image, row, bits):
+        for kept, sign in ((first, 0), (best, 1), (worst, -1)):
+            kept.append(ScoredImage(image, row, bits))
+            kept.sort(key=lambda each: sign * each.score.bits_per_dim)
+            del kept[EXTREMES:]
+
+    images = islice(scored_images(run.dataset), total)
+    size = options.batch_size or run.config.batch_size
+    with closing(Counter(("scored", "images"), total, sys.stderr)) as counter:
+        scores = score(images, Scorer(run.model), size, each=keep, advance=counter.advance)
+    return dict(scores=scores, first=first, best=best, worst=worst)
 
 
 def _inputs(model, images):
@@ -329,63 +236,49 @@ def _inputs(model, images):
     return levels, levels_to_input(levels, model.num_levels), labels
 
 
-def _with_pixels(known, model, images):
-    """With the calibration and the receptive field."""
-    place = default_place(model.image_shape)
+def _pixels(model, images):
+    """Receptive field and calibration."""
     _, values, labels = _inputs(model, images[:FIELD_IMAGES])
-    known = known._replace(place=place, field=receptive_field(model, values, labels, place))
-    if not is_calibratable(model.likelihood):
-        return known
-    calibration = Calibration(model.likelihood)
-    size = max(1, min(len(images), CALIBRATED // 4))
-    for begin in range(0, len(images), size):
-        levels, values, labels = _inputs(model, images[begin : begin + size])
-        calibration.add(levels, model(values, labels).numpy())
-    return known._replace(coverage=calibration.result())
+    place = default_place(model.image_shape)
+    found = dict(field=receptive_field(model, values, labels, place))
+    if is_calibratable(model.likelihood):
+        calibration = Calibration(model.likelihood)
+        size = CALIBRATED // 4
+        for begin in range(0, len(images), size):
+            levels, values, labels = _inputs(model, images[begin : begin + size])
+            calibration.add(levels, model(values, labels).numpy())
+        found["coverage"] = calibration.result()
+    return found
 
 
-def _with_samples(known, model, options, images, say):
-    """With samples and completions, all of one batch size, for which the sampler is traced once.
-    Samples are of the classes in turn, or given the conditions of the first images in turn."""
-    images = images[:COMPLETED]
+def _samples(model, options, images, say):
+    """Samples, and completions of images. Samples are of the classes in turn, or conditioned on the
+    images in turn."""
     num = options.num_samples
     check_memory(model, num, f"--num_samples={num}")
     labels = np.arange(num, dtype=np.int32) % model.num_classes if model.num_classes else None
-    if model.condition is not None:
-        if not images:
-            return known
-        maps = model.compute_condition(_inputs(model, images)[1])
-        labels = np.take(maps, np.arange(num) % len(images), axis=0)
+    if images:
+        levels, values, given = _inputs(model, images)
+        if model.condition is not None:
+            given = model.compute_condition(values).numpy()
+            labels = given[np.arange(num) % len(images)]
+    elif model.condition is not None:
+        return {}
+    # One batch size, so that the sampler is traced once.
     batch = min(num, COMPLETED * COMPLETIONS)
-    progress = RowProgress(model, num, say)
-    # Samples and completions are drawn in batches of this size.
-    progress.total = model.image_shape[0] * (
-        -(-num // batch) + -(-len(images) * COMPLETIONS // batch)
-    )
-    say(f"sampling {num} images ...")
-    samples = sampling.sample(model, num, options.seed, labels, batch_size=batch, progress=progress)
-    known = known._replace(samples=input_to_levels(samples, model.num_levels).numpy())
-    if not images:
-        return known
-    say(f"completing {len(images)} images ...")
-    levels, values, labels = _inputs(model, images)
-    if model.condition is not None:
-        labels = model.compute_condition(values).numpy()
-    mask = given_mask("top", model.image_shape)
-    completed = sampling.complete(
-        model,
-        np.repeat(values, COMPLETIONS, axis=0),
-        mask,
-        options.seed,
-        None if labels is None else np.repeat(labels, COMPLETIONS, axis=0),
-        batch_size=batch,
-        progress=progress,
-    )
-    completed = input_to_levels(completed, model.num_levels).numpy()
-    shape = [len(images), COMPLETIONS, *model.image_shape]
-    return known._replace(completions=Completions(levels, mask, completed.reshape(shape)))
-
-
-def most_bits(findings: ReportData) -> float:
-    """The bits of a pixel under a uniform distribution."""
-    return findings.saved.data.image_shape[-1] * math.log2(findings.saved.data.num_levels)
+    batches = math.ceil(num / batch) + math.ceil(len(images) * COMPLETIONS / batch)
+    say(f"sampling {num:,} images, completing {len(images)} ...")
+    rows = batches * model.image_shape[0]
+    with closing(Counter(("sampled", "rows"), rows, sys.stderr)) as counter:
+        shared = dict(batch_size=batch, progress=counter.advance)
+        drawn = sampling.sample(model, num, options.seed, labels, **shared)
+        found = dict(samples=input_to_levels(drawn, model.num_levels).numpy())
+        if images:
+            mask = given_mask(COMPLETED_PART, model.image_shape)
+            given = None if given is None else np.repeat(given, COMPLETIONS, axis=0)
+            repeated = np.repeat(values, COMPLETIONS, axis=0)
+            drawn = sampling.complete(model, repeated, mask, options.seed, given, **shared)
+            completed = input_to_levels(drawn, model.num_levels).numpy()
+            completed = completed.reshape(len(images), COMPLETIONS, *model.image_shape)
+            found |= dict(originals=levels, completed=completed)
+    return found

@@ -25,41 +25,41 @@ def run_in(folder, rows=ROWS):
     return f"--workdir={folder}"
 
 
-@pytest.mark.parametrize("ending", ["png", "svg", "pdf", "PNG"])
-def test_the_curve_is_drawn_and_its_place_told(tmp_path, ending):
-    output = tmp_path / f"curve.{ending}"
+@pytest.mark.parametrize("extension", ["png", "svg", "pdf", "PNG"])
+def test_plot_writes_the_curve(tmp_path, extension):
+    output = tmp_path / f"curve.{extension}"
     text = call(train.plot, run_in(tmp_path), f"--output={output}", "--title=cost: $1 {x}")
     assert text == f"wrote {output}\n"
     assert output.stat().st_size > 2000
 
 
-def test_the_default_place(tmp_path):
+def test_plot_writes_into_the_workdir_by_default(tmp_path):
     assert call(train.plot, run_in(tmp_path)) == f"wrote {tmp_path}/curve.png\n"
     assert sorted(os.listdir(tmp_path)) == ["config.json", "curve.png", "metrics.jsonl"]
 
 
 @pytest.mark.parametrize("output, message", [("x.xyz", "must end in one of ."), ("x", "end in")])
-def test_an_unknown_ending(tmp_path, output, message):
+def test_plot_rejects_other_extensions(tmp_path, output, message):
     assert message in refusal(train.plot, run_in(tmp_path), f"--output={tmp_path}/{output}")
     assert sorted(os.listdir(tmp_path)) == ["config.json", "metrics.jsonl"]
 
 
-def test_missing_folder_is_made(tmp_path):
+def test_plot_creates_the_folder(tmp_path):
     call(train.plot, run_in(tmp_path), f"--output={tmp_path}/none/x.png")
     assert os.listdir(tmp_path / "none") == ["x.png"]
 
 
 @pytest.mark.parametrize("rows", [[], [{"step": 1, "learning_rate": 0.1}]])
-def test_nothing_to_draw(tmp_path, rows):
+def test_plot_rejects_a_run_without_scores(tmp_path, rows):
     assert "has no scores yet" in refusal(train.plot, run_in(tmp_path, rows))
 
 
-def test_no_run(tmp_path):
+def test_plot_rejects_a_folder_without_a_run(tmp_path):
     assert "no run here" in refusal(train.plot, f"--workdir={tmp_path}")
     assert "--workdir is missing" in refusal(train.plot)
 
 
-def test_no_room(tmp_path):
+def test_plot_on_a_full_disk(tmp_path):
     workdir = run_in(tmp_path)
     with largest_file(1000):
         message = refusal(train.plot, workdir)
