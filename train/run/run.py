@@ -324,6 +324,9 @@ class Run:
         models = [make_model(self.config, self.data, encoder) for _ in range(2)]
         step = Checkpoints(self.folder, *models).restore_latest()
         if step is None:
+            if os.path.exists(self.path("card.json")):
+                text = f"the folder holds packed weights; use pretrained:{os.path.abspath(self.folder)}"
+                raise ArgumentError("workdir", self.workdir, text)
             raise ArgumentError("workdir", self.workdir, "the run has no checkpoint yet")
         return *models, step
 

@@ -39,6 +39,11 @@ def packed(trained, tmp_path_factory):
     return str(folder), said
 
 
+def test_a_packed_folder_without_the_prefix(packed):
+    with pytest.raises(UserError, match=f"packed weights; use pretrained:{re.escape(packed[0])}$"):
+        load_run(packed[0])
+
+
 def test_the_weights_are_the_averages_rounded(trained, packed):
     """And zeros where a mask hides them."""
     model, averaged = pretrained.load(packed[0]), load_run(trained).averaged
