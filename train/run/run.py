@@ -325,7 +325,8 @@ class Run:
         step = Checkpoints(self.folder, *models).restore_latest()
         if step is None:
             if os.path.exists(self.path("card.json")):
-                text = f"the folder holds packed weights; use pretrained:{os.path.abspath(self.folder)}"
+                path = os.path.abspath(self.folder)
+                text = f"the folder holds packed weights; use pretrained:{path}"
                 raise ArgumentError("workdir", self.workdir, text)
             raise ArgumentError("workdir", self.workdir, "the run has no checkpoint yet")
         return *models, step
